@@ -81,8 +81,16 @@ export interface Target extends PolicyTarget {
   readonly definition: ReadonlyMap<string, string>;
   /** The tool's inputSchema, parsed. */
   readonly inputSchema: JsonObject;
+  /** Arguments that a modern upstream wants repeated in `Mcp-Param-*` headers. */
+  readonly paramHeaders?: readonly ParamHeader[];
   /** SHA-256 over identity, labels and canonical definition: changes whenever policy or caller could see a change. */
   readonly digest: string;
+}
+
+/** An `x-mcp-header` declaration (MCP 2026-07-28): the header's name, and the path of its value in the arguments. */
+export interface ParamHeader {
+  readonly name: string;
+  readonly path: readonly string[];
 }
 
 // ---------------------------------------------------------------- what policy says
@@ -290,6 +298,8 @@ export interface UpstreamRequest {
   readonly timeoutMs: number;
   /** The caller's progress token; the leg sends one of its own and maps it back. */
   readonly progressToken?: string | number;
+  /** Values of `Mcp-Param-*` by header name, unencoded (`lib/param-headers.ts`); only modern upstreams get them. */
+  readonly paramHeaders?: ReadonlyMap<string, string>;
   /** A notification that belongs to this request, with the caller's progress token; `params` is raw JSON text. */
   onNotification?(method: string, params: string): void;
 }

@@ -1,0 +1,131 @@
+import { PortcullisError } from "../lib/errors.ts";
+
+const LATER_MS = 20;
+
+/** Lines that reach the disk together, in one write. */
+interface Group {
+  /** The segment that begins with this group. */
+  readonly begins: number | null;
+  readonly lines: string[];
+  bytes: number;
+  readonly durable: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: PortcullisError) => void;
+}
+
+function createGroup(begins: number | null): Group {
+  let resolve = () => {};
+  let reject: (error: PortcullisError) => void = () => {};
+  const durable = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  // Nobody may be waiting: a group of outcomes alone.
+  durable.catch(() => {});
+  return { begins, lines: [], bytes: 0, durable, resolve, reject };
+}
+
+export interface GroupCommit {
+  /** Adds a line to the group that forms; resolves when that group is on disk. */
+  add(line: string): Promise<void>;
+  /** The same for a line that nobody waits for: it goes with the next group, or alone after 20 ms. */
+  addLater(line: string): void;
+  /** The lines from here on go to a new segment. */
+  cut(first: number): void;
+  /** Bytes that are not on disk yet. */
+  readonly pending: number;
+  /** Set once a write has failed: nothing is written afterwards. */
+  readonly failure: PortcullisError | null;
+  /** Resolves when nothing is pending, also after a failure. */
+  drained(): Promise<void>;
+}
+
+/**
+ * Group commit: while one group is being written the next one forms. A failed write is never retried: what the
+ * kernel kept of it is unknown (after a failed fsync a second one can report success for lost pages).
+ */
+export function createGroupCommit(options: {
+  readonly begin: (first: number) => Promise<void>;
+  /** Resolves when the bytes are durable. */
+  readonly write: (bytes: Buffer) => Promise<void>;
+  readonly onFailure: (error: PortcullisError) => void;
+}): GroupCommit {
+  const { begin, write, onFailure } = options;
+  const queue: Group[] = [];
+  let pending = 0;
+  let failure: PortcullisError | null = null;
+  let running: Promise<void> | null = null;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function commit(group: Group): Promise<void> {
+    if (group.begins !== null) await begin(group.begins);
+    if (group.lines.length > 0) await write(Buffer.from(group.lines.join("")));
+    pending -= group.bytes;
+    group.resolve();
+  }
+
+  function fail(cause: unknown, group: Group): void {
+    failure = new PortcullisError("audit_unavailable", {
+      reason: "the decision log cannot be written",
+      cause,
+    });
+    for (const lost of [group, ...queue.splice(0)]) lost.reject(failure);
+    onFailure(failure);
+  }
+
+  async function run(): Promise<void> {
+    // What arrives in this turn of the event loop belongs to the same group.
+    await new Promise<void>((next) => setImmediate(next));
+    for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
+      try {
+        await commit(group);
+      } catch (cause) {
+        fail(cause, group);
+      }
+    }
+    running = null;
+  }
+
+  function start(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    running ??= run();
+  }
+
+  function put(line: string): Group {
+    const group = queue.at(-1) ?? createGroup(null);
+    if (queue.length === 0) queue.push(group);
+    const bytes = Buffer.byteLength(line);
+    group.lines.push(line);
+    group.bytes += bytes;
+    pending += bytes;
+    return group;
+  }
+
+  return {
+    add(line) {
+      if (failure !== null) return Promise.reject(failure);
+      const group = put(line);
+      start();
+      return group.durable;
+    },
+    addLater(line) {
+      if (failure !== null) return;
+      put(line);
+      timer ??= setTimeout(start, LATER_MS).unref();
+    },
+    cut(first) {
+      queue.push(createGroup(first));
+    },
+    get pending() {
+      return pending;
+    },
+    get failure() {
+      return failure;
+    },
+    async drained() {
+      start();
+      await running;
+    },
+  };
+}

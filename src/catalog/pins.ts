@@ -1,0 +1,118 @@
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import type { TargetId, TargetKind } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { randomId } from "../lib/ids.ts";
+import { isJsonObject, sha256 } from "../lib/json.ts";
+
+export interface Pin extends TargetId {
+  readonly digest: string;
+  /** The definition, canonical JSON text. */
+  readonly definition: string;
+  /** A definition that differs from the pinned one and waits for approval, or null. */
+  readonly pending: { readonly digest: string; readonly definition: string } | null;
+}
+
+/** Definitions as they were first seen, or last approved. */
+export interface PinStore {
+  get(id: TargetId): Pin | undefined;
+  /** Keeps these pins, all or none. Throws when they cannot be kept. */
+  put(pins: readonly Pin[]): void;
+  /** Pins the pending definition; false if there is none. */
+  approve(upstream: string, name: string, kind?: TargetKind): boolean;
+  list(): readonly Pin[];
+}
+
+/** In memory: for tests, and where pins need not outlive the process. */
+export function createMemoryPins(): PinStore {
+  return pinStore(
+    new Map(),
+    () => {},
+    () => {},
+  );
+}
+
+/**
+ * In a JSON file of mode 0600, replaced atomically, created on first use. Another process may approve: the file is
+ * read again whenever it changed. Throws when it exists and cannot be understood.
+ */
+export function createFilePins(path: string): PinStore {
+  const pins = new Map<string, Pin>();
+  let stamp = "";
+
+  function stampOf(): string {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return stat === undefined ? "" : `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
+  }
+
+  function load(): void {
+    const now = stampOf();
+    if (now === stamp) return;
+    const read = now === "" ? [] : readPins(path);
+    pins.clear();
+    for (const pin of read) pins.set(keyOf(pin), pin);
+    stamp = now;
+  }
+
+  function save(): void {
+    const next = `${path}.${randomId()}`;
+    const all = [...pins.values()].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+    writeFileSync(next, `${JSON.stringify({ v: 1, pins: all }, null, 1)}\n`, { mode: 0o600, flush: true });
+    renameSync(next, path);
+    stamp = stampOf();
+  }
+
+  load();
+  return pinStore(pins, load, save);
+}
+
+function pinStore(pins: Map<string, Pin>, load: () => void, save: () => void): PinStore {
+  function put(changed: readonly Pin[]): void {
+    load();
+    const before = changed.map((pin) => [keyOf(pin), pins.get(keyOf(pin))] as const);
+    for (const pin of changed) pins.set(keyOf(pin), pin);
+    try {
+      save();
+    } catch (cause) {
+      for (const [key, pin] of before) pin === undefined ? pins.delete(key) : pins.set(key, pin);
+      throw new PortcullisError("internal", { reason: "pins cannot be written", cause });
+    }
+  }
+
+  return {
+    get(id) {
+      load();
+      return pins.get(keyOf(id));
+    },
+    put,
+    approve(upstream, name, kind = "tool") {
+      load();
+      const pin = pins.get(keyOf({ upstream, kind, name }));
+      if (pin?.pending == null) return false;
+      put([{ ...pin, ...pin.pending, pending: null }]);
+      return true;
+    },
+    list() {
+      load();
+      return [...pins.values()];
+    },
+  };
+}
+
+function keyOf({ upstream, kind, name }: TargetId): string {
+  return JSON.stringify([upstream, kind, name]);
+}
+
+function readPins(path: string): readonly Pin[] {
+  try {
+    const file: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (!isJsonObject(file) || file.v !== 1 || !Array.isArray(file.pins))
+      throw new Error("it is not a pin file");
+    const pins = file.pins as unknown as readonly Pin[];
+    for (const { digest, definition } of pins) {
+      if (sha256(definition) !== digest) throw new Error("a definition does not have its digest");
+    }
+    return pins;
+  } catch (cause) {
+    throw new PortcullisError("internal", { reason: `pins in ${path} cannot be read`, cause });
+  }
+}

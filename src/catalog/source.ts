@@ -1,0 +1,101 @@
+import type { Upstream, UpstreamIdentity } from "../domain.ts";
+import type { Clock } from "../lib/clock.ts";
+import { toPortcullisError } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import { type Discovery, type DiscoveryLimits, discoverTools } from "./discover.ts";
+
+export type SourceState =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "live"; readonly identity: UpstreamIdentity; readonly discovery: Discovery }
+  | { readonly kind: "down"; readonly reason: string; readonly since: number };
+
+export interface SourceOptions {
+  readonly upstream: Upstream;
+  readonly limits: DiscoveryLimits;
+  readonly refreshMs: number;
+  /** Doubled with each failure in a row, up to `refreshMs`. */
+  readonly retryMs: number;
+  /** Announcements of a change within this time are one. */
+  readonly debounceMs: number;
+  readonly log: Log;
+  readonly clock: Clock;
+  onChange(): void;
+}
+
+/** What one upstream offers, kept fresh; shared by all virtual servers that have it. */
+export interface Source {
+  readonly state: SourceState;
+  /** Asks again now. Never rejects: a failure is a state. */
+  refresh(): Promise<void>;
+  close(): void;
+}
+
+export function createSource(options: SourceOptions): Source {
+  const { upstream, limits, refreshMs, retryMs, debounceMs, log, clock } = options;
+  const closing = new AbortController();
+  let state: SourceState = { kind: "waiting" };
+  let running: Promise<void> | undefined;
+  let again = false;
+  let failures = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  const stopListening = upstream.onToolsChanged(() => schedule(debounceMs));
+
+  function schedule(ms: number): void {
+    clearTimeout(timer);
+    if (!closing.signal.aborted) timer = setTimeout(() => void refresh(), ms).unref();
+  }
+
+  async function discover(): Promise<SourceState> {
+    try {
+      const identity = await upstream.identify(closing.signal);
+      const discovery = await discoverTools(upstream, limits, closing.signal);
+      failures = 0;
+      return { kind: "live", identity, discovery };
+    } catch (thrown) {
+      const { code, reason } = toPortcullisError(thrown);
+      failures += 1;
+      const since = state.kind === "down" ? state.since : clock();
+      return { kind: "down", reason: reason === "" ? code : `${code}: ${reason}`, since };
+    }
+  }
+
+  async function run(): Promise<void> {
+    do {
+      again = false;
+      const before = state;
+      const found = await discover();
+      if (closing.signal.aborted) return;
+      state = found;
+      if (found.kind === "down" && before.kind !== "down") {
+        log.warn({ upstream: upstream.name, reason: found.reason }, "upstream offers nothing now");
+      }
+      options.onChange();
+    } while (again);
+    schedule(failures === 0 ? refreshMs : Math.min(refreshMs, retryMs * 2 ** (failures - 1)));
+  }
+
+  function refresh(): Promise<void> {
+    if (running !== undefined) {
+      again = true;
+      return running;
+    }
+    clearTimeout(timer);
+    running = run().finally(() => {
+      running = undefined;
+    });
+    return running;
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    refresh,
+    close() {
+      clearTimeout(timer);
+      stopListening();
+      closing.abort();
+    },
+  };
+}

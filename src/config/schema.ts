@@ -1,0 +1,37 @@
+import { z } from "zod";
+import type { JsonObject } from "../lib/json.ts";
+import { authorizationServer } from "./sections/authorization-server.ts";
+import { credentials } from "./sections/credentials.ts";
+import { issuers } from "./sections/issuers.ts";
+import { listen } from "./sections/listen.ts";
+import { audit, limits, log, policies, state } from "./sections/operation.ts";
+import { servers } from "./sections/servers.ts";
+import { tenants } from "./sections/tenants.ts";
+import { upstreams } from "./sections/upstreams.ts";
+import type { Place } from "./values.ts";
+
+/** The whole of portcullis.yaml. Each section owns its keys, defaults and checks. */
+export function configSchema(place: Place) {
+  return z.strictObject({
+    listen: listen.prefault({}),
+    issuers: issuers.default([]),
+    authorization_server: authorizationServer(place).optional(),
+    upstreams: upstreams(place),
+    servers,
+    credentials: credentials.default({}),
+    policies: policies(place),
+    tenants: tenants(place),
+    state: state(place),
+    audit: audit(place),
+    limits,
+    log,
+  });
+}
+
+export type ParsedConfig = z.output<ReturnType<typeof configSchema>>;
+
+/** The JSON Schema of portcullis.yaml, for editors. */
+export function configJsonSchema(): JsonObject {
+  const schema = z.toJSONSchema(configSchema(String), { io: "input" });
+  return { ...JSON.parse(JSON.stringify(schema)), title: "portcullis.yaml" } as JsonObject;
+}

@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { PortcullisError } from "../lib/errors.ts";
+import { Secret } from "../lib/secret.ts";
+import type { Place } from "./values.ts";
+
+/** Where a secret is kept; the configuration itself holds none. */
+export type SecretRef =
+  | { readonly kind: "env"; readonly name: string }
+  | { readonly kind: "file"; readonly path: string };
+
+export interface SecretStore {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readFile(path: string): Promise<string>;
+}
+
+/** `env:NAME` or `file:PATH`. */
+export function secretRef(place: Place) {
+  return z
+    .string()
+    .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, "write env:NAME or file:PATH")
+    .transform((text) => toSecretRef(text, place))
+    .describe("Where the secret is kept: env:NAME or file:PATH.");
+}
+
+export function toSecretRef(text: string, place: Place): SecretRef {
+  const rest = text.slice(text.indexOf(":") + 1);
+  return text.startsWith("env:") ? { kind: "env", name: rest } : { kind: "file", path: place(rest) };
+}
+
+/** The secret itself; a file's last line end is no part of it. Throws `internal`, naming the place and never the value. */
+export async function resolveSecret(ref: SecretRef, store: SecretStore): Promise<Secret> {
+  const value = ref.kind === "env" ? store.env[ref.name] : await fileSecret(ref.path, store);
+  if (value === undefined || value === "") {
+    throw new PortcullisError("internal", { reason: `${nameOf(ref)} is not set or empty` });
+  }
+  return new Secret(value);
+}
+
+async function fileSecret(path: string, store: SecretStore): Promise<string> {
+  try {
+    return (await store.readFile(path)).replace(/\r?\n$/, "");
+  } catch (cause) {
+    throw new PortcullisError("internal", { reason: `the secret file ${path} cannot be read`, cause });
+  }
+}
+
+export function nameOf(ref: SecretRef): string {
+  return ref.kind === "env" ? `environment variable ${ref.name}` : `file ${ref.path}`;
+}
+
+const SAMPLES = new Set(
+  "changeme change-me change_me secret password passw0rd test testing demo sample example default admin root letmein 123456 12345678 xxx todo your-token your-secret".split(
+    " ",
+  ),
+);
+
+/** What ships in examples and tutorials, and is therefore known to everyone. */
+export function isSampleSecret(secret: Secret): boolean {
+  const value = secret.reveal().trim().toLowerCase();
+  return SAMPLES.has(value) || /^(.)\1*$/.test(value);
+}

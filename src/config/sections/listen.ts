@@ -1,0 +1,45 @@
+import { z } from "zod";
+import { httpUrl, isLoopback } from "../values.ts";
+
+const origin = httpUrl.refine(
+  (url) => URL.canParse(url) && new URL(url).origin === url.replace(/\/$/, ""),
+  "write scheme, host and port only",
+);
+
+/** Where the gateway listens and under which origin clients reach it. */
+export const listen = z
+  .strictObject({
+    host: z.string().min(1).default("127.0.0.1"),
+    port: z.int().min(0).max(65_535).default(8080).describe("0: any free port."),
+    public_url: origin
+      .transform((url) => new URL(url).origin)
+      .optional()
+      .describe("The origin that clients use; tokens are bound to it. https unless loopback."),
+    allowed_origins: z.array(origin).readonly().default([]).describe("Browser origins that may call."),
+    allowed_hosts: z
+      .array(z.string().min(1))
+      .readonly()
+      .optional()
+      .describe("Host headers that are served; the public URL's by default."),
+  })
+  .superRefine(({ host, public_url }, context) => {
+    const report = (message: string) => context.addIssue({ code: "custom", path: ["public_url"], message });
+    if (public_url === undefined) {
+      if (!isLoopback(host)) report("public_url is needed when listening beyond loopback");
+      return;
+    }
+    const { protocol, hostname } = new URL(public_url);
+    if (protocol !== "https:" && !isLoopback(hostname)) {
+      context.addIssue({
+        code: "custom",
+        path: ["public_url"],
+        params: { code: "insecure" },
+        message: "public_url must be https: bearer tokens travel over it",
+      });
+    }
+  })
+  .transform((given) => {
+    const public_url =
+      given.public_url ?? `http://${given.host.includes(":") ? `[${given.host}]` : given.host}:${given.port}`;
+    return { ...given, public_url, allowed_hosts: given.allowed_hosts ?? [new URL(public_url).host] };
+  });

@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { count, milliseconds, type Place, path, size } from "../values.ts";
+
+export const policies = (place: Place) =>
+  z.strictObject({
+    path: path(place).describe("The folder of the platform's layer."),
+    tenant_schema: path(place).optional().describe("JSON Schema of every tenant's record."),
+  });
+
+/** What must survive a restart and is no record: pinned definitions, signing keys. */
+export const state = (place: Place) =>
+  z.strictObject({ path: path(place).prefault("./.portcullis/state") }).prefault({});
+
+export const audit = (place: Place) =>
+  z
+    .strictObject({
+      path: path(place).prefault("./.portcullis/log").describe("The decision log's folder."),
+      segment_bytes: size.prefault("64Mi").describe("A new file is begun at this size."),
+    })
+    .prefault({});
+
+export const limits = z
+  .strictObject({
+    body: size.prefault("1Mi").describe("The largest request body."),
+    depth: z.int().min(8).max(512).default(64).describe("The deepest JSON."),
+    header_ms: milliseconds.default(10_000).describe("The longest wait for a request's headers."),
+    body_ms: milliseconds.default(30_000).describe("The longest wait for a request's body."),
+    sessions: count.default(1000).describe("Open legacy sessions."),
+    session_idle_ms: milliseconds.default(1_800_000),
+    in_flight: count.default(1000).describe("Requests that are being answered."),
+    drain_ms: milliseconds.default(10_000).describe("How long open requests may finish at SIGTERM."),
+  })
+  .prefault({});
+
+export const log = z
+  .strictObject({
+    level: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  })
+  .prefault({});

@@ -1,0 +1,92 @@
+import { z } from "zod";
+import { type SecretRef, toSecretRef } from "../secret.ts";
+import { httpUrl, labels, milliseconds, name, type Place } from "../values.ts";
+
+const common = {
+  labels: labels
+    .default([])
+    .describe("For every target of this upstream; policy sees them as input.target.labels."),
+  targets: z
+    .record(z.string().min(1).max(128), z.strictObject({ labels }))
+    .default({})
+    .describe("Labels for single targets, by their name at the upstream."),
+  timeout_ms: milliseconds.default(60_000).describe("The longest wait for one answer."),
+};
+
+const overHttp = z.strictObject({
+  url: httpUrl.describe("The Streamable HTTP endpoint."),
+  era: z
+    .enum(["auto", "legacy", "modern"])
+    .default("auto")
+    .describe("legacy: up to 2025-11-25. modern: 2026-07-28."),
+  credential: name.optional().describe("The source for the gateway's own requests: discovery and listing."),
+  ...common,
+});
+
+/** An environment variable of a child: a literal, a secret by reference, or a path made absolute. */
+export type EnvironmentValue = string | SecretRef;
+
+/** Variables named like this hold secrets, and a secret does not stand in a configuration. */
+const SECRET_NAME = /(^|_)(TOKEN|SECRET|KEY|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$/i;
+const REFERENCE = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/;
+
+const environment = (place: Place) =>
+  z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "not a name for an environment variable"),
+      z.string(),
+    )
+    .default({})
+    .superRefine((variables, context) => {
+      for (const [variable, value] of Object.entries(variables)) {
+        if (!SECRET_NAME.test(variable) || REFERENCE.test(value)) continue;
+        const message = `${variable} is a secret: name where it is kept instead`;
+        context.addIssue({
+          code: "custom",
+          path: [variable],
+          params: { code: "secret_literal", hint: "write env:NAME or file:PATH" },
+          message,
+        });
+      }
+    })
+    .transform((variables) => mapValues(variables, (value) => environmentValue(value, place)))
+    .describe("Literals, env:NAME or file:PATH for secrets, path:PATH for a path made absolute.");
+
+function environmentValue(value: string, place: Place): EnvironmentValue {
+  if (REFERENCE.test(value)) return toSecretRef(value, place);
+  return value.startsWith("path:") ? place(value.slice("path:".length)) : value;
+}
+
+function mapValues<From, To>(
+  record: Readonly<Record<string, From>>,
+  map: (value: From) => To,
+): Record<string, To> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
+}
+
+const overStdio = (place: Place) =>
+  z.strictObject({
+    command: z
+      .array(z.string().min(1))
+      .min(1)
+      .readonly()
+      .describe("The program and its arguments; no shell."),
+    env: environment(place),
+    cwd: z
+      .string()
+      .min(1)
+      .prefault(".")
+      .transform(place)
+      .describe("Relative to this file; its folder by default."),
+    ...common,
+  });
+
+/** The real MCP servers, over Streamable HTTP (`url`) or stdio (`command`). */
+export const upstreams = (place: Place) =>
+  z.record(
+    name,
+    z.union([
+      overHttp.transform((given) => ({ transport: "http" as const, ...given })),
+      overStdio(place).transform((given) => ({ transport: "stdio" as const, ...given })),
+    ]),
+  );

@@ -1,0 +1,49 @@
+import type { Capability, PolicyContext, Target } from "../domain.ts";
+import { LRUCache } from "../lib/lru.ts";
+import { type OpenCapability, openCapability } from "../policy/capability.ts";
+import type { PolicyEngine } from "../policy/engine.ts";
+import { compileSchema } from "../policy/schema.ts";
+import type { Schemas } from "./schemas.ts";
+
+/** What this principal may do with these targets, in their order: the one function that listing and calling share. */
+export interface Capabilities {
+  of(policy: PolicyEngine, context: PolicyContext, targets: readonly Target[]): readonly OpenCapability[];
+}
+
+/**
+ * Keeps opened capabilities by everything that they depend on: the engine's context key (revision, projected
+ * principal, tenant record, clock tick if read) and the pinned target's digest.
+ */
+export function createCapabilities(schemas: Schemas, max: number): Capabilities {
+  const cache = new LRUCache<string, OpenCapability>({ max });
+
+  return {
+    of(policy, context, targets) {
+      const prefix = `${policy.contextKey(context)} `;
+      const known = targets.map((target) => cache.get(prefix + target.digest));
+      const missing = targets.filter((_, index) => known[index] === undefined);
+      const asked = missing.length === 0 ? [] : policy.capabilities(context, missing);
+      const opened = missing.map((target, index) => {
+        const open = openOn(target, asked[index], schemas);
+        cache.set(prefix + target.digest, open);
+        return open;
+      });
+      return known.map((open) => open ?? (opened.shift() ?? closed("policy gave no answer for this target")));
+    },
+  };
+}
+
+function openOn(target: Target, capability: Capability | undefined, schemas: Schemas): OpenCapability {
+  const compiled = schemas.of(target);
+  if (!compiled.ok) return closed(`its schema is invalid: ${compiled.fault}`);
+  // An engine that answers fewer targets than it was asked about has decided nothing about the rest.
+  if (capability === undefined) return closed("policy gave no answer for this target");
+  return openCapability(capability, compiled.schema);
+}
+
+const anyObject = compileSchema({ type: "object" });
+
+function closed(denial: string): OpenCapability {
+  if (!anyObject.ok) throw new Error(anyObject.fault);
+  return openCapability({ grants: [], limits: [], denials: [denial], faults: [] }, anyObject.schema);
+}

@@ -1,0 +1,59 @@
+import type { Target } from "../domain.ts";
+import { digest } from "../lib/json.ts";
+import { joinMembers } from "../lib/members.ts";
+import type { OpenCapability } from "../policy/open.ts";
+import { listResult } from "../protocol/results.ts";
+import type { Ask } from "./ask.ts";
+import { pageOf } from "./cursor.ts";
+import { decisionEntry } from "./records.ts";
+import type { Rooms } from "./rooms.ts";
+
+/** tools/list: the tools that this principal can use, each with the schema of what it may be called with. */
+export async function list(ask: Ask, rooms: Rooms): Promise<void> {
+  const { targets } = rooms.catalog.view(ask.seen.server);
+  const capabilities = rooms.capabilities.of(ask.policy, ask.context, targets);
+  const usable = targets.flatMap((target, index) => {
+    const capability = capabilities[index];
+    return capability?.listed ? [{ target, capability }] : [];
+  });
+  const identities = usable.map(({ target }) => [target.upstream, target.kind, target.name, target.digest]);
+  const listDigest = digest(identities);
+  const page = pageOf(usable, listDigest, ask.message.params.cursor, rooms.limits.page);
+
+  await rooms.log.decision(
+    rooms.log.newId(),
+    decisionEntry(ask.seen, {
+      effect: "allow",
+      code: "ok",
+      listed: usable.length,
+      of: targets.length,
+      targets_sha256: listDigest,
+      reasons: capabilities.flatMap((capability) => capability.faults),
+    }),
+  );
+  const definitions = page.items.map(({ target, capability }) => listedDefinition(target, capability));
+  ask.answer.result(listResult(ask.message.era, "tools", definitions, page.next));
+}
+
+const texts = new WeakMap<OpenCapability, string>();
+
+/** The definition as announced, under its exposed name, narrowed to what this principal may send. */
+function listedDefinition(target: Target, capability: OpenCapability): string {
+  const known = texts.get(capability);
+  if (known !== undefined) return known;
+  const members = new Map(target.definition);
+  members.set("name", JSON.stringify(target.exposedName));
+  if (capability.narrows) {
+    const { inputSchema, note } = capability.listing();
+    members.set("inputSchema", JSON.stringify(inputSchema));
+    if (note !== "") members.set("description", JSON.stringify(describe(target, note)));
+  }
+  const text = joinMembers(members);
+  texts.set(capability, text);
+  return text;
+}
+
+function describe(target: Target, note: string): string {
+  const { description } = target.announced;
+  return typeof description === "string" && description !== "" ? `${description}\n\n${note}` : note;
+}

@@ -1,0 +1,60 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import express, { type Express, type NextFunction, type Request, type Response } from "express";
+import { PortcullisError } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import { errorText } from "../lib/rpc.ts";
+import { ANSWER_HEADERS, sendJson } from "./reply.ts";
+
+/** A plain Node handler; `next` hands on what it does not answer. */
+export type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void | Promise<void>;
+
+export interface AppOptions {
+  /** Further routes, each under its path: token metadata, the authorization server. */
+  readonly mounts: readonly { readonly path: string; readonly handler: Handler }[];
+  /** Why the gateway cannot serve; empty when it can. */
+  ready(): readonly string[];
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+  readonly log: Log;
+}
+
+/** A complete Express app, MCP route included. What it does not know it hands on, so it can be mounted anywhere. */
+export function createApp(mcp: Pick<HandlesRequests, "handle">, options: AppOptions): Express {
+  const app = express();
+  app.disable("x-powered-by").disable("etag");
+  app.enable("case sensitive routing").enable("strict routing");
+  app.use((request, response, next) => {
+    if (!mcp.handle(request, response)) next();
+  });
+  app.get("/healthz", (_, response) => sendJson(response, 200, '{"ok":true}'));
+  app.get("/readyz", (_, response) => {
+    const reasons = options.ready();
+    const ok = reasons.length === 0;
+    sendJson(response, ok ? 200 : 503, JSON.stringify({ ok, reasons }));
+  });
+  app.get("/metrics", async (_, response) => {
+    response
+      .set(ANSWER_HEADERS)
+      .type("text/plain; version=0.0.4")
+      .send(await options.metrics());
+  });
+  for (const { path, handler } of options.mounts) app.use(path, handler);
+  app.use((thrown: unknown, _: Request, response: Response, next: NextFunction) => {
+    if (response.headersSent) return next(thrown);
+    // Express throws on a path that does not decode: such a path is not served.
+    const error = new PortcullisError(thrown instanceof URIError ? "not_found_path" : "internal", {
+      cause: thrown,
+    });
+    if (error.code === "internal") options.log.error({ err: thrown }, "a route failed");
+    sendJson(response, error.row.http, errorText(null, error));
+  });
+  return app;
+}
+
+interface HandlesRequests {
+  handle(request: IncomingMessage, response: ServerResponse): boolean;
+}

@@ -1,0 +1,55 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { PortcullisError } from "../lib/errors.ts";
+
+type Fail = (error: PortcullisError) => void;
+
+/** Bodies on their way, by connection, so that what goes wrong with a connection is told to who waits for it. */
+const waiting = new WeakMap<Duplex, Fail>();
+
+/** Ends the wait for the body on this connection, if there is one. */
+export function failBody(socket: Duplex, error: PortcullisError): boolean {
+  const fail = waiting.get(socket);
+  fail?.(error);
+  return fail !== undefined;
+}
+
+/**
+ * The whole body, of at most `limit` bytes.
+ *
+ * @throws PortcullisError `body_too_large`, never a truncated body; `body_incomplete`; `body_consumed` where a host
+ * application's parser was there first.
+ */
+export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    if (request.readableDidRead) return reject(new PortcullisError("body_consumed"));
+    if (Number(request.headers["content-length"] ?? 0) > limit) return reject(tooLarge());
+    const { socket } = request;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const fail: Fail = (error) => {
+      settle();
+      reject(error);
+    };
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length;
+      if (size > limit) fail(tooLarge());
+      else chunks.push(chunk);
+    };
+    const onEnd = (): void => {
+      settle();
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size));
+    };
+    const onBroken = (): void => fail(new PortcullisError("body_incomplete"));
+    const settle = (): void => {
+      waiting.delete(socket);
+      request.off("data", onData).off("end", onEnd).off("close", onBroken);
+    };
+    waiting.set(socket, fail);
+    request.on("data", onData).on("end", onEnd).on("close", onBroken).on("error", onBroken);
+  });
+}
+
+function tooLarge(): PortcullisError {
+  return new PortcullisError("body_too_large");
+}

@@ -1,0 +1,47 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Exchange, Reply } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import type { Json } from "../lib/json.ts";
+import { clientIpOf } from "./place.ts";
+import { createReply } from "./reply.ts";
+
+export interface ExchangeOptions {
+  readonly server: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly body: Json | undefined;
+  readonly keepAliveMs: number;
+}
+
+/** The exchange that the gate works on. A class, since one is made for every call and most parts are seldom asked. */
+export class NodeExchange implements Exchange {
+  readonly server: string;
+  readonly verb: Exchange["verb"];
+  readonly body: Json | undefined;
+  readonly reply: Reply;
+  readonly clientIp: string;
+  readonly #headers: IncomingMessage["headers"];
+  readonly #abort = new AbortController();
+
+  constructor({ server, request, response, body, keepAliveMs }: ExchangeOptions) {
+    this.server = server;
+    this.verb = request.method as Exchange["verb"];
+    this.body = body;
+    this.reply = createReply(response, keepAliveMs);
+    this.clientIp = clientIpOf(request.socket);
+    this.#headers = request.headers;
+    response.once("close", () => {
+      if (response.writableFinished) return;
+      this.#abort.abort(new PortcullisError("cancelled", { reason: "the client went away" }));
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#headers[name];
+    return typeof value === "string" ? value : undefined;
+  }
+}

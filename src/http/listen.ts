@@ -1,0 +1,122 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Express } from "express";
+import { PortcullisError } from "../lib/errors.ts";
+import { errorText } from "../lib/rpc.ts";
+import { type McpOptions, type McpRoute, record } from "./mcp.ts";
+import { clientIpOf } from "./place.ts";
+
+export interface ListenLimits {
+  /** The longest wait for a request's head. */
+  readonly header_ms: number;
+  /** The longest wait for its body after that. */
+  readonly body_ms: number;
+}
+
+export interface Listening {
+  readonly port: number;
+  /** Stops accepting, lets requests in flight end within `deadlineMs`, then cuts them. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+type ServerOptions = Pick<McpOptions, "onRefusal" | "log"> & { readonly limits: ListenLimits };
+
+/** A server with the MCP route ahead of the app: Express's router costs as much as forwarding a call. */
+export async function listen(
+  { mcp, app, options }: { mcp: McpRoute; app: Express; options: ServerOptions },
+  host: string,
+  port: number,
+): Promise<Listening> {
+  const { header_ms, body_ms } = options.limits;
+  const server = createServer(
+    {
+      headersTimeout: header_ms,
+      requestTimeout: header_ms + body_ms,
+      connectionsCheckingInterval: Math.min(1000, Math.ceil(header_ms / 4)),
+      keepAliveTimeout: 30_000,
+      // Refused by the edge instead, with a record.
+      requireHostHeader: false,
+    },
+    (request, response) => {
+      if (mcp.handle(request, response)) return;
+      app(request as never, response as never, () =>
+        refuse(request, response, new PortcullisError("not_found_path")),
+      );
+    },
+  );
+  const refuse = (request: IncomingMessage, response: ServerResponse, error: PortcullisError): void => {
+    mcp
+      .refuse(request, response, error)
+      .catch((err: unknown) => options.log.error({ err }, "a refusal failed"));
+  };
+  server.on("checkExpectation", (request, response) => {
+    refuse(request, response, new PortcullisError("header_malformed", { reason: "Expect" }));
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    const refused = refusalOf(error);
+    if (refused === undefined || socket.destroyed) socket.destroy();
+    else if (!mcp.interrupt(socket, refused))
+      refuseConnection(options, socket, refused).catch(() => socket.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(port, host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close(deadlineMs) {
+      mcp.drain();
+      return closeWithin(server, deadlineMs);
+    },
+  };
+}
+
+/** What a connection's failure means, or undefined where nothing was asked. */
+function refusalOf({ code = "" }: NodeJS.ErrnoException): PortcullisError | undefined {
+  const headers = { Connection: "close" };
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return new PortcullisError("request_timeout", { headers });
+  // The parser's own verdict; anything else is the network's.
+  return code.startsWith("HPE_")
+    ? new PortcullisError("header_malformed", { headers, reason: code })
+    : undefined;
+}
+
+/** Answers bytes that never became a request. */
+async function refuseConnection(
+  options: ServerOptions,
+  socket: Socket,
+  error: PortcullisError,
+): Promise<void> {
+  await record(options, { server: "", code: error.code, clientIp: clientIpOf(socket), reason: error.reason });
+  const { http } = error.row;
+  const text = errorText(null, error);
+  const head = [
+    `HTTP/1.1 ${http} ${STATUS_CODES[http]}`,
+    "Content-Type: application/json",
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    "Cache-Control: no-store",
+    "Connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${text}`, () => socket.destroy());
+}
+
+function closeWithin(server: Server, deadlineMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    // A connection kept alive turns idle when its last answer is out.
+    const sweep = setInterval(() => server.closeIdleConnections(), 20);
+    const cut = setTimeout(() => server.closeAllConnections(), deadlineMs);
+    server.close(() => {
+      clearInterval(sweep);
+      clearTimeout(cut);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,233 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Exchange } from "../domain.ts";
+import { type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { isJsonObject, type Json } from "../lib/json.ts";
+import type { Log } from "../lib/log.ts";
+import { errorText, type RequestId } from "../lib/rpc.ts";
+import { parseStrict } from "../lib/strict-json.ts";
+import { failBody, readBody } from "./body.ts";
+import { NodeExchange } from "./exchange.ts";
+import { checkAccept, checkContent, checkFraming, checkHeadersSingle, checkQuery } from "./headers.ts";
+import { clientIpOf, createPlace, type PlaceOptions } from "./place.ts";
+import { sendJson } from "./reply.ts";
+
+/** A request that the edge refused: nothing of it reached the gate. */
+export interface Refusal {
+  /** The virtual server, or "" where the request named none. */
+  readonly server: string;
+  readonly code: ErrorCode;
+  readonly clientIp: string;
+  readonly reason: string;
+}
+
+export interface EdgeLimits {
+  /** Bytes. */
+  readonly body: number;
+  /** Levels of nesting. */
+  readonly depth: number;
+  /** Between comments on a silent event stream. */
+  readonly keepalive_ms?: number;
+}
+
+export interface McpOptions extends PlaceOptions {
+  handle(exchange: Exchange): Promise<void>;
+  hasServer(name: string): boolean;
+  /** Records a refusal; the answer waits for it. */
+  onRefusal(refusal: Refusal): Promise<void>;
+  readonly limits: EdgeLimits;
+  readonly log: Log;
+}
+
+/** The MCP route as a plain Node handler, the same whether Express stands before it or not. */
+export interface McpRoute {
+  /** Answers the request if it is for `/mcp/<name>`, else returns false and leaves it alone. */
+  handle(request: IncomingMessage, response: ServerResponse): boolean;
+  /** Refuses a request that no route took. */
+  refuse(request: IncomingMessage, response: ServerResponse, error: PortcullisError): Promise<void>;
+  /** Tells the request being served on this connection, if any, what befell it. */
+  interrupt(socket: Duplex, error: PortcullisError): boolean;
+  /** From now on every request is refused. */
+  drain(): void;
+}
+
+/** What a connection is busy with. */
+interface Serving {
+  readonly response: ServerResponse;
+  readonly refused: boolean;
+}
+
+const TARGET = /^\/mcp\/([A-Za-z0-9_-]{1,64})(?:\?(.*))?$/;
+const VERBS: ReadonlySet<string> = new Set(["POST", "GET", "DELETE"]);
+
+/** Proxies cut a stream that is silent for about two minutes, some for less. */
+const KEEPALIVE_MS = 15_000;
+
+/** How long a refused client may go on sending, so that it can read the answer before its connection goes. */
+const LINGER_MS = 1000;
+
+export function createMcpRoute(options: McpOptions): McpRoute {
+  const { limits, log } = options;
+  const place = createPlace(options);
+  const serving = new WeakMap<Duplex, Serving>();
+  let draining = false;
+
+  async function serve(
+    server: string,
+    query: string | undefined,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ) {
+    let body: Json | undefined;
+    try {
+      if (checkHead(server, query, request, response) === "preflight") return;
+      body =
+        request.method === "POST"
+          ? parseStrict(await readBody(request, limits.body), { maxDepth: limits.depth })
+          : undefined;
+    } catch (thrown) {
+      return refuseAs(server, request, response, toPortcullisError(thrown));
+    }
+    const exchange = new NodeExchange({
+      server,
+      request,
+      response,
+      body,
+      keepAliveMs: limits.keepalive_ms ?? KEEPALIVE_MS,
+    });
+    try {
+      await options.handle(exchange);
+      if (!response.headersSent && !response.destroyed)
+        throw new PortcullisError("internal", { reason: "no answer" });
+    } catch (thrown) {
+      fail(response, idOf(body), toPortcullisError(thrown));
+    }
+  }
+
+  function checkHead(
+    server: string,
+    query: string | undefined,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ) {
+    checkHeadersSingle(request);
+    checkFraming(request);
+    place.checkHost(request);
+    const origin = place.originOf(request);
+    if (origin !== undefined) allowOrigin(response, origin);
+    if (draining) throw new PortcullisError("shutting_down", { headers: { Connection: "close" } });
+    if (!options.hasServer(server)) throw new PortcullisError("not_found_path");
+    const verb = request.method ?? "";
+    if (origin !== undefined && verb === "OPTIONS" && request.headers["access-control-request-method"]) {
+      answerPreflight(request, response);
+      return "preflight";
+    }
+    if (!isVerb(verb))
+      throw new PortcullisError("method_not_allowed", { headers: { Allow: "POST, GET, DELETE" } });
+    checkQuery(query);
+    checkAccept(request, verb);
+    if (verb === "POST") checkContent(request);
+    return "checked";
+  }
+
+  async function refuseAs(
+    server: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    error: PortcullisError,
+  ) {
+    if (error.code === "internal") log.error({ err: error }, "the edge failed");
+    const { socket } = request;
+    serving.set(socket, { response, refused: true });
+    await record(options, { server, code: error.code, clientIp: clientIpOf(socket), reason: error.reason });
+    sendJson(response, error.row.http, errorText(null, error), error.headers);
+    if (request.complete) return;
+    request.resume();
+    setTimeout(() => request.complete || request.destroy(), LINGER_MS).unref();
+  }
+
+  /** The gate has recorded what it decided; this only answers what it threw. */
+  function fail(response: ServerResponse, id: RequestId | null, error: PortcullisError): void {
+    if (error.code === "internal") log.error({ err: error }, "a request failed");
+    if (response.headersSent) response.destroy();
+    else sendJson(response, error.row.http, errorText(id, error), error.headers);
+  }
+
+  return {
+    handle(request, response) {
+      const match = TARGET.exec(targetOf(request));
+      if (match === null) return false;
+      const { socket } = request;
+      serving.set(socket, { response, refused: false });
+      serve(match[1] as string, match[2], request, response)
+        .catch((err: unknown) => {
+          log.error({ err }, "an answer could not be sent");
+          response.destroy();
+        })
+        .finally(() => serving.delete(socket));
+      return true;
+    },
+    refuse: (request, response, error) =>
+      refuseAs("", request, response, error).finally(() => serving.delete(request.socket)),
+    interrupt(socket, error) {
+      const current = serving.get(socket);
+      if (current === undefined) return false;
+      if (failBody(socket, error)) return true;
+      // A refusal on its way is the answer to this as well.
+      if (current.refused) current.response.shouldKeepAlive = false;
+      else socket.destroy();
+      return true;
+    },
+    drain() {
+      draining = true;
+    },
+  };
+}
+
+/** A refusal stands even where it cannot be recorded. */
+export async function record(
+  { onRefusal, log }: Pick<McpOptions, "onRefusal" | "log">,
+  refusal: Refusal,
+): Promise<void> {
+  try {
+    await onRefusal(refusal);
+  } catch (err) {
+    log.error({ err, code: refusal.code }, "a refusal could not be recorded");
+  }
+}
+
+/** What Express adds to a request. */
+interface Mounted {
+  readonly originalUrl?: string;
+  readonly baseUrl?: string;
+}
+
+/** The target as it was sent, below the path that a host application mounted us at. Nothing is normalised. */
+function targetOf(request: IncomingMessage & Mounted): string {
+  const { originalUrl = request.url ?? "", baseUrl = "" } = request;
+  return originalUrl.startsWith(baseUrl) ? originalUrl.slice(baseUrl.length) : "";
+}
+
+function isVerb(method: string): method is Exchange["verb"] {
+  return VERBS.has(method);
+}
+
+function allowOrigin(response: ServerResponse, origin: string): void {
+  response.setHeader("Access-Control-Allow-Origin", origin);
+  response.setHeader("Access-Control-Expose-Headers", "Mcp-Session-Id, WWW-Authenticate");
+  response.setHeader("Vary", "Origin");
+}
+
+function answerPreflight({ headers }: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(204, {
+    "Access-Control-Allow-Methods": "POST, GET, DELETE",
+    "Access-Control-Allow-Headers": headers["access-control-request-headers"] ?? "",
+    "Access-Control-Max-Age": "600",
+  });
+  response.end();
+}
+
+function idOf(body: Json | undefined): RequestId | null {
+  const id = isJsonObject(body) ? body.id : null;
+  return typeof id === "string" || typeof id === "number" ? id : null;
+}

@@ -1,0 +1,59 @@
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { PortcullisError } from "../lib/errors.ts";
+
+export interface PlaceOptions {
+  /** The URL under which callers reach the gateway: its host and its origin are always served. */
+  readonly publicUrl: string;
+  /** Further values of `Host`, each as it is sent: `name` or `name:port`. */
+  readonly allowedHosts: readonly string[];
+  /** Web origins that may call, each as a browser sends it: `https://app.example`. */
+  readonly allowedOrigins: readonly string[];
+}
+
+/** Where a request says it is going, and from which web page. */
+export interface Place {
+  /** Against DNS rebinding: a page's own host name, resolved to this machine, is not served. */
+  checkHost(request: IncomingMessage): void;
+  /** The web origin, where there is one; throws `origin_refused` unless it is allowed. */
+  originOf(request: IncomingMessage): string | undefined;
+}
+
+export function createPlace({ publicUrl, allowedHosts, allowedOrigins }: PlaceOptions): Place {
+  const { host, hostname, port, protocol, origin } = new URL(publicUrl);
+  const defaultPort = protocol === "https:" ? "443" : "80";
+  const hosts = new Set([host, ...allowedHosts.map((allowed) => allowed.toLowerCase())]);
+  if (port === "") hosts.add(`${hostname}:${defaultPort}`);
+  const origins = new Set([origin, ...allowedOrigins]);
+  return {
+    checkHost({ headers, socket }) {
+      const named = headers.host?.toLowerCase();
+      if (named === undefined || (!hosts.has(named) && !isThisLoopback(named, socket))) {
+        throw new PortcullisError("host_refused", { reason: named ?? "no Host" });
+      }
+    },
+    originOf({ headers }) {
+      const named = headers.origin;
+      if (named !== undefined && !origins.has(named)) {
+        throw new PortcullisError("origin_refused", { reason: named });
+      }
+      return named;
+    },
+  };
+}
+
+const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
+
+/** A loopback name and the port of a connection that really came over loopback. */
+function isThisLoopback(named: string, { localAddress = "", localPort }: Socket): boolean {
+  const [, name = "", port = "80"] = /^(.*?)(?::(\d+))?$/.exec(named) ?? [];
+  const local = localAddress.replace(/^::ffff:/, "");
+  return (
+    LOOPBACK_NAMES.has(name) && port === String(localPort) && (local === "::1" || local.startsWith("127."))
+  );
+}
+
+/** The peer's address; `X-Forwarded-*` is anyone's to write, so nothing reads it. */
+export function clientIpOf({ remoteAddress = "" }: { readonly remoteAddress?: string | undefined }): string {
+  return remoteAddress.startsWith("::ffff:") ? remoteAddress.slice(7) : remoteAddress;
+}

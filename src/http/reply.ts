@@ -1,0 +1,96 @@
+import type { ServerResponse } from "node:http";
+import type { EventStream, Reply } from "../domain.ts";
+
+type Headers = Readonly<Record<string, string>>;
+
+/** On every answer: it is one caller's, and never to be taken for a page. */
+export const ANSWER_HEADERS = { "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" } as const;
+
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: Headers = {},
+): void {
+  if (response.destroyed) return;
+  response.writeHead(status, {
+    "Content-Type": "application/json",
+    "Content-Length": Buffer.byteLength(text),
+    ...ANSWER_HEADERS,
+    ...headers,
+  });
+  response.end(text);
+}
+
+/** What is sent to a client that has gone is dropped. */
+export function createReply(response: ServerResponse, keepAliveMs: number): Reply {
+  return {
+    json(status, text, headers) {
+      sendJson(response, status, text, headers);
+    },
+    empty(status, headers) {
+      if (response.destroyed) return;
+      response.writeHead(status, { ...ANSWER_HEADERS, ...headers }).end();
+    },
+    stream(headers) {
+      return createEventStream(response, keepAliveMs, headers);
+    },
+  };
+}
+
+const TAKEN = Promise.resolve();
+
+function createEventStream(
+  response: ServerResponse,
+  keepAliveMs: number,
+  headers: Headers = {},
+): EventStream {
+  if (!response.destroyed) {
+    response.writeHead(200, {
+      "Content-Type": "text/event-stream",
+      "X-Accel-Buffering": "no",
+      ...ANSWER_HEADERS,
+      ...headers,
+    });
+    response.flushHeaders();
+  }
+  let drained: Promise<void> | undefined;
+  let stalled = false;
+  const beat = setInterval(() => {
+    // Proxies cut a silent stream; a reader that took nothing for a whole beat is gone in all but name.
+    if (!response.writableNeedDrain) response.write(": keep-alive\n\n");
+    else if (stalled) response.destroy();
+    stalled = response.writableNeedDrain;
+  }, keepAliveMs).unref();
+  response.once("close", () => clearInterval(beat));
+
+  return {
+    send(text) {
+      if (response.destroyed || response.writableEnded) return TAKEN;
+      if (response.write(`event: message\ndata: ${inOneLine(text)}\n\n`)) return TAKEN;
+      drained ??= untilDrained(response).finally(() => {
+        drained = undefined;
+      });
+      return drained;
+    },
+    end() {
+      clearInterval(beat);
+      if (!response.destroyed) response.end();
+    },
+  };
+}
+
+/** Line ends in JSON text stand only between tokens; in an event they would begin another field. */
+function inOneLine(text: string): string {
+  return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ") : text;
+}
+
+function untilDrained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+  });
+}

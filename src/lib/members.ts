@@ -1,0 +1,119 @@
+import { PortcullisError } from "./errors.ts";
+
+/**
+ * The members of a JSON object, each with its value as the text it was written in: what a gateway forwards without
+ * rounding a number or losing a field it does not know. Linear in the text.
+ *
+ * @throws PortcullisError `upstream_protocol` for anything but one JSON object, or where it repeats a key.
+ */
+export function membersOf(text: string): Map<string, string> {
+  assertJsonObject(text);
+  const members = new Map<string, string>();
+  let at = skipSpace(text, text.indexOf("{") + 1);
+  while (text[at] !== "}") {
+    const keyEnd = endOfString(text, at);
+    const key: string = JSON.parse(text.slice(at, keyEnd));
+    if (members.has(key)) throw refused("an object repeats a key");
+    // The byte after a key and its space is a colon, by the grammar.
+    const start = skipSpace(text, skipSpace(text, keyEnd) + 1);
+    const end = endOfValue(text, start);
+    members.set(key, text.slice(start, end));
+    at = skipSpace(text, end);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
+  }
+  return members;
+}
+
+/**
+ * The elements of a JSON array, each as the text it was written in.
+ *
+ * @throws PortcullisError `upstream_protocol` for anything but one JSON array.
+ */
+export function elementsOf(text: string): string[] {
+  if (!Array.isArray(parsed(text))) throw refused("it is not an array");
+  const elements: string[] = [];
+  let at = skipSpace(text, text.indexOf("[") + 1);
+  while (text[at] !== "]") {
+    const end = endOfValue(text, at);
+    elements.push(text.slice(at, end));
+    at = skipSpace(text, end);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
+  }
+  return elements;
+}
+
+/** The object that `membersOf` took apart. Values must be JSON text. */
+export function joinMembers(members: ReadonlyMap<string, string>): string {
+  let text = "{";
+  for (const [key, value] of members) {
+    if (text.length > 1) text += ",";
+    text += `${JSON.stringify(key)}:${value}`;
+  }
+  return `${text}}`;
+}
+
+function refused(reason: string, cause?: unknown): PortcullisError {
+  return new PortcullisError("upstream_protocol", { reason, cause });
+}
+
+/** The grammar is the parser's to judge; what follows only finds boundaries in text that has it. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw refused("it is not JSON", cause);
+  }
+}
+
+function assertJsonObject(text: string): void {
+  const value = parsed(text);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw refused("it is not an object");
+}
+
+function skipSpace(text: string, start: number): number {
+  let at = start;
+  while (isSpace(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function isSpace(unit: number): boolean {
+  return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
+}
+
+/** Index after the closing quote of the string that opens at `start`. */
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  for (let unit = text.charCodeAt(at); unit !== 0x22 /* " */; unit = text.charCodeAt(at)) {
+    at += unit === 0x5c /* \ */ ? 2 : 1;
+  }
+  return at + 1;
+}
+
+/** Index after the value that starts at `start`. Counts brackets instead of recursing: depth is the sender's. */
+function endOfValue(text: string, start: number): number {
+  let depth = 0;
+  let at = start;
+  do {
+    const unit = text.charCodeAt(at);
+    if (unit === 0x22 /* " */) {
+      at = endOfString(text, at);
+      continue;
+    }
+    if (unit === 0x7b || unit === 0x5b /* { [ */) depth++;
+    else if (unit === 0x7d || unit === 0x5d /* } ] */) depth--;
+    else if (depth === 0) return endOfScalar(text, at);
+    at++;
+  } while (depth > 0);
+  return at;
+}
+
+function endOfScalar(text: string, start: number): number {
+  let at = start;
+  while (at < text.length) {
+    const unit = text.charCodeAt(at);
+    if (unit === 0x2c || unit === 0x7d || unit === 0x5d /* , } ] */ || isSpace(unit)) break;
+    at++;
+  }
+  return at;
+}

@@ -1,0 +1,60 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { ErrorCode } from "../lib/errors.ts";
+
+/** Latency buckets in seconds, from a cached decision to a slow upstream. */
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export interface Metrics {
+  /** One decided request. Labels are closed sets: no name a client chose becomes a series. */
+  decided(server: string, method: string, code: ErrorCode | "ok", seconds: number): void;
+  /** One forwarded request that ended. */
+  forwarded(upstream: string, status: ErrorCode | "ok", seconds: number): void;
+  sessions(count: () => number): void;
+  text(): Promise<string>;
+}
+
+/** Prometheus metrics in a registry of their own, so that two gateways in one process do not mix. */
+export function createMetrics(): Metrics {
+  const registers = [new Registry()] as const;
+  const [registry] = registers;
+  collectDefaultMetrics({ register: registry });
+  const decisions = new Counter({
+    name: "portcullis_decisions_total",
+    help: "Decided requests, by virtual server, method and code.",
+    labelNames: ["server", "method", "code"],
+    registers: [...registers],
+  });
+  const deciding = new Histogram({
+    name: "portcullis_decision_seconds",
+    help: "From the request's bytes to its durable decision.",
+    buckets: SECONDS,
+    registers: [...registers],
+  });
+  const forwards = new Histogram({
+    name: "portcullis_upstream_seconds",
+    help: "From forwarding a request to its answer, by upstream and status.",
+    labelNames: ["upstream", "status"],
+    buckets: SECONDS,
+    registers: [...registers],
+  });
+  return {
+    decided(server, method, code, seconds) {
+      decisions.inc({ server, method, code });
+      deciding.observe(seconds);
+    },
+    forwarded(upstream, status, seconds) {
+      forwards.observe({ upstream, status }, seconds);
+    },
+    sessions(count) {
+      new Gauge({
+        name: "portcullis_sessions",
+        help: "Open legacy client sessions.",
+        registers: [...registers],
+        collect() {
+          this.set(count());
+        },
+      });
+    },
+    text: () => registry.metrics(),
+  };
+}

@@ -1,0 +1,146 @@
+import type { CallDecision, Capability, Grant, Limit } from "../domain.ts";
+import { canonicalJson, type Json, type JsonObject } from "../lib/json.ts";
+import { boundsSet, injection } from "./bound-set.ts";
+import { type Candidate, choose, deny, forwardedArguments, quoted } from "./choose.ts";
+import { type Listing, narrow } from "./narrow.ts";
+import { reachable } from "./reachable.ts";
+import { type RequirementSource, requirementsOf, settle, type Wanted } from "./requirements.ts";
+import type { CompiledSchema } from "./schema.ts";
+import { intersect, valueSet } from "./value-algebra.ts";
+import { FORBIDDEN, TYPE, type ValueSet } from "./value-set.ts";
+
+/** A capability opened on one target: what listing and calling both ask. Immutable, so it can be cached. */
+export interface OpenCapability {
+  /** Nothing denies the target and some grant can still be met. Otherwise every call is `not_found`. */
+  readonly listed: boolean;
+  /** Why a grant is unusable or the target closed: for status, `check` and the record, never for the caller. */
+  readonly warnings: readonly string[];
+  /** Made when first asked for. Only for a listed target. */
+  listing(): Listing;
+  /**
+   * Decides one call: the pinned schema, then bounds, then the requirements of the chosen grant and of all limits.
+   * Never throws. `source.hold` is called at most once, and not at all where nothing is required.
+   */
+  decide(args: JsonObject, source: RequirementSource): CallDecision;
+}
+
+/** All objects: what a grant admits that bounds nothing. */
+const ANY_OBJECT = valueSet({ types: TYPE.object });
+
+export function openCapability(capability: Capability, schema: CompiledSchema): OpenCapability {
+  const warnings: string[] = [];
+  const candidates = capability.denials.length > 0 ? [] : usable(capability, schema, warnings);
+  const hidden = deny("not_found", [...capability.denials, ...capability.faults, ...warnings]);
+  const wanted = new Map<Candidate, readonly Wanted[]>();
+  let listing: Listing | null = null;
+  return {
+    listed: candidates.length > 0,
+    warnings,
+    listing() {
+      listing ??= narrow(schema.source, candidates.map(callerSet), injectedNames(candidates));
+      return listing;
+    },
+    decide(args, source) {
+      if (candidates.length === 0) return hidden;
+      try {
+        const choice = choose(candidates, schema, args);
+        if (!choice.ok) return choice.denied;
+        const { candidate } = choice;
+        const needed = wanted.get(candidate) ?? requirementsOf(candidate.grant, capability.limits);
+        wanted.set(candidate, needed);
+        return allowIfMet(candidate.grant, needed, forwardedArguments(candidate, args), source);
+      } catch (thrown) {
+        return deny("policy_failed", [
+          `deciding threw: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+        ]);
+      }
+    },
+  };
+}
+
+function allowIfMet(
+  grant: Grant,
+  wanted: readonly Wanted[],
+  args: JsonObject,
+  source: RequirementSource,
+): CallDecision {
+  if (wanted.length === 0) return { effect: "allow", grant, arguments: args, requirements: {} };
+  const { requirements, refusal } = settle(wanted, args, source);
+  if (refusal === null) return { effect: "allow", grant, arguments: args, requirements };
+  return deny("requirement_not_met", refusal.reasons, {
+    grant,
+    requirements,
+    text: refusal.text,
+    data: refusal.data,
+  });
+}
+
+/** The grants that arguments can meet, under all limits, by rank; equal ranks in an order that never changes. */
+function usable(
+  { grants, limits }: Capability,
+  schema: CompiledSchema,
+  warnings: string[],
+): readonly Candidate[] {
+  const limit = limitsSet(limits, schema, warnings);
+  if (limit === null) return [];
+  const found = grants.flatMap((grant) => candidate(grant, limit, limits, schema, warnings) ?? []);
+  return found.length > 1 ? sorted(found) : found;
+}
+
+function sorted(candidates: readonly Candidate[]): readonly Candidate[] {
+  const keyed = candidates.map((one) => ({ one, key: canonicalJson(one.grant as unknown as Json) }));
+  keyed.sort((a, b) => a.one.grant.rank - b.one.grant.rank || (a.key < b.key ? -1 : 1));
+  return keyed.map(({ one }) => one);
+}
+
+/** What all limits admit; null: one closes the target. */
+function limitsSet(limits: readonly Limit[], schema: CompiledSchema, warnings: string[]): ValueSet | null {
+  let set = ANY_OBJECT;
+  for (const limit of limits) {
+    if (!bounds(limit)) continue;
+    const undeclared: string[] = [];
+    set = intersect(set, boundsSet(limit.arguments, true, schema.outline, undeclared));
+    if (undeclared.length === 0 || !limit.mustExist) continue;
+    warnings.push(`a limit must exist: the target does not declare ${undeclared.join(", ")}`);
+    return null;
+  }
+  return set;
+}
+
+function candidate(
+  grant: Grant,
+  limit: ValueSet,
+  limits: readonly Limit[],
+  schema: CompiledSchema,
+  warnings: string[],
+): Candidate | null {
+  const undeclared: string[] = [];
+  const own = bounds(grant)
+    ? boundsSet(grant.arguments, grant.others, schema.outline, undeclared)
+    : ANY_OBJECT;
+  const unusable = (why: string) => {
+    warnings.push(`grant ${quoted(grant.reason)} is unusable: ${why}`);
+    return null;
+  };
+  if (undeclared.length > 0) return unusable(`the target does not declare ${undeclared.join(", ")}`);
+  const forwarded = limit === ANY_OBJECT ? own : intersect(own, limit);
+  if (!reachable(schema.source, schema.source, forwarded)) return unusable("no arguments can meet it");
+  const injected = [grant, ...limits].flatMap((part) => injection(part.arguments, schema.outline));
+  return { grant, forwarded, injected: injected.length === 0 ? null : Object.fromEntries<Json>(injected) };
+}
+
+function bounds(part: Grant | Limit): boolean {
+  return ("others" in part && !part.others) || Object.keys(part.arguments).length > 0;
+}
+
+/** What the caller may send: what may be forwarded, less what is injected. */
+function callerSet({ forwarded, injected }: Candidate): ValueSet {
+  if (injected === null) return forwarded;
+  const members = new Map(forwarded.members);
+  for (const name of Object.keys(injected)) members.set(name, FORBIDDEN);
+  return { ...forwarded, members };
+}
+
+function injectedNames(candidates: readonly Candidate[]): ReadonlySet<string> {
+  return new Set(candidates.flatMap(({ injected }) => Object.keys(injected ?? {})));
+}

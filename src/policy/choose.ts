@@ -1,0 +1,153 @@
+import type { CallDecision, Grant } from "../domain.ts";
+import { canonicalJson, type Json, type JsonObject } from "../lib/json.ts";
+import type { CompiledSchema, SchemaFailure } from "./schema.ts";
+import { type Failure, objectFailures, pointerTo, test, type ValueSet } from "./value-set.ts";
+import { phrase } from "./words.ts";
+
+/** A record names this many failures of one call. */
+const MAX_REASONS = 10;
+
+/** A grant under all limits, ready to be asked. */
+export interface Candidate {
+  readonly grant: Grant;
+  /** What may be forwarded. */
+  readonly forwarded: ValueSet;
+  /** Arguments that are added to the caller's; the caller must not send them. Not empty. */
+  readonly injected: JsonObject | null;
+}
+
+export type Denied = Extract<CallDecision, { effect: "deny" }>;
+export type Choice =
+  | { readonly ok: true; readonly candidate: Candidate }
+  | { readonly ok: false; readonly denied: Denied };
+
+/**
+ * The grant that decides: of those whose bounds the arguments meet (and whose injected arguments fit the pinned
+ * schema with them) the lowest rank. `candidates` are sorted by rank.
+ */
+export function choose(candidates: readonly Candidate[], schema: CompiledSchema, args: JsonObject): Choice {
+  const misfit = memo(() => schema.validate(args));
+  const met: Candidate[] = [];
+  for (const candidate of candidates) {
+    if (met[0] !== undefined && met[0].grant.rank < candidate.grant.rank) break;
+    const fits =
+      candidate.injected === null ? misfit() : schema.validate(forwardedArguments(candidate, args));
+    if (fits === null && admits(candidate, args)) met.push(candidate);
+  }
+  const [best, ...others] = met;
+  if (best === undefined) return { ok: false, denied: refusal(candidates, schema, args) };
+  if (others.length > 0) {
+    const like = likeness(best);
+    const rival = others.find((other) => likeness(other) !== like);
+    if (rival !== undefined) return { ok: false, denied: ambiguous(best.grant, rival.grant) };
+  }
+  return { ok: true, candidate: best };
+}
+
+/** The caller's arguments with the grant's own. */
+export function forwardedArguments({ injected }: Candidate, args: JsonObject): JsonObject {
+  return injected === null ? args : { ...args, ...injected };
+}
+
+function admits(candidate: Candidate, args: JsonObject): boolean {
+  return (
+    sentInjected(candidate, args).length === 0 &&
+    test(candidate.forwarded, forwardedArguments(candidate, args)) === null
+  );
+}
+
+function sentInjected({ injected }: Candidate, args: JsonObject): readonly string[] {
+  return injected === null ? [] : Object.keys(injected).filter((name) => Object.hasOwn(args, name));
+}
+
+/** Equal grants of one rank may stand for each other; others would let a caller choose by what it sends. */
+function likeness({ grant, injected }: Candidate): string {
+  const { layer, credential, requires, interaction } = grant;
+  return canonicalJson({
+    layer: requires.length > 0 || credential !== null ? layer : "",
+    credential: credential === null ? null : { ...credential },
+    requires: [...new Set(requires)].sort(),
+    interaction: [...new Set(interaction)].sort(),
+    injected,
+  });
+}
+
+function ambiguous(a: Grant, b: Grant): Denied {
+  const reasons = [`grants of rank ${a.rank} differ: ${quoted(a.reason)} and ${quoted(b.reason)}`];
+  return deny("ambiguous_grant", reasons, { grant: null });
+}
+
+/** The cold path: says what is wrong, by the schema first, then by the grant that comes closest. */
+function refusal(candidates: readonly Candidate[], schema: CompiledSchema, args: JsonObject): Denied {
+  let misfit: { readonly candidate: Candidate; readonly failure: SchemaFailure } | null = null;
+  let closest: { readonly candidate: Candidate; readonly failures: readonly Failure[] } | null = null;
+  for (const candidate of candidates) {
+    const failure = schema.validate(forwardedArguments(candidate, args));
+    const failures = failure === null ? failuresOf(candidate, args) : [];
+    if (failure !== null) misfit ??= { candidate, failure };
+    else if (closest === null || failures.length < closest.failures.length) closest = { candidate, failures };
+  }
+  if (closest !== null) return outOfBounds(closest.candidate.grant, closest.failures);
+  return misfit === null ? deny("not_found", ["no grant"]) : misfits(misfit.candidate, misfit.failure);
+}
+
+function failuresOf(candidate: Candidate, args: JsonObject): readonly Failure[] {
+  const sent = sentInjected(candidate, args).map((name) => ({
+    pointer: pointerTo(name),
+    keyword: "others",
+    value: false,
+  }));
+  return [...sent, ...objectFailures(candidate.forwarded, forwardedArguments(candidate, args))];
+}
+
+function outOfBounds(grant: Grant, failures: readonly Failure[]): Denied {
+  const [first] = failures;
+  const { pointer, keyword, value } = first ?? { pointer: "", keyword: "type", value: "object" as Json };
+  return deny(
+    "argument_out_of_bounds",
+    failures.slice(0, MAX_REASONS).map(({ pointer, keyword }) => `${pointer}: ${keyword}`),
+    {
+      grant,
+      text: `${place(pointer)} must ${phrase(keyword, value)} (policy).`,
+      data: { pointer, bound: { [keyword]: value } },
+    },
+  );
+}
+
+function misfits({ grant, injected }: Candidate, { pointer, keyword, message }: SchemaFailure): Denied {
+  const own = Object.keys(injected ?? {}).find((name) => `${pointer}/`.startsWith(`${pointerTo(name)}/`));
+  // The caller cannot mend what it neither sees nor sends.
+  if (own !== undefined)
+    return deny("policy_failed", [`the value set for ${own} does not fit the schema: ${keyword}`], { grant });
+  return deny("arguments_invalid", [`${pointer}: ${keyword}`], {
+    grant: null,
+    text: `${place(pointer)} ${message} (schema).`,
+    data: { pointer, keyword },
+  });
+}
+
+/** Where something is wrong, cut: the names in a pointer are the caller's own. */
+function place(pointer: string): string {
+  if (pointer === "") return "The arguments";
+  return pointer.length > 200 ? `${pointer.slice(0, 200)}…` : pointer;
+}
+
+export function quoted(text: string): string {
+  return JSON.stringify(text);
+}
+
+export function deny(
+  code: Denied["code"],
+  reasons: readonly string[],
+  more: Partial<Pick<Denied, "grant" | "text" | "data" | "requirements">> = {},
+): Denied {
+  return { effect: "deny", code, reasons, grant: null, requirements: {}, ...more };
+}
+
+function memo<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

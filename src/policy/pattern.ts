@@ -1,0 +1,106 @@
+import { RE2JS } from "re2js";
+
+/** Compiling costs ~0.1 ms and policies repeat their patterns. */
+const MEMO = 500;
+const MAX_LENGTH = 2000;
+
+/** An RE2 pattern of a bound. It matches the whole string, in time linear in its length. */
+export interface Pattern {
+  readonly source: string;
+  matches(text: string): boolean;
+}
+
+const memo = new Map<string, Pattern | null>();
+
+/** A bound's pattern in RE2 syntax; null where RE2 cannot compile it (lookaround, backreferences, counts over 1000). */
+export function compilePattern(source: string): Pattern | null {
+  let pattern = memo.get(source);
+  if (pattern === undefined) {
+    const engine = compile(source, source);
+    pattern = engine && { source, matches: (text) => engine.testExact(text) };
+    if (memo.size >= MEMO) memo.delete(memo.keys().next().value ?? "");
+    memo.set(source, pattern);
+  }
+  return pattern;
+}
+
+/** A pattern of an upstream's schema: written for ECMAScript, found anywhere in the string. null as above. */
+export function compileUpstreamPattern(source: string): RE2JS | null {
+  return compile(source, RE2JS.translateRegExp(source));
+}
+
+function compile(source: string, translated: string): RE2JS | null {
+  if (source.length > MAX_LENGTH) return null;
+  try {
+    return RE2JS.compile(translated);
+  } catch {
+    return null;
+  }
+}
+
+/** For ajv's `code.regExp`. Patterns that do not compile were taken out before. */
+export const regExpEngine = Object.assign(
+  (source: string): RE2JS => {
+    const engine = compileUpstreamPattern(source);
+    if (engine === null) throw new TypeError(`not an RE2 pattern: ${source}`);
+    return engine;
+  },
+  { code: "re2" },
+);
+
+/** Tokens that mean the same in RE2 and ECMAScript, and those that can be rewritten. Anything else: words instead. */
+const OUTSIDE: readonly (readonly [RegExp, string])[] = [
+  [/\\[dDwWbBtnrfv]|\\[\^$\\.*+?()[\]{}|/]|\\x[\da-fA-F]{2}/uy, "$&"],
+  [/\(\?:|\((?!\?)|[)|^$*+?]|\{\d+(?:,\d*)?\}|[^\\[\](){}.*+?^$|]/uy, "$&"],
+  [/\\([!"#%&',\-:;<=>@`~])/uy, "$1"],
+  [/\\s/uy, "[\\t\\n\\f\\r ]"],
+  [/\\S/uy, "[^\\t\\n\\f\\r ]"],
+  [/\./uy, "[^\\n]"],
+];
+const INSIDE: readonly (readonly [RegExp, string])[] = [
+  [/\\[dDwWtnrfv]|\\[\^$\\.*+?()[\]{}|/-]|\\x[\da-fA-F]{2}|[^\\[\]]/uy, "$&"],
+  [/\\([!"#%&',:;<=>@`~])/uy, "$1"],
+  [/\\s/uy, "\\t\\n\\f\\r "],
+  [/\[(?!:)/uy, "\\["],
+];
+const CLASS_OPENS = /\[\^?(?!\])/uy;
+const CLASS_CLOSES = /\]/uy;
+
+/** The same whole-string pattern for JSON Schema readers, which use ECMAScript; null where it cannot be said. */
+export function toEcmaPattern(source: string): string | null {
+  let out = "";
+  let inClass = false;
+  for (let at = 0; at < source.length; ) {
+    const border = matchAt(inClass ? CLASS_CLOSES : CLASS_OPENS, source, at);
+    const token = border === null ? translate(inClass ? INSIDE : OUTSIDE, source, at) : [border, border];
+    if (token === null) return null;
+    if (border !== null) inClass = !inClass;
+    out += token[1];
+    at += token[0]?.length ?? 0;
+  }
+  const whole = `^(?:${out})$`;
+  return isEcma(whole) ? whole : null;
+}
+
+function translate(table: readonly (readonly [RegExp, string])[], source: string, at: number) {
+  for (const [token, replacement] of table) {
+    const text = matchAt(token, source, at);
+    if (text !== null) return [text, text.replace(token, replacement)];
+  }
+  return null;
+}
+
+function matchAt(token: RegExp, source: string, at: number): string | null {
+  token.lastIndex = at;
+  const text = token.exec(source)?.[0] ?? null;
+  token.lastIndex = 0;
+  return text;
+}
+
+function isEcma(pattern: string): boolean {
+  try {
+    return new RegExp(pattern, "u") !== null;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,117 @@
+import { canonicalJson, digest, type Json, type JsonObject, sha256 } from "../lib/json.ts";
+import { inputSchema } from "./input-schema.ts";
+import { beyondLimits } from "./toolchain-limits.ts";
+import type {
+  BuildResult,
+  CheckResult,
+  DepsReport,
+  EvalReport,
+  EvalRequest,
+  InspectReport,
+  Outcome,
+  PolicyFacts,
+  PolicySources,
+  Problem,
+  TestOptions,
+  TestReport,
+} from "./toolchain-types.ts";
+import { createToolchainWorker } from "./toolchain-worker.ts";
+
+export type * from "./toolchain-types.ts";
+
+export interface ToolchainOptions {
+  /** Milliseconds that one request may take; default 20,000. */
+  readonly deadlineMs?: number;
+  /** The same for `test`; default 60,000. */
+  readonly testDeadlineMs?: number;
+  /** Milliseconds without work after which the worker is ended; default 30,000. */
+  readonly idleMs?: number;
+  /** For a process that ends soon and serves nothing, such as `check`: starts in half the time. Default false. */
+  readonly shortLived?: boolean;
+}
+
+/** OPA's own compiler, tester and evaluator. A request that is cut or crashes is a problem, never a hung process. */
+export interface Toolchain {
+  /** Compiles policies and tests and checks the contract. */
+  check(sources: PolicySources): Promise<CheckResult>;
+  build(sources: PolicySources): Promise<BuildResult>;
+  /** Runs the `test_` rules of the `_test.rego` files. */
+  test(sources: PolicySources, options?: TestOptions): Promise<Outcome<{ readonly report: TestReport }>>;
+  /** Evaluates with OPA's own evaluator, tests included in the sources' scope. */
+  eval(sources: PolicySources, request: EvalRequest): Promise<Outcome<{ readonly report: EvalReport }>>;
+  /** Formatted sources of the files that formatting changes. */
+  fmt(files: PolicySources["files"]): Promise<Outcome<{ readonly changed: Readonly<Record<string, string>> }>>;
+  inspect(sources: PolicySources): Promise<Outcome<{ readonly report: InspectReport }>>;
+  /** What a query such as `data.authz.grant` reads. */
+  deps(sources: PolicySources, query: string): Promise<Outcome<{ readonly report: DepsReport }>>;
+  close(): Promise<void>;
+}
+
+/** What every verb answers. */
+interface Response<T> {
+  readonly ok: boolean;
+  readonly problems: readonly Problem[];
+  readonly result?: T;
+}
+
+export function createToolchain(options: ToolchainOptions = {}): Toolchain {
+  const { deadlineMs = 20_000, testDeadlineMs = 60_000, idleMs = 30_000, shortLived = false } = options;
+  const worker = createToolchainWorker(idleMs, shortLived);
+
+  async function ask<T>(request: Request, ms = deadlineMs, now: bigint | null = null): Promise<Response<T>> {
+    const excess = beyondLimits(request);
+    if (excess) return { ok: false, problems: [excess] };
+    const answer = await worker.ask(JSON.stringify(request), ms, now);
+    return answer.ok ? (JSON.parse(answer.text) as Response<T>) : { ok: false, problems: [answer.problem] };
+  }
+
+  async function report<T>(request: Request, ms?: number, now?: bigint): Promise<Outcome<T>> {
+    const { ok, problems, result } = await ask<T>(request, ms, now);
+    return ok && result !== undefined ? { ok: true, ...result } : { ok: false, problems };
+  }
+
+  return {
+    async check(sources) {
+      const { ok, problems } = await ask({ verb: "check", ...whole(sources) });
+      return { ok, problems };
+    },
+    async build(sources) {
+      const { ok, problems, result } = await ask<{ wasm: string; facts: PolicyFacts }>({
+        verb: "build",
+        ...whole(sources),
+      });
+      if (!ok || result === undefined) return { ok: false, problems };
+      return { ok: true, policy: builtPolicy(result, sources.data, problems) };
+    },
+    test: (sources, { run = "", coverage = false, now } = {}) =>
+      report({ verb: "test", ...whole(sources), run, coverage }, testDeadlineMs, now),
+    eval: (sources, { query = "", input, now }) =>
+      report({ verb: "eval", ...whole(sources), query, input }, deadlineMs, now),
+    fmt: (files) => report({ verb: "fmt", files }),
+    inspect: (sources) => report({ verb: "inspect", ...whole(sources) }),
+    deps: (sources, query) => report({ verb: "deps", ...whole(sources), query }),
+    close: () => worker.close(),
+  };
+}
+
+export interface Request {
+  readonly verb: string;
+  readonly files: PolicySources["files"];
+  readonly data?: JsonObject;
+  readonly schema?: JsonObject;
+  readonly query?: string;
+  readonly input?: Json;
+  readonly run?: string;
+  readonly coverage?: boolean;
+}
+
+function whole({ files, data, tenantSchema, attributesSchema }: PolicySources): Omit<Request, "verb"> {
+  return { files, data, schema: inputSchema(tenantSchema, attributesSchema) };
+}
+
+function builtPolicy(result: { wasm: string; facts: PolicyFacts }, data: JsonObject, warnings: readonly Problem[]) {
+  const wasm = new Uint8Array(Buffer.from(result.wasm, "base64"));
+  const { facts } = result;
+  const identity = { wasm: sha256(wasm), data: digest(data), facts: JSON.parse(JSON.stringify(facts)) as Json };
+  return { wasm, sha256: sha256(canonicalJson(identity)), data, facts, warnings };
+}

@@ -1,0 +1,127 @@
+import type { UpstreamAnswer } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import type { JsonObject } from "../lib/json.ts";
+import type { Log } from "../lib/log.ts";
+import { type Child, type ChildOptions, startChild } from "./child.ts";
+import { outboundParams } from "./era.ts";
+import {
+  answerText,
+  type Message,
+  notificationText,
+  progressTokenOf,
+  readMessage,
+  requestText,
+  restoreToken,
+} from "./message.ts";
+import type { Scope } from "./scope.ts";
+
+export interface Ask {
+  readonly method: string;
+  readonly params: JsonObject;
+  /** The era's own `_meta`. */
+  readonly meta: JsonObject | null;
+  readonly progressToken?: string | number;
+  onNotification?(method: string, params: string): void;
+}
+
+interface Pending {
+  readonly ask: Ask;
+  resolve(answer: UpstreamAnswer): void;
+  reject(error: PortcullisError): void;
+}
+
+/** JSON-RPC with one child, shared by all callers: ids and progress tokens are ours, mapped back for each. */
+export interface Connection {
+  ask(ask: Ask, scope: Scope): Promise<UpstreamAnswer>;
+  notify(method: string): void;
+  /** What stdout held that was not JSON-RPC, in lines. */
+  readonly garbage: number;
+  close(): Promise<void>;
+}
+
+export type ConnectionOptions = Omit<ChildOptions, "onLine" | "onGarbage"> & {
+  readonly log: Log;
+  onToolsChanged(): void;
+};
+
+export function connect(options: ConnectionOptions): Connection {
+  const { log } = options;
+  const pending = new Map<number, Pending>();
+  let lastId = 0;
+  let garbage = 0;
+  let exited: PortcullisError | undefined;
+
+  const child: Child = startChild({
+    ...options,
+    onLine(line) {
+      if (line.trim() === "") return;
+      const message = readMessage(line);
+      if (message === undefined) onGarbage();
+      else receive(message);
+    },
+    onGarbage,
+    onExit(reason) {
+      exited = new PortcullisError("upstream_unavailable", { reason });
+      for (const one of pending.values()) one.reject(exited);
+      pending.clear();
+      options.onExit(reason);
+    },
+  });
+
+  function onGarbage(): void {
+    garbage += 1;
+    if (garbage === 1) log.warn({}, "upstream writes to stdout what is not JSON-RPC");
+  }
+
+  function receive(message: Message): void {
+    if (message.kind === "request") child.send(answerText(message));
+    else if (message.kind === "notification") passOn(message.method, message.params);
+    else settle(message.id, message.answer);
+  }
+
+  function settle(id: unknown, answer: UpstreamAnswer): void {
+    const one = typeof id === "number" ? pending.get(id) : undefined;
+    if (one === undefined) log.warn({}, "dropped a response that nobody waits for");
+    else one.resolve(answer);
+  }
+
+  /** `notifications/message` does not say whose request it is about, so on a shared child nobody may see it. */
+  function passOn(method: string, params: string): void {
+    if (method === "notifications/tools/list_changed") {
+      options.onToolsChanged();
+      return;
+    }
+    const token = method === "notifications/progress" ? progressTokenOf(params) : undefined;
+    const one = typeof token === "number" ? pending.get(token) : undefined;
+    const restored = one && restoreToken(params, token as number, one.ask.progressToken);
+    if (restored !== undefined) one?.ask.onNotification?.(method, restored);
+    else log.debug({ method: method.slice(0, 64) }, "dropped a notification");
+  }
+
+  function ask(asked: Ask, scope: Scope): Promise<UpstreamAnswer> {
+    const id = ++lastId;
+    return new Promise<UpstreamAnswer>((resolve, reject) => {
+      const { method, params, meta, progressToken } = asked;
+      const outbound = outboundParams(params, meta, progressToken === undefined ? undefined : id);
+      const refusal = scope.error ?? exited;
+      if (refusal !== undefined) return reject(refusal);
+      if (!child.send(requestText(id, method, outbound))) {
+        return reject(new PortcullisError("upstream_unavailable", { reason: "it does not read its input" }));
+      }
+      pending.set(id, { ask: asked, resolve, reject });
+      scope.whenEnded = (error) => {
+        child.send(notificationText("notifications/cancelled", { requestId: id, reason: "cancelled" }));
+        reject(error);
+      };
+    }).finally(() => pending.delete(id));
+  }
+
+  return {
+    ask,
+    notify: (method) => void child.send(notificationText(method)),
+    get garbage() {
+      return garbage;
+    },
+    close: child.close,
+  };
+}

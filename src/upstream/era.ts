@@ -1,0 +1,123 @@
+import type { Era, UpstreamAnswer, UpstreamIdentity } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+
+/** `auto` tries the modern era first and falls back. */
+export type EraChoice = Era | "auto";
+
+export const MODERN_VERSION = "2026-07-28";
+export const LEGACY_VERSION = "2025-11-25";
+const LEGACY_VERSIONS = [LEGACY_VERSION, "2025-06-18", "2025-03-26", "2024-11-05"];
+
+const PREFIX = "io.modelcontextprotocol/";
+/** The keys of `_meta` that belong to a leg and never pass from a caller. */
+const OWN_META = new Set([
+  "progressToken",
+  `${PREFIX}protocolVersion`,
+  `${PREFIX}clientInfo`,
+  `${PREFIX}clientCapabilities`,
+  `${PREFIX}subscriptionId`,
+]);
+
+/** MCP 2026-07-28, basic: what `_meta` of every modern request carries. */
+export function modernMeta(clientInfo: JsonObject): JsonObject {
+  return {
+    [`${PREFIX}protocolVersion`]: MODERN_VERSION,
+    [`${PREFIX}clientInfo`]: clientInfo,
+    [`${PREFIX}clientCapabilities`]: {},
+  };
+}
+
+/** Params as they go upstream: the caller's, with the leg's own `_meta` keys in place of any the caller sent. */
+export function outboundParams(
+  params: JsonObject,
+  own: JsonObject | null,
+  progressToken?: number,
+): JsonObject {
+  const { _meta: given, ...rest } = params;
+  if (given === undefined && own === null && progressToken === undefined) return params;
+  const passed = isJsonObject(given) ? Object.entries(given).filter(([key]) => !OWN_META.has(key)) : [];
+  const token = progressToken === undefined ? {} : { progressToken };
+  const meta: JsonObject = { ...Object.fromEntries(passed), ...own, ...token };
+  return Object.keys(meta).length === 0 ? rest : { ...rest, _meta: meta };
+}
+
+const NAME_SOURCE: Readonly<Record<string, string>> = {
+  "tools/call": "name",
+  "prompts/get": "name",
+  "resources/read": "uri",
+};
+
+/** MCP 2026-07-28, Streamable HTTP: `Mcp-Method`, `Mcp-Name` and `Mcp-Param-*`, flat name-value pairs. */
+export function modernHeaders(
+  method: string,
+  params: JsonObject,
+  paramHeaders: ReadonlyMap<string, string> | undefined,
+): string[] {
+  const headers = ["mcp-method", method];
+  const source = Object.hasOwn(NAME_SOURCE, method) ? params[NAME_SOURCE[method] ?? ""] : undefined;
+  if (typeof source === "string") headers.push("mcp-name", headerValue(source));
+  for (const [name, value] of paramHeaders ?? [])
+    headers.push(`mcp-param-${name.toLowerCase()}`, headerValue(value));
+  return headers;
+}
+
+/** A value that is not a plain visible ASCII field value travels as `=?base64?…?=`. */
+export function headerValue(value: string): string {
+  const plain =
+    /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/.test(value) && !/^=\?base64\?.*\?=$/s.test(value);
+  return plain ? value : `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;
+}
+
+/** Who a modern server says it is in its `server/discover` result; undefined when it does not speak 2026-07-28. */
+export function modernIdentity(answer: UpstreamAnswer): UpstreamIdentity | undefined {
+  if (answer.kind !== "result") return undefined;
+  const result = JSON.parse(answer.text) as JsonObject;
+  const versions = result.supportedVersions;
+  if (!Array.isArray(versions) || !versions.includes(MODERN_VERSION)) return undefined;
+  const serverInfo = objectOf(objectOf(result._meta)[`${PREFIX}serverInfo`]);
+  return identity("modern", MODERN_VERSION, serverInfo, result);
+}
+
+/** Who a legacy server says it is in its `initialize` result. Throws `upstream_protocol`. */
+export function legacyIdentity(answer: UpstreamAnswer): UpstreamIdentity {
+  const result = answer.kind === "result" ? (JSON.parse(answer.text) as JsonObject) : {};
+  const version = result.protocolVersion;
+  if (typeof version !== "string" || !LEGACY_VERSIONS.includes(version)) {
+    throw new PortcullisError("upstream_protocol", {
+      reason: "initialize was refused or offers no known version",
+    });
+  }
+  return identity("legacy", version, objectOf(result.serverInfo), result);
+}
+
+function identity(
+  era: Era,
+  protocolVersion: string,
+  serverInfo: JsonObject,
+  result: JsonObject,
+): UpstreamIdentity {
+  const { capabilities, instructions } = result;
+  return {
+    era,
+    protocolVersion,
+    serverInfo,
+    capabilities: objectOf(capabilities),
+    instructions: typeof instructions === "string" ? instructions : "",
+  };
+}
+
+export function initializeParams(clientInfo: JsonObject): JsonObject {
+  return { protocolVersion: LEGACY_VERSION, capabilities: {}, clientInfo };
+}
+
+export function announcesToolChanges(identity: UpstreamIdentity): boolean {
+  return objectOf(identity.capabilities.tools).listChanged === true;
+}
+
+/** Params of `subscriptions/listen` (2026-07-28) for changes of the tool list. */
+export const LISTEN_PARAMS: JsonObject = { notifications: { toolsListChanged: true } };
+
+function objectOf(value: Json | undefined): JsonObject {
+  return isJsonObject(value) ? value : {};
+}

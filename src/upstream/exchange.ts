@@ -1,0 +1,166 @@
+import { isUtf8 } from "node:buffer";
+import type { IncomingHttpHeaders } from "node:http";
+import { createParser } from "eventsource-parser";
+import type { Dispatcher } from "undici";
+import { PortcullisError } from "../lib/errors.ts";
+
+export interface ExchangeLimits {
+  /** Bytes of one JSON answer, or of one event. */
+  readonly answerBytes: number;
+  /** Bytes of a whole event stream. */
+  readonly streamBytes: number;
+}
+
+export interface ExchangeRequest {
+  readonly method: "POST" | "GET" | "DELETE";
+  readonly path: string;
+  /** Flat name-value pairs. */
+  readonly headers: string[];
+  readonly body?: string;
+  /** Longest silence of an event stream in milliseconds; 0: any. */
+  readonly idleMs: number;
+}
+
+/** What comes back. After `end`, `fail` or an abort nothing more is called. */
+export interface ExchangeSink {
+  head(status: number, headers: IncomingHttpHeaders): void;
+  /** A JSON body, or the data of one event. */
+  text(text: string): void;
+  end(): void;
+  fail(error: PortcullisError): void;
+}
+
+type Body = { feed(chunk: Buffer): void; end(): void };
+
+/** One HTTP exchange, bounded in bytes; never redirected, never retried. Returns how to abort it. */
+export function exchange(
+  dispatcher: Dispatcher,
+  request: ExchangeRequest,
+  limits: ExchangeLimits,
+  sink: ExchangeSink,
+): () => void {
+  let controller: Dispatcher.DispatchController | undefined;
+  let body: Body | undefined;
+  let idle: NodeJS.Timeout | undefined;
+  let over = false;
+
+  function stop(): boolean {
+    if (over) return false;
+    over = true;
+    clearTimeout(idle);
+    return true;
+  }
+  function abort(): void {
+    if (stop()) controller?.abort(new Error("ended by the gateway"));
+  }
+  function fail(error: PortcullisError): void {
+    if (over) return;
+    abort();
+    sink.fail(error);
+  }
+  function deliver(text: string): void {
+    if (!over && text !== "") sink.text(text);
+  }
+
+  const { method, path, headers } = request;
+  dispatcher.dispatch(
+    { method, path, headers, body: request.body ?? null },
+    {
+      onRequestStart(started) {
+        controller = started;
+        if (over) started.abort(new Error("ended by the gateway"));
+      },
+      onResponseStart(_, status, received) {
+        if (over || status < 200) return;
+        const isStream = String(received["content-type"] ?? "").startsWith("text/event-stream");
+        body = isStream ? eventBody(limits, deliver, fail) : wholeBody(limits.answerBytes, deliver, fail);
+        if (isStream && request.idleMs > 0) {
+          idle = setTimeout(() => fail(new PortcullisError("upstream_timeout")), request.idleMs);
+        }
+        sink.head(status, received);
+      },
+      onResponseData(_, chunk) {
+        if (over) return;
+        idle?.refresh();
+        body?.feed(chunk);
+      },
+      onResponseEnd() {
+        if (!over) body?.end();
+        if (stop()) sink.end();
+      },
+      onResponseError(_, error) {
+        if (stop()) sink.fail(unavailable(error));
+      },
+    },
+  );
+  return abort;
+}
+
+/** An undici error holds sockets and options: only its code goes on. */
+function unavailable(error: Error): PortcullisError {
+  const { code } = error as NodeJS.ErrnoException;
+  return new PortcullisError("upstream_unavailable", { reason: code ?? error.name });
+}
+
+function protocolError(reason: string): PortcullisError {
+  return new PortcullisError("upstream_protocol", { reason });
+}
+
+function wholeBody(
+  maxBytes: number,
+  deliver: (text: string) => void,
+  fail: (error: PortcullisError) => void,
+): Body {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  return {
+    feed(chunk) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) fail(protocolError(`the answer is larger than ${maxBytes} bytes`));
+      else chunks.push(chunk);
+    },
+    end() {
+      const all = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+      if (isUtf8(all)) deliver(all.toString("utf8"));
+      else fail(protocolError("the answer is not UTF-8"));
+    },
+  };
+}
+
+function eventBody(
+  limits: ExchangeLimits,
+  deliver: (text: string) => void,
+  fail: (error: PortcullisError) => void,
+): Body {
+  let bytes = 0;
+  let decoder: InstanceType<typeof TextDecoder> | undefined;
+  const parser = createParser({
+    maxBufferSize: limits.answerBytes,
+    onEvent: ({ event, data }) => {
+      if (event === undefined || event === "message") deliver(data);
+    },
+    onError: ({ type }) => {
+      if (type === "max-buffer-size-exceeded") fail(protocolError("an event is too large"));
+    },
+  });
+
+  /** Chunks that are UTF-8 by themselves need no decoder; after the first that is not, all go through one. */
+  function decode(chunk: Buffer): string {
+    if (decoder === undefined && isUtf8(chunk)) return chunk.toString("utf8");
+    decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    return decoder.decode(chunk, { stream: true });
+  }
+
+  return {
+    feed(chunk) {
+      bytes += chunk.length;
+      if (bytes > limits.streamBytes) return fail(protocolError("the event stream is too long"));
+      try {
+        parser.feed(decode(chunk));
+      } catch {
+        fail(protocolError("the event stream is not UTF-8"));
+      }
+    },
+    end() {},
+  };
+}

@@ -1,0 +1,94 @@
+import type { UpstreamAnswer } from "../domain.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { joinMembers, membersOf } from "../lib/members.ts";
+
+/** A JSON-RPC message of an upstream. What is passed on is kept as the text that the upstream sent. */
+export type Message =
+  | { readonly kind: "response"; readonly id: Json; readonly answer: UpstreamAnswer; readonly code: number }
+  | { readonly kind: "request"; readonly id: string; readonly method: string }
+  | { readonly kind: "notification"; readonly method: string; readonly params: string };
+
+/** Reads one message; undefined when the text is not JSON, or not JSON-RPC 2.0. */
+export function readMessage(text: string): Message | undefined {
+  try {
+    return messageOf(membersOf(oneLine(text)));
+  } catch {
+    return undefined;
+  }
+}
+
+function messageOf(raw: ReadonlyMap<string, string>): Message | undefined {
+  const id = raw.get("id");
+  const method = parsed(raw.get("method"));
+  if (parsed(raw.get("jsonrpc")) !== "2.0") return undefined;
+  // Some servers leave the id out where they should say null.
+  if (typeof method !== "string") return responseOf((parsed(id) as Json) ?? null, raw);
+  if (id === undefined) return { kind: "notification", method, params: raw.get("params") ?? "{}" };
+  return { kind: "request", id, method };
+}
+
+function responseOf(id: Json, raw: ReadonlyMap<string, string>): Message | undefined {
+  const [result, error] = [raw.get("result"), raw.get("error")];
+  if (result?.startsWith("{") && error === undefined) {
+    return {
+      kind: "response",
+      id,
+      answer: { kind: "result", text: result, isError: saysIsError(result) },
+      code: 0,
+    };
+  }
+  const value = parsed(error);
+  if (error === undefined || result !== undefined || !isJsonObject(value)) return undefined;
+  const { code, message } = value;
+  if (typeof code !== "number" || !Number.isInteger(code) || typeof message !== "string") return undefined;
+  return { kind: "response", id, answer: { kind: "error", text: error, isError: true }, code };
+}
+
+/** Large answers are parsed a second time only if they could say `isError`, also in escapes. */
+function saysIsError(result: string): boolean {
+  if (!result.includes("isError") && !result.includes("\\u")) return false;
+  return (JSON.parse(result) as JsonObject).isError === true;
+}
+
+function parsed(text: string | undefined): unknown {
+  return text === undefined ? undefined : JSON.parse(text);
+}
+
+/** Valid JSON holds raw line ends only between tokens: as spaces they cannot break out of an event or a line. */
+function oneLine(json: string): string {
+  return json.includes("\n") || json.includes("\r") ? json.replace(/[\r\n]/g, " ") : json;
+}
+
+export function requestText(id: number, method: string, params: JsonObject): string {
+  return `{"jsonrpc":"2.0","id":${id},"method":${JSON.stringify(method)},"params":${JSON.stringify(params)}}`;
+}
+
+export function notificationText(method: string, params?: JsonObject): string {
+  const member = params === undefined ? "" : `,"params":${JSON.stringify(params)}`;
+  return `{"jsonrpc":"2.0","method":${JSON.stringify(method)}${member}}`;
+}
+
+/** The only answers that an upstream's own requests get: ping works, everything else is not offered. */
+export function answerText(request: { readonly id: string; readonly method: string }): string {
+  const outcome =
+    request.method === "ping" ? '"result":{}' : '"error":{"code":-32601,"message":"Method not found"}';
+  return `{"jsonrpc":"2.0","id":${request.id},${outcome}}`;
+}
+
+/** The params of `notifications/progress` with the caller's token in place of ours; undefined if it was not ours. */
+export function restoreToken(
+  params: string,
+  own: number,
+  token: string | number | undefined,
+): string | undefined {
+  if (token === undefined || progressTokenOf(params) !== own) return undefined;
+  return joinMembers(membersOf(params).set("progressToken", JSON.stringify(token)));
+}
+
+export function progressTokenOf(params: string): unknown {
+  try {
+    return parsed(membersOf(params).get("progressToken"));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,111 @@
+import { inspect } from "node:util";
+import { expect, test } from "vitest";
+import { createLeaseCache } from "../../src/credential/leases.ts";
+import type { Lease } from "../../src/domain.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
+import { Secret } from "../../src/lib/secret.ts";
+import { handClock } from "./support.ts";
+
+/** The lease cache over a source that keeps account of what it gave and what was given back. */
+function world(capacity = 10) {
+  const clock = handClock();
+  const warnings: unknown[] = [];
+  const log = { debug() {}, info() {}, error() {}, warn: (...said: unknown[]) => void warnings.push(said) };
+  const leases = createLeaseCache({ clock, log, capacity });
+  const revoked: string[] = [];
+  let minted = 0;
+  const mint = async (): Promise<Lease> => {
+    minted += 1;
+    const id = `lease-${minted}`;
+    return {
+      expires: clock() + 60_000,
+      headers: new Map([["authorization", new Secret(id)]]),
+      sha256: id,
+      revoke: async () => void revoked.push(id),
+    };
+  };
+  return { clock, leases, mint, revoked, warnings, minted: () => minted };
+}
+
+test("a failure is told to all who wait and not kept", async () => {
+  const { leases, mint } = world();
+  let attempts = 0;
+  const failing = async (): Promise<Lease> => {
+    attempts += 1;
+    throw new PortcullisError("credential_unavailable");
+  };
+  const results = await Promise.allSettled([leases.obtain("a", failing), leases.obtain("a", failing)]);
+  expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  expect(attempts).toBe(1);
+  expect((await leases.obtain("a", mint)).sha256).toBe("lease-1");
+});
+
+test("a foreign failure, which may carry the secret, is told without it", async () => {
+  const { leases } = world();
+  const foreign = Object.assign(new TypeError("token hunter2"), {
+    request: { headers: { "X-Vault-Token": "hunter2" } },
+  });
+  const error: unknown = await leases.obtain("a", () => Promise.reject(foreign)).catch((thrown) => thrown);
+  expect(error).toMatchObject({
+    code: "credential_unavailable",
+    reason: "the credential source failed: TypeError",
+  });
+  expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("hunter2");
+});
+
+test("when there is no more room the lease unused for longest is revoked", async () => {
+  const { leases, mint, revoked } = world(2);
+  await leases.obtain("a", mint);
+  await leases.obtain("b", mint);
+  await leases.obtain("a", mint);
+  await leases.obtain("c", mint);
+  expect(revoked).toEqual(["lease-2"]);
+  expect((await leases.obtain("a", mint)).sha256).toBe("lease-1");
+});
+
+test("a lease that has expired is not revoked to make room: it ended by itself", async () => {
+  const { leases, mint, revoked, clock } = world(1);
+  await leases.obtain("a", mint);
+  clock.advance(61);
+  await leases.obtain("b", mint);
+  expect(revoked).toEqual([]);
+});
+
+test("revoking an old lease does not drop the new one of the same key", async () => {
+  const { leases, mint, clock, minted } = world();
+  const old = await leases.obtain("a", mint);
+  clock.advance(58);
+  const fresh = await leases.obtain("a", mint);
+  await old.revoke();
+  expect(await leases.obtain("a", mint)).toBe(fresh);
+  expect(minted()).toBe(2);
+});
+
+test("close revokes every lease, also one that arrives late", async () => {
+  const { leases, mint, revoked } = world();
+  await leases.obtain("a", mint);
+  let arrive = () => {};
+  const slow = leases.obtain("b", async () => {
+    await new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    return mint();
+  });
+  const refused = expect(slow).rejects.toMatchObject({ code: "shutting_down" });
+  const closing = leases.close();
+  arrive();
+  await closing;
+  await refused;
+  expect(revoked.sort()).toEqual(["lease-1", "lease-2"]);
+});
+
+test("a revocation that fails is noted without its cause, which may show the secret", async () => {
+  const { leases, mint, warnings } = world();
+  await leases.obtain("a", async () => ({
+    ...(await mint()),
+    revoke: () => Promise.reject(new Error("X-Vault-Token: hunter2")),
+  }));
+  await leases.close();
+  expect(warnings).toHaveLength(1);
+  expect(inspect(warnings, { depth: 9 })).not.toContain("hunter2");
+});

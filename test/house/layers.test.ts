@@ -1,0 +1,73 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { expect, test } from "vitest";
+
+const SRC = resolve(import.meta.dirname, "../../src");
+const STAGES = ["http", "protocol", "identity", "catalog", "policy", "credential", "upstream", "audit"];
+const LEAVES = [...STAGES, "config", "authorization-server"];
+/** Who may import a package besides its own room: the SDKs are also the demo's and the bench's clients and servers. */
+const SHARED_BY_DESIGN = new Set(["demo", "bench"]);
+
+interface Import {
+  readonly file: string;
+  readonly room: string;
+  readonly to: string;
+}
+
+function imports(): Import[] {
+  const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  return files.flatMap((file) => {
+    const text = readFileSync(join(SRC, file), "utf8");
+    const found = [...text.matchAll(/^(?:import|export)\b[^;]*?from "([^"]+)"|\bimport\("([^"]+)"\)/gms)];
+    return found.map((match) => ({ file, room: roomOf(file), to: match[1] ?? match[2] ?? "" }));
+  });
+}
+
+function roomOf(file: string): string {
+  return file.includes("/") ? (file.split("/")[0] ?? "") : "";
+}
+
+function targetRoom({ file, to }: Import): string {
+  return roomOf(relative(SRC, resolve(SRC, file, "..", to)));
+}
+
+function packageOf(to: string): string {
+  return to.split("/").slice(0, to.startsWith("@") ? 2 : 1).join("/");
+}
+
+test("a stage imports only itself, domain.ts and lib/", () => {
+  const breaches = imports()
+    .filter(({ room, to }) => LEAVES.includes(room) && to.startsWith("."))
+    .filter((one) => ![one.room, "lib"].includes(targetRoom(one)) && !one.to.endsWith("/domain.ts"))
+    .map(({ file, to }) => `${file} -> ${to}`);
+  expect(breaches).toEqual([]);
+});
+
+test("lib/ and domain.ts import no room", () => {
+  const breaches = imports()
+    .filter(({ file, room, to }) => (room === "lib" || file === "domain.ts") && to.startsWith("."))
+    .filter((one) => !["lib"].includes(targetRoom(one)))
+    .map(({ file, to }) => `${file} -> ${to}`);
+  expect(breaches).toEqual([]);
+});
+
+test("only the command line reads process.env", () => {
+  const readers = readdirSync(SRC, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts") && file !== "main.ts")
+    .filter((file) => readFileSync(join(SRC, file), "utf8").includes("process.env"));
+  expect(readers).toEqual([]);
+});
+
+test("each third-party package is imported in one room", () => {
+  const rooms = new Map<string, Set<string>>();
+  for (const { room, to } of imports()) {
+    if (to.startsWith(".") || to.startsWith("node:") || SHARED_BY_DESIGN.has(room)) continue;
+    const name = packageOf(to);
+    rooms.set(name, (rooms.get(name) ?? new Set()).add(room || "(top)"));
+  }
+  const spread = [...rooms].filter(([, where]) => where.size > 1).map(([name, where]) => `${name}: ${[...where].sort().join(", ")}`);
+  expect(spread).toEqual(ALLOWED_SPREAD);
+});
+
+/** Packages that two rooms need for different ends, each with its reason. */
+const ALLOWED_SPREAD: string[] = [];

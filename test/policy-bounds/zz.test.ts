@@ -1,0 +1,24 @@
+import fc from "fast-check";
+import { test } from "vitest";
+import { compileSchema } from "../../src/policy/schema.ts";
+import { openCapability } from "../../src/policy/capability.ts";
+import { plainAjv, passes } from "./reference.ts";
+import { worlds, args } from "./worlds.ts";
+test("t", () => {
+  const ws = fc.sample(worlds, 300);
+  const vs = fc.sample(args, 300);
+  const time = (n: string, f: () => void) => { const s = performance.now(); f(); console.log(n, ((performance.now() - s) / 300).toFixed(3), "ms each"); };
+  time("sample", () => { fc.sample(worlds, 300); });
+  time("compile first", () => ws.forEach((w) => compileSchema(w.schema)));
+  let cs: any[] = [];
+  time("compile", () => { cs = ws.map((w) => { const r = compileSchema(w.schema); if (!r.ok) throw r.fault; return r.schema; }); });
+  let os: any[] = [];
+  time("open", () => { os = ws.map((w, i) => openCapability({ ...w, denials: [], faults: [] }, cs[i])); });
+  time("open", () => { os = ws.map((w, i) => openCapability({ ...w, denials: [], faults: [] }, cs[i])); });
+  time("listing", () => { os.forEach((o) => o.listing()); });
+  time("listing again", () => { ws.map((w, i) => openCapability({ ...w, denials: [], faults: [] }, cs[i])).forEach((o) => o.listing()); });
+  let ps: any[] = [];
+  time("plain", () => { ps = ws.map((w) => plainAjv(w.schema)); });
+  time("decide", () => { os.forEach((o, i) => o.decide(vs[i], {} as any)); });
+  time("passes", () => { ws.forEach((w, i) => w.grants.forEach((g) => passes(w, ps[i], g, vs[i]))); });
+});

@@ -1,0 +1,270 @@
+import { expect, test } from "vitest";
+import { inputSchema } from "../../src/policy/input-schema.ts";
+import { problemsOf, REFUND, sources, tenantSchema, toolchain } from "./support.ts";
+
+const grant = (body: string, more = "") => `grant contains {"reason": "x"} if { ${body} }\n${more}`;
+const deny = (body: string, more = "") => `deny contains "x" if { ${body} }\n${more}`;
+const withCredential = (body: string) =>
+  `grant contains {"reason": "x", "credential": {"source": "crm"}} if { ${body} }`;
+
+/** [policy after its package line, wanted code, row:col, part of the hint] */
+type Refusal = readonly [policy: string, code: string, at: string, hint: string];
+
+function refused(title: string, cases: readonly Refusal[]): void {
+  test.each(cases)(`${title}: %s`, async (policy, code, at, hint) => {
+    const found = (await problemsOf(policy)).find((p) => p.code === code);
+    expect(found).toMatchObject({ severity: "error", code, file: "authz.rego" });
+    expect(`${found?.row}:${found?.col}`).toBe(at);
+    expect(found?.hint ?? "").toContain(hint);
+  });
+}
+
+function accepted(title: string, policies: readonly string[]): void {
+  test.each(policies)(`${title}: %s`, async (policy) => {
+    expect(await problemsOf(policy)).toEqual([]);
+  });
+}
+
+test("the design's own example passes without a word", async () => {
+  expect(await toolchain.check(sources({ "refund.rego": REFUND }))).toEqual({ ok: true, problems: [] });
+});
+
+const AHEAD = "arguments_in_capability";
+refused("a capability cannot read arguments", [
+  [grant("input.arguments.amount < 3"), AHEAD, "2:37", `"arguments": {"amount"`],
+  [`limit contains {"arguments": {"a": {"maximum": input.arguments.b}}}`, AHEAD, "2:48", "requires"],
+  [deny("input.arguments.a == 1"), AHEAD, "2:24", "requires"],
+  [grant("small", "small if input.arguments.amount < 3"), AHEAD, "3:10", "requires"],
+  [grant("f(input.arguments)", "f(a) if a.amount < 3"), AHEAD, "3:9", "requires"],
+  [grant("data.authz.holds.y", "holds.y if input.arguments.a == 1"), AHEAD, "3:12", "requires"],
+  [grant("data[input.server].holds.y", "holds.y if input.arguments.a"), AHEAD, "3:12", "requires"],
+  [grant("a.b == 1").replace("grant", "import input.arguments as a\ngrant"), AHEAD, "3:37", "requires"],
+  [grant(`$"{input.arguments.a}" == "3"`), AHEAD, "2:40", "requires"],
+  [grant("[input.arguments][0].a == 1"), AHEAD, "2:38", "requires"],
+  [grant("x", `x := 1 if input.server == "s" else := 2 if input.arguments.a`), AHEAD, "3:44", "requires"],
+  [grant("p", "default p := {x | x := input.arguments.y}"), AHEAD, "3:15", "requires"],
+  [grant("y[input.server]", "y[input.arguments.z] := 1"), AHEAD, "3:3", "requires"],
+]);
+
+refused("a capability names the fields it reads", [
+  [grant("f(input)", "f(i) if i.principal.roles"), "input_unnamed", "2:39", "input.principal.roles"],
+  [grant("count(input) > 3"), "input_unnamed", "2:43", "input.principal.roles"],
+  [grant(`x := input.server; input[x].kind == "user"`), "input_unnamed", "2:56", "name the field"],
+  [grant(`x := input.server; input.principal[x] == "user"`), "input_unnamed", "2:56", "input.principal.…"],
+  [grant(`some x; input.principal[x] == "user"`), "input_unnamed", "2:45", "input.principal.…"],
+  [`holds.y if input[input.server]`, "input_unnamed", "2:12", "name the field"],
+]);
+accepted("a map or list may be read by a computed key", [
+  grant("input.tenant.quotas[input.principal.subject] > 5"),
+  grant(`some role in input.principal.roles; role == "a"`),
+  grant(`input.principal.attributes[input.server] == "x"`),
+]);
+
+refused("`with` is for tests", [
+  [grant("p with input.server as 1", "p if input.server"), "with_in_policy", "2:39", "f(value)"],
+  [grant("p with input.arguments as {}", "p if input.server"), "with_in_policy", "2:39", "f(value)"],
+  [grant("p with data.x as 1", "p if data.x"), "with_in_policy", "2:39", "f(value)"],
+]);
+
+refused("a misspelt field is an error", [
+  [grant(`input.action == "list"`), "input_unknown", "2:37", "there is no action"],
+  [grant(`"a" in input.principal.rolls`), "input_unknown", "2:44", "did you mean roles?"],
+  [grant(`input.principal.run.ide == "x"`), "input_unknown", "2:37", "did you mean id?"],
+  [grant("input.tenant.refund_limits > 1"), "input_unknown", "2:37", "did you mean refund_limit?"],
+  [grant("count(input.targets) > 1"), "input_unknown", "2:43", "did you mean target?"],
+  [`holds.y if "y" in input.requires`, "input_unknown", "2:19", "one of"],
+]);
+
+const OPEN = "optional_in_veto";
+refused("a denial or limit does not read what may be absent", [
+  [deny("input.tenant.suspended"), OPEN, "2:24", `object.get(input.tenant, "suspended", default)`],
+  [deny("not input.tenant.suspended"), OPEN, "2:28", "require the field"],
+  [deny("t := input.tenant; t.suspended"), OPEN, "2:43", "require the field"],
+  [deny("f(input.tenant)", "f(t) if t.suspended"), OPEN, "3:9", "require the field"],
+  [deny("record.suspended", "record := input.tenant"), OPEN, "2:24", "require the field"],
+  [deny("record.suspended", "record := f(input.tenant)\nf(t) := t"), OPEN, "2:24", "require the field"],
+  [deny(`input.principal.attributes.dept == "x"`), OPEN, "2:24", "require the field"],
+  [deny(`input.principal.run.id == "x"`), OPEN, "2:24", "require the field"],
+  [deny(`input.principal.roles[0] == "x"`), OPEN, "2:24", "require the field"],
+  [deny("input.tenant.quotas[input.principal.subject] > 5"), OPEN, "2:24", "object.get(input.tenant.quotas, key"],
+  [deny(`some r in input.tenant.rules; r.note == "x"`), OPEN, "2:54", "require the field"],
+  [deny(`every r in input.tenant.rules { r.note == "x" }`), OPEN, "2:56", "require the field"],
+  [
+    deny(`some r in rules; r.note == "x"`, "rules contains r if some r in input.tenant.rules"),
+    OPEN,
+    "2:41",
+    "require the field",
+  ],
+  [
+    `limit contains {"arguments": {"a": {"maximum": input.tenant.quotas[input.principal.subject]}}}`,
+    OPEN,
+    "2:48",
+    "object.get",
+  ],
+]);
+accepted("a denial may read what is surely there", [
+  deny("input.tenant.refund_limit > 3"),
+  deny(`object.get(input.tenant, "suspended", true)`),
+  deny(`some r in input.tenant.rules; r.tool == "x"`),
+  deny("input.tenant.quotas[_] > 5"),
+  deny(`input.principal.run != null`),
+]);
+
+test("a grant or requirement that a missing field would open is warned of", async () => {
+  const wanted = { severity: "warning", code: "optional_negated" };
+  expect(await problemsOf(grant("not input.tenant.suspended"))).toMatchObject([wanted]);
+  expect(await problemsOf("holds.y if not input.tenant.suspended")).toMatchObject([wanted]);
+  expect(await problemsOf(grant("not p", "p if input.tenant.suspended"))).toMatchObject([wanted]);
+});
+
+test("an attribute that the attributes' schema requires may be denied on", async () => {
+  const attributesSchema = { type: "object", properties: { dept: { $ref: "#/$defs/d" } }, required: ["dept"] };
+  const policy = { "authz.rego": `package authz\n${deny(`input.principal.attributes.dept == "x"`)}` };
+  const { ok, problems } = await toolchain.check({
+    ...sources(policy),
+    attributesSchema: { ...attributesSchema, $defs: { d: { type: "string" } } },
+  });
+  expect({ ok, codes: problems.map((p) => p.code) }).toEqual({ ok: true, codes: ["nothing_granted"] });
+});
+
+test("without a tenant schema only the id is sure", async () => {
+  const check = (body: string) =>
+    toolchain.check({ files: { "a.rego": `package authz\n${body}` }, data: {}, tenantSchema: {} });
+  expect((await check(grant("input.tenant.anything > 3"))).ok).toBe(true);
+  expect((await check(deny(`input.tenant.id == "x"`))).ok).toBe(true);
+  expect((await check(deny("input.tenant.anything > 3"))).ok).toBe(false);
+});
+
+refused("a requirement that is named must be defined", [
+  [`grant contains {"reason": "x", "requires": ["nope"]}`, "requirement_unknown", "2:45", "holds.nope if"],
+  [`limit contains {"requires": ["frsh"]}\nholds.fresh if input.server`, "requirement_unknown", "2:30", "did you mean fresh?"],
+  [`grant contains g if { g := {"reason": "x", "requires": ["nope"]} }`, "requirement_unknown", "2:57", "holds.nope"],
+]);
+
+refused("a credential goes to one upstream, which the grant fixes", [
+  [withCredential("input.server"), "credential_unbound", "2:1", `input.target.upstream == "crm"`],
+  [withCredential(`input.target.upstream in {"crm"}`), "credential_unbound", "2:1", `input.target.upstream == "crm"`],
+  [withCredential("input.target.upstream == input.server"), "credential_unbound", "2:1", `== "crm"`],
+  [withCredential(`not input.target.upstream == "crm"`), "credential_unbound", "2:1", `== "crm"`],
+  [withCredential(`[1 | input.target.upstream == "crm"]`), "credential_unbound", "2:1", `== "crm"`],
+  [`grant contains g if some g in data.grants`, "credential_unbound", "2:1", `== "crm"`],
+  [`grant contains {"reason": "x", "credential": {"role": "r"}} if input.target.upstream == "a"`, "credential_unnamed", "2:1", "source"],
+]);
+accepted("a credential whose upstream is fixed", [
+  withCredential(`input.target.upstream == "crm"`),
+  withCredential(`"crm" == input.target.upstream`),
+  `grant contains g if { some g in data.grants; input.target.upstream == "crm" }`,
+]);
+
+refused("the keys of grants, limits and bounds are closed", [
+  [`grant contains {"reason": "x", "argument": {}}`, "key_unknown", "2:32", "did you mean arguments?"],
+  [`grant contains {"reason": "x", "must_exist": true}`, "key_unknown", "2:32", "one of"],
+  [`limit contains {"reason": "x"}`, "key_unknown", "2:17", "one of arguments, must_exist, requires"],
+  [`limit contains {"arguments": {"a": {"maximun": 1}}}`, "key_unknown", "2:37", "did you mean maximum?"],
+  [`limit contains {"arguments": {"a": {"items": {"patern": "x"}}}}`, "key_unknown", "2:47", "did you mean pattern?"],
+  [`limit contains {"arguments": {"a": {"properties": {"b": {"other": false}}}}}`, "key_unknown", "2:58", "did you mean others?"],
+  [`grant contains {"reason": "x", "credential": {"source": "a", "rol": "b"}} if input.target.upstream == "a"`, "key_unknown", "2:62", "did you mean role?"],
+  [`limit contains {"arguments": {"a": {"maximum": "x"}}}`, "value_type", "2:48", ""],
+  [`limit contains {"arguments": {"a": {"pattern": "(?=x)"}}}`, "pattern_invalid", "2:48", "RE2"],
+  [`grant contains {"arguments": {}}`, "reason_missing", "2:1", "reason"],
+]);
+accepted("every key that there is", [
+  `grant contains {"reason": "x", "rank": 1, "others": false, "interaction": ["elicitation"], "arguments": {
+    "a": {"type": "string", "enum": ["x"], "pattern": "x+", "minLength": 1, "maxLength": 2, "format": "date", "optional": true},
+    "b": {"minimum": 1, "maximum": 2, "exclusiveMinimum": 1, "exclusiveMaximum": 2, "multipleOf": 1},
+    "c": {"items": {"const": 1}, "minItems": 1, "maxItems": 2, "uniqueItems": true},
+    "d": {"properties": {"e": {"forbidden": true}}, "others": false},
+    "f": {"set": {"any": "thing"}},
+  }}`,
+  `limit contains {"arguments": {k: {"maximum": v} | some k, v in input.tenant.quotas}, "must_exist": true}`,
+]);
+
+refused("rules of the contract have their shape", [
+  [`grant := {"a": 1}`, "rule_shape", "2:1", "grant contains"],
+  [`deny if input.server`, "rule_shape", "2:1", "deny contains"],
+  [`deny contains {"x": 1}`, "rule_shape", "2:1", "deny contains"],
+  [`limit contains "x"`, "rule_shape", "2:1", "limit contains"],
+  [`holds[x] if some x in ["a"]`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`holds contains "a"`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`holds.a := 1`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`holds.a.b if input.server`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`default holds.a := false`, "rule_shape", "2:1", "holds.fresh_login if"],
+]);
+
+const BUILTINS: Record<string, string> = {
+  'replace("a", input.server, "b")': "strings.replace_n",
+  'sprintf("%v", [1])': "template string",
+  "numbers.range(1, 2)": "compare",
+  "numbers.range_step(1, 2, 1)": "compare",
+  'regex.split("a", "b")': "split(",
+  'regex.replace("a", "b", "c")': "strings.replace_n",
+  "http.send({})": "tenant's record",
+  "opa.runtime()": "data",
+  'yaml.unmarshal("x")': "json.unmarshal",
+  'rand.intn("x", 2)': "random",
+  'io.jwt.decode("x")': "input.principal",
+  'crypto.sha256("x")': "digests",
+};
+refused(
+  "a builtin that the engine lacks or gets wrong",
+  Object.entries(BUILTINS).map(([call, hint]) => [grant(call), "builtin_refused", "2:37", hint]),
+);
+accepted("the clock, text and templates", [
+  grant("time.weekday(time.now_ns()) == $\"Mon{input.server}\""),
+  grant(`time.clock([time.parse_rfc3339_ns("2026-01-01T00:00:00Z"), "Europe/Berlin"])[0] < 18`),
+  grant(`strings.replace_n({"a": "b"}, input.server) == "b"`),
+]);
+
+refused("a requirement names the arguments it reads", [
+  [`holds.y if count(input.arguments) > 1`, "arguments_unnamed", "2:18", "input.arguments.amount"],
+  [`holds.y if input.arguments[input.server]`, "arguments_unnamed", "2:12", "input.arguments.amount"],
+  [`holds.y if some a in input.arguments`, "arguments_unnamed", "2:17", "input.arguments.amount"],
+  [`holds.y if f(input.arguments)\nf(a) if count(a) > 1`, "arguments_unnamed", "2:14", "input.arguments.amount"],
+]);
+accepted("a requirement may hand arguments to a helper that names them", [
+  `holds.y if f(input.arguments)\nf(a) if a.iban == "s"`,
+]);
+
+refused("a requirement's METADATA is what the caller is told", [
+  ["# METADATA\n# title: t\n# custom:\n#   step_up: {max_ago: 3}\nholds.y if input.server", "metadata_invalid", "2:1", "did you mean max_age?"],
+  ["# METADATA\n# title: t\n# custom:\n#   step_up: {max_age: x}\nholds.y if input.server", "metadata_invalid", "2:1", "max_age: 300"],
+  ["# METADATA\n# title: t\n# custom:\n#   optional: iban\nholds.y if input.server", "metadata_invalid", "2:1", "optional: [iban]"],
+]);
+
+test("policies that grant nothing are warned of", async () => {
+  const check = async (source: string) => (await toolchain.check(sources({ "a.rego": source }))).problems;
+  expect(await check("package other\np := 1")).toMatchObject([{ severity: "warning", code: "nothing_granted" }]);
+  expect(await check(`package authz\ngrants contains {"reason": "x"}`)).toMatchObject([
+    { code: "nothing_granted" },
+    { severity: "warning", code: "rule_unasked", row: 2, hint: "did you mean grant?" },
+  ]);
+});
+
+test("the gateway's own package and the paths of data are taken", async () => {
+  const codes = async (source: string, data = {}) =>
+    (await toolchain.check(sources({ "a.rego": source }, data))).problems.map((p) => p.code);
+  expect(await codes("package portcullis.x\np := 1")).toContain("package_reserved");
+  expect(await codes("package authz\np := 1", { authz: { p: 2 } })).toContain("rego_compile_error");
+});
+
+test("unused imports and variables, and errors in tests, are found too", async () => {
+  const files = { "a.rego": REFUND, "b.rego": "package b\nimport data.x", "a_test.rego": "package t\ntest_x if nope(1)" };
+  const { ok, problems } = await toolchain.check(sources(files));
+  expect(ok).toBe(false);
+  expect(problems.map((p) => p.file)).toEqual(["b.rego"]);
+  const { problems: inTests } = await toolchain.check(sources({ "a.rego": REFUND, "a_test.rego": files["a_test.rego"] }));
+  expect(inTests).toMatchObject([{ file: "a_test.rego", row: 2, code: "rego_type_error" }]);
+});
+
+test("the schema of the input requires every field, and moves the operator's references along", () => {
+  const schema = inputSchema({ ...tenantSchema, properties: { plan: { $ref: "#/$defs/plan" } }, $defs: { plan: true } });
+  expect(schema).toMatchObject({
+    required: ["principal", "tenant", "target", "server", "context", "arguments"],
+    properties: {
+      tenant: {
+        properties: { id: { type: "string" }, plan: { $ref: "#/properties/tenant/$defs/plan" } },
+        required: ["id", "refund_limit", "blocked_ibans", "quotas", "rules"],
+      },
+    },
+  });
+});

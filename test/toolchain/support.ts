@@ -1,0 +1,69 @@
+import { afterAll } from "vitest";
+import type { JsonObject } from "../../src/lib/json.ts";
+import { createToolchain, type PolicySources, type Problem } from "../../src/policy/toolchain.ts";
+
+/** One client for the tests of a file. */
+export const toolchain = createToolchain();
+afterAll(() => toolchain.close());
+
+/** The tenant's record of the sample world. */
+export const tenantSchema: JsonObject = {
+  type: "object",
+  properties: {
+    id: { type: "string" },
+    refund_limit: { type: "number" },
+    suspended: { type: "boolean" },
+    blocked_ibans: { type: "array", items: { type: "string" } },
+    quotas: { type: "object", additionalProperties: { type: "number" } },
+    rules: {
+      type: "array",
+      items: { type: "object", properties: { tool: { type: "string" }, note: { type: "string" } }, required: ["tool"] },
+    },
+  },
+  required: ["refund_limit", "blocked_ibans", "quotas", "rules"],
+};
+
+export const REFUND = `package authz
+
+# Support agents refund up to their tenant's limit.
+grant contains {
+	"reason": "support refunds within the tenant's limit",
+	"arguments": {
+		"amount": {"maximum": input.tenant.refund_limit},
+		"currency": {"const": "EUR"},
+	},
+	"requires": ["fresh_login", "account_not_blocked"],
+	"credential": {"source": "crm", "role": "refunder"},
+} if {
+	"support" in input.principal.roles
+	input.target.upstream == "crm"
+	input.target.name == "refund"
+}
+
+limit contains {"arguments": {"amount": {"maximum": 10000}}} if "money" in input.target.labels
+
+deny contains "contractors do not handle money" if {
+	"contractor" in input.principal.roles
+	"money" in input.target.labels
+}
+
+# METADATA
+# title: a login in the last five minutes
+# custom:
+#   step_up: {max_age: 300}
+holds.fresh_login if time.now_ns() / 1000000000 - input.principal.auth_time < 300
+
+# METADATA
+# title: an account that is not blocked
+holds.account_not_blocked if not input.arguments.iban in input.tenant.blocked_ibans
+`;
+
+export function sources(files: PolicySources["files"], data: JsonObject = {}): PolicySources {
+  return { files, data, tenantSchema };
+}
+
+/** Problems of one policy file, given without its package line: its first line is row 2. */
+export async function problemsOf(body: string): Promise<Problem[]> {
+  const { problems } = await toolchain.check(sources({ "authz.rego": `package authz\n${body}` }));
+  return problems.filter(({ code }) => code !== "nothing_granted" && code !== "requirement_untitled");
+}

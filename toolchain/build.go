@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/bundle"
+	"github.com/open-policy-agent/opa/v1/compile"
+	"github.com/open-policy-agent/opa/v1/util"
+)
+
+type built struct {
+	Wasm  []byte `json:"wasm"` // base64
+	Facts facts  `json:"facts"`
+}
+
+// check finds what is wrong with policies and tests, without building.
+func check(req request) (any, []problem) {
+	c, problems := checked(req)
+	if c.compiler == nil || c.compiler.Failed() || len(c.tests) == 0 {
+		return nil, problems
+	}
+	_, more := c.compile(c.all())
+	return nil, append(problems, more...)
+}
+
+// build compiles policies and our two entrypoints to one module.
+func build(req request) (any, []problem) {
+	c, problems := checked(req)
+	if failed(problems) {
+		return nil, problems
+	}
+	wasm, err := c.wasm()
+	if err != nil {
+		return nil, append(problems, fromOPA(err)...)
+	}
+	return built{wasm, c.facts}, problems
+}
+
+func checked(req request) (*contract, []problem) {
+	c, problems := load(req)
+	if failed(problems) {
+		return c, problems
+	}
+	return c, c.verify()
+}
+
+// entrypoints is the module that the engine calls: the capability for each target in one evaluation, and the named
+// requirements, each in a rule of its own so that the others are never evaluated.
+func (c *contract) entrypoints() string {
+	var b strings.Builder
+	b.WriteString("package portcullis\n")
+	b.WriteString("capabilities := [answer | some target in input.targets; answer := data.portcullis.capability with input.target as target]\n")
+	fmt.Fprintf(&b, "capability := {\"grants\": %s, \"limits\": %s, \"denials\": %s}\n", c.document("grant"), c.document("limit"), c.document("deny"))
+	b.WriteString("requirements contains name if { some name in set() }\n")
+	for _, name := range util.KeysSorted(c.holds) {
+		fmt.Fprintf(&b, "requirements contains %[1]s if { %[1]s in input.requires; data.authz.holds[%[1]s] == true }\n", ast.String(name).String())
+	}
+	return b.String()
+}
+
+// document is a set of the contract; one that no rule defines is empty.
+func (c *contract) document(kind string) string {
+	if len(c.rules[kind]) == 0 {
+		return "set()"
+	}
+	return "data.authz." + kind
+}
+
+func (c *contract) wasm() ([]byte, error) {
+	ours, err := ast.ParseModule("portcullis.rego", c.entrypoints())
+	if err != nil {
+		return nil, err
+	}
+	b := &bundle.Bundle{Data: map[string]any{}}
+	b.Manifest.Init()
+	b.Manifest.SetRegoVersion(ast.RegoV1)
+	add := func(file string, module *ast.Module) {
+		b.Modules = append(b.Modules, bundle.ModuleFile{URL: file, Path: file, Parsed: module})
+	}
+	add("portcullis.rego", ours)
+	for _, file := range util.KeysSorted(c.policies) {
+		add("policies/"+file, c.policies[file])
+	}
+	compiler := compile.New().
+		WithCapabilities(capabilities).
+		WithRegoVersion(ast.RegoV1).
+		WithTarget(compile.TargetWasm).
+		WithPruneUnused(true).
+		WithEntrypoints("portcullis/capabilities", "portcullis/requirements").
+		WithBundle(b)
+	if err := compiler.Build(context.Background()); err != nil {
+		return nil, err
+	}
+	return compiler.Bundle().WasmModules[0].Raw, nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/util"
+)
+
+// contract is what a layer's policies promise: the rules of `package authz` that the engine asks for, by kind.
+type contract struct {
+	sources
+	compiler *ast.Compiler
+	rules    map[string][]*ast.Rule // grant, limit, deny
+	holds    map[string][]*ast.Rule // by requirement
+	problems []problem
+	facts    facts
+}
+
+const authz = "authz"
+
+var kinds = []string{"grant", "limit", "deny"}
+
+// load compiles the policies and finds the rules of the contract.
+func load(req request) (*contract, []problem) {
+	s, problems := parse(req)
+	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}}
+	if failed(problems) {
+		return c, problems
+	}
+	c.compiler, problems = s.compile(s.policies)
+	if !failed(problems) {
+		c.sort()
+	}
+	return c, problems
+}
+
+// verify checks everything that the contract asks of the policies.
+func (c *contract) verify() []problem {
+	c.checkReads()
+	for _, kind := range []string{"grant", "limit"} {
+		for _, rule := range c.rules[kind] {
+			c.checkShape(kind, rule)
+		}
+	}
+	c.checkDenials()
+	c.checkMetadata()
+	if len(c.rules["grant"]) == 0 {
+		c.add(warn(nil, "nothing_granted", "no rule grants anything, so nothing is listed or callable",
+			"package authz: grant contains {\"reason\": \"…\"} if {…}"))
+	}
+	return c.problems
+}
+
+func (c *contract) add(problems ...problem) { c.problems = append(c.problems, problems...) }
+
+// foreign finds what a policy must not do whatever it means: take our package, or replace what it is asked about.
+func foreign(module *ast.Module) (problems []problem) {
+	if strings.HasPrefix(module.Package.Path.String()+".", "data.portcullis.") {
+		problems = append(problems, refuse(module.Package.Location, "package_reserved",
+			"the package portcullis is the gateway's own", "package authz, or a package of your own name"))
+	}
+	ast.NewGenericVisitor(func(x any) bool {
+		if with, ok := x.(*ast.With); ok {
+			problems = append(problems, refuse(with.Location, "with_in_policy",
+				"`with` changes what is decided on, so it is for tests alone", "pass the value to a function: f(value)"))
+		}
+		return false
+	}).Walk(module)
+	return problems
+}
+
+// sort finds the rules of the contract, and refuses those that only look like one.
+func (c *contract) sort() {
+	for _, file := range util.KeysSorted(c.compiler.Modules) {
+		c.add(foreign(c.policies[file])...)
+		for _, rule := range c.compiler.Modules[file].Rules {
+			ref := rule.Ref()
+			if len(ref) < 3 || !ref.HasPrefix(ast.MustParseRef("data.authz")) {
+				continue
+			}
+			name, _ := ref[2].Value.(ast.String)
+			switch {
+			case name == "holds":
+				c.sortRequirement(rule, ref)
+			case slices.Contains(kinds, string(name)):
+				c.sortCapability(string(name), rule, ref)
+			default:
+				c.nearMiss(string(name), rule)
+			}
+		}
+	}
+}
+
+func (c *contract) sortCapability(kind string, rule *ast.Rule, ref ast.Ref) {
+	if len(ref) != 3 || len(rule.Head.Args) > 0 || rule.Head.RuleKind() != ast.MultiValue {
+		instead := map[string]string{
+			"grant": `grant contains {"reason": "…"} if {…}`,
+			"limit": `limit contains {"arguments": {…}} if {…}`,
+			"deny":  `deny contains "the reason" if {…}`,
+		}
+		c.add(refuse(rule.Location, "rule_shape", fmt.Sprintf("authz.%s is a set", kind), instead[kind]))
+		return
+	}
+	c.rules[kind] = append(c.rules[kind], rule)
+}
+
+func (c *contract) sortRequirement(rule *ast.Rule, ref ast.Ref) {
+	name, constant := ast.String(""), false
+	if len(ref) == 4 {
+		name, constant = ref[3].Value.(ast.String)
+	}
+	truth := rule.Head.RuleKind() == ast.SingleValue && rule.Head.Value.Equal(ast.BooleanTerm(true))
+	for r := rule.Else; r != nil; r = r.Else {
+		truth = truth && r.Head.Value.Equal(ast.BooleanTerm(true))
+	}
+	if !constant || !truth || rule.Default || len(rule.Head.Args) > 0 {
+		c.add(refuse(rule.Location, "rule_shape", "a requirement has a fixed name, and is true or undefined", "holds.fresh_login if {…}"))
+		return
+	}
+	c.holds[string(name)] = append(c.holds[string(name)], rule)
+}
+
+// nearMiss warns of `grants`, `denies`, `allow`: rules that nobody would ask for.
+func (c *contract) nearMiss(name string, rule *ast.Rule) {
+	mistaken := map[string]string{
+		"allow": "grant", "allows": "grant", "grants": "grant", "limits": "limit",
+		"denial": "deny", "denials": "deny", "denies": "deny", "hold": "holds", "requirement": "holds", "requires": "holds",
+	}
+	if meant, ok := mistaken[name]; ok {
+		c.add(warn(rule.Location, "rule_unasked", fmt.Sprintf("nothing asks for authz.%s", name), fmt.Sprintf("did you mean %s?", meant)))
+	}
+}

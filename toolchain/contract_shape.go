@@ -1,0 +1,244 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/util"
+)
+
+// shape says what may stand at a place: a kind of value, and for objects the closed set of keys, or one shape for all.
+type shape struct {
+	kinds []string
+	keys  map[string]*shape
+	each  *shape
+}
+
+func a(kinds ...string) *shape { return &shape{kinds: kinds} }
+
+var (
+	text, re2, quantity, yes, anything = a("string"), a("string"), a("number"), a("boolean"), a()
+	bounds                             = &shape{kinds: []string{"object"}, each: bound}
+	bound                              = &shape{kinds: []string{"object"}}
+	names                              = &shape{kinds: []string{"array"}, each: text}
+	grantShape                         = &shape{kinds: []string{"object"}, keys: map[string]*shape{
+		"reason": text, "rank": quantity, "arguments": bounds, "others": yes, "requires": names, "interaction": names,
+		"credential": {kinds: []string{"object"}, keys: map[string]*shape{"source": text, "role": text, "ttl": quantity}},
+	}}
+	limitShape = &shape{kinds: []string{"object"}, keys: map[string]*shape{"arguments": bounds, "requires": names, "must_exist": yes}}
+)
+
+func init() {
+	bounds.each = bound
+	bound.keys = map[string]*shape{
+		"type": a("string", "array"), "enum": a("array"), "const": anything, "set": anything,
+		"minimum": quantity, "maximum": quantity, "exclusiveMinimum": quantity, "exclusiveMaximum": quantity, "multipleOf": quantity,
+		"minLength": quantity, "maxLength": quantity, "pattern": re2, "format": text,
+		"items": bound, "minItems": quantity, "maxItems": quantity, "uniqueItems": yes,
+		"properties": bounds, "others": yes, "forbidden": yes, "optional": yes,
+	}
+}
+
+// checkShape examines what of a grant or limit is written literally; the engine examines the rest when it decides.
+func (c *contract) checkShape(kind string, rule *ast.Rule) {
+	l := literal{rule}
+	head := l.of(rule.Head.Key)
+	object, ok := head.Value.(ast.Object)
+	if !ok {
+		c.notLiteral(kind, rule, head)
+		return
+	}
+	want := map[string]*shape{"grant": grantShape, "limit": limitShape}[kind]
+	c.fit(l, "authz."+kind, head, want)
+	if kind == "grant" {
+		if object.Get(ast.StringTerm("reason")) == nil && l.plainKeys(object) {
+			c.add(refuse(rule.Location, "reason_missing", "a grant says why", `"reason": "support refunds within the tenant's limit"`))
+		}
+		if term := object.Get(ast.StringTerm("credential")); term != nil {
+			c.checkCredential(rule, l.of(term), l)
+		}
+	}
+	c.checkRequires(kind, l, object)
+}
+
+// notLiteral: a grant that comes from data or a function may name a credential.
+func (c *contract) notLiteral(kind string, rule *ast.Rule, head *ast.Term) {
+	switch head.Value.(type) {
+	case ast.Var, ast.Ref, ast.Call:
+		if kind == "grant" {
+			c.checkCredential(rule, head, literal{rule})
+		}
+	default:
+		c.add(refuse(rule.Location, "rule_shape", fmt.Sprintf("authz.%s holds objects", kind), kind+` contains {"arguments": {…}} if {…}`))
+	}
+}
+
+// checkCredential: a credential goes where configured, so the grant must fix the upstream by itself.
+func (c *contract) checkCredential(rule *ast.Rule, term *ast.Term, l literal) {
+	cred := credential{Upstream: upstream(rule), File: rule.Location.File, Row: rule.Location.Row, Col: rule.Location.Col}
+	if object, ok := term.Value.(ast.Object); ok {
+		cred.Source, cred.Role = l.text(object, "source"), l.text(object, "role")
+		if object.Get(ast.StringTerm("source")) == nil && l.plainKeys(object) {
+			c.add(refuse(rule.Location, "credential_unnamed", "a credential names its source", `"credential": {"source": "crm"}`))
+		}
+	}
+	c.facts.Credentials = append(c.facts.Credentials, cred)
+	if cred.Upstream == nil {
+		message := "a grant with a credential must fix the upstream that it is for"
+		if _, ok := term.Value.(ast.Object); !ok {
+			message = "a grant that may name a credential must fix the upstream that it is for"
+		}
+		c.add(refuse(rule.Location, "credential_unbound", message, `input.target.upstream == "crm"`))
+	}
+}
+
+// checkRequires: every requirement that is named literally is defined.
+func (c *contract) checkRequires(kind string, l literal, object ast.Object) {
+	term := object.Get(ast.StringTerm("requires"))
+	if term == nil {
+		return
+	}
+	l.elements(l.of(term), func(e *ast.Term) {
+		name, ok := e.Value.(ast.String)
+		if !ok || c.holds[string(name)] != nil {
+			return
+		}
+		hint := meant(string(name), util.Keys(c.holds))
+		if hint == "" {
+			hint = fmt.Sprintf("define it: holds.%s if {…}", string(name))
+		}
+		c.add(refuse(place(e, l.rule), "requirement_unknown", fmt.Sprintf("authz.%s requires %v, which no holds defines", kind, name), hint))
+	})
+}
+
+func (c *contract) checkDenials() {
+	for _, rule := range c.rules["deny"] {
+		switch (literal{rule}).of(rule.Head.Key).Value.(type) {
+		case *ast.Array, ast.Object, ast.Set, ast.Number, ast.Boolean, ast.Null:
+			c.add(refuse(rule.Location, "rule_shape", "authz.deny holds reasons, which are text", `deny contains "contractors do not handle money" if {…}`))
+		}
+	}
+}
+
+// fit compares a literal with a shape, as far as it is literal.
+func (c *contract) fit(l literal, where string, term *ast.Term, s *shape) {
+	term = l.of(term)
+	got := kindOf(term.Value)
+	if got == "" {
+		return
+	}
+	if len(s.kinds) > 0 && !slices.Contains(s.kinds, got) {
+		c.add(refuse(place(term, l.rule), "value_type", fmt.Sprintf("%s is %s, not %s", where, s.kinds[0], got), ""))
+		return
+	}
+	if pattern, ok := term.Value.(ast.String); ok && s == re2 {
+		if _, err := regexp.Compile(string(pattern)); err != nil {
+			c.add(refuse(place(term, l.rule), "pattern_invalid", err.Error(), "RE2 has no lookahead and no backreference"))
+		}
+	}
+	if s.each != nil && got == "array" {
+		l.elements(term, func(e *ast.Term) { c.fit(l, where, e, s.each) })
+	}
+	object, ok := term.Value.(ast.Object)
+	if !ok || s.each == nil && s.keys == nil {
+		return
+	}
+	object.Foreach(func(key, value *ast.Term) {
+		name, ok := l.of(key).Value.(ast.String)
+		at, known := s.keys[string(name)]
+		switch {
+		case s.each != nil:
+			c.fit(l, where+"."+string(name), value, s.each)
+		case !ok:
+		case known:
+			c.fit(l, where+"."+string(name), value, at)
+		default:
+			c.add(refuse(place(key, l.rule), "key_unknown", fmt.Sprintf("%s has no key %v", where, name), meant(string(name), util.Keys(s.keys))))
+		}
+	})
+}
+
+func kindOf(v ast.Value) string {
+	switch v.(type) {
+	case ast.String:
+		return "string"
+	case ast.Number:
+		return "number"
+	case ast.Boolean:
+		return "boolean"
+	case ast.Null:
+		return "null"
+	case *ast.Array, ast.Set:
+		return "array"
+	case ast.Object:
+		return "object"
+	}
+	return "" // computed
+}
+
+// literal finds what the compiler moved out of a rule's head: `x` in the head, `x = {…}` in the body.
+type literal struct{ rule *ast.Rule }
+
+func (l literal) of(t *ast.Term) *ast.Term {
+	for range 8 {
+		if _, ok := t.Value.(ast.Var); !ok {
+			break
+		}
+		next := l.binding(t)
+		if next == nil {
+			break
+		}
+		t = next
+	}
+	return t
+}
+
+func (l literal) binding(v *ast.Term) *ast.Term {
+	for _, e := range l.rule.Body {
+		if e.Negated || !isEquality(e) {
+			continue
+		}
+		if e.Operand(0).Equal(v) {
+			return e.Operand(1)
+		}
+		if e.Operand(1).Equal(v) {
+			return e.Operand(0)
+		}
+	}
+	return nil
+}
+
+func (l literal) text(object ast.Object, key string) *string {
+	if t := object.Get(ast.StringTerm(key)); t != nil {
+		if s, ok := l.of(t).Value.(ast.String); ok {
+			return (*string)(&s)
+		}
+	}
+	return nil
+}
+
+// plainKeys: no key is computed.
+func (l literal) plainKeys(object ast.Object) bool {
+	return !object.Until(func(key, _ *ast.Term) bool {
+		_, ok := l.of(key).Value.(ast.String)
+		return !ok
+	})
+}
+
+func (l literal) elements(t *ast.Term, each func(*ast.Term)) {
+	switch v := t.Value.(type) {
+	case *ast.Array:
+		v.Foreach(func(e *ast.Term) { each(l.of(e)) })
+	case ast.Set:
+		v.Foreach(func(e *ast.Term) { each(l.of(e)) })
+	}
+}
+
+func place(t *ast.Term, rule *ast.Rule) *ast.Location {
+	if t.Location != nil && t.Location.File != "" {
+		return t.Location
+	}
+	return rule.Location
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// problem is a finding at a place. Rows and columns count from 1; 0 where there is no place.
+type problem struct {
+	Severity string `json:"severity"`
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	File     string `json:"file"`
+	Row      int    `json:"row"`
+	Col      int    `json:"col"`
+	Hint     string `json:"hint,omitempty"`
+}
+
+func refuse(loc *ast.Location, code, message, hint string) problem {
+	p := problem{Severity: "error", Code: code, Message: message, Hint: hint}
+	if loc != nil {
+		p.File, p.Row, p.Col = loc.File, loc.Row, loc.Col
+	}
+	return p
+}
+
+func warn(loc *ast.Location, code, message, hint string) problem {
+	p := refuse(loc, code, message, hint)
+	p.Severity = "warning"
+	return p
+}
+
+func failed(problems []problem) bool {
+	return slices.ContainsFunc(problems, func(p problem) bool { return p.Severity == "error" })
+}
+
+// arrange sorts by place and drops what was found twice.
+func arrange(problems []problem) []problem {
+	slices.SortFunc(problems, func(a, b problem) int {
+		return cmp.Or(
+			cmp.Compare(a.File, b.File), cmp.Compare(a.Row, b.Row), cmp.Compare(a.Col, b.Col),
+			cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message),
+		)
+	})
+	return append([]problem{}, slices.Compact(problems)...)
+}
+
+// fromOPA turns what OPA's parser or compiler returned into problems.
+func fromOPA(err error) []problem {
+	var list ast.Errors
+	if !errors.As(err, &list) {
+		var one *ast.Error
+		if !errors.As(err, &one) {
+			return []problem{refuse(nil, "toolchain_failed", err.Error(), "")}
+		}
+		list = ast.Errors{one}
+	}
+	problems := make([]problem, 0, len(list))
+	for _, e := range list {
+		problems = append(problems, fromError(e))
+	}
+	return problems
+}
+
+func fromError(e *ast.Error) problem {
+	detail, ok := e.Details.(*ast.RefErrInvalidDetail)
+	if !ok || len(detail.Ref) == 0 || !detail.Ref[0].Equal(ast.InputRootDocument) {
+		return refuse(e.Location, e.Code, e.Message, "")
+	}
+	var names []string
+	for _, v := range detail.OneOf {
+		if s, ok := v.(ast.String); ok {
+			names = append(names, string(s))
+		}
+	}
+	name, _ := detail.Ref[detail.Pos].Value.(ast.String)
+	return unknownField(e.Location, detail.Ref.String(), string(name), names)
+}
+
+func unknownField(loc *ast.Location, ref, name string, names []string) problem {
+	hint := meant(name, names)
+	if ref == "input.action" {
+		hint = "there is no action: listing and calling ask the same question"
+	}
+	return refuse(loc, "input_unknown", ref+": the input has no such field", hint)
+}
+
+// meant says which name was probably meant, or which there are.
+func meant(got string, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	best, distance := "", 1+max(1, len(got)/3)
+	for _, name := range names {
+		if d := edits(got, name); d < distance {
+			best, distance = name, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %s?", best)
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// edits is the Levenshtein distance.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/util"
+)
+
+// standing is what a schema says of a path.
+type standing int
+
+const (
+	required standing = iota // always there in a valid input
+	optional                 // may be absent
+	unknown                  // no valid input has it
+	closed                   // a computed key, where the schema names the fields
+)
+
+// verdict is the standing of the first step of a path that is not required, if any.
+type verdict struct {
+	standing standing
+	at       int      // which step
+	names    []string // of unknown: what there is
+}
+
+// typed adapts a schema to OPA's type checker, which takes `properties` for all there is: where more is allowed, it
+// is told of none.
+func typed(schema any) any {
+	switch s := schema.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(s))
+		for key, value := range s {
+			out[key] = typed(value)
+		}
+		if more, ok := s["additionalProperties"]; ok && more != false {
+			delete(out, "properties")
+		}
+		return out
+	case []any:
+		out := make([]any, len(s))
+		for i, value := range s {
+			out[i] = typed(value)
+		}
+		return out
+	}
+	return schema
+}
+
+// classify walks a path down the schema.
+func classify(root any, p path) verdict {
+	return descend(root, root, p, 0)
+}
+
+func descend(root, node any, p path, at int) verdict {
+	if at == len(p) {
+		return verdict{standing: required}
+	}
+	s, ok := node.(map[string]any)
+	if !ok {
+		return verdict{standing: optional, at: at} // true, or nothing said
+	}
+	if ref, ok := s["$ref"].(string); ok {
+		return descend(root, resolve(root, ref), p, at)
+	}
+	for _, keyword := range []string{"anyOf", "oneOf"} {
+		if branches, ok := s[keyword].([]any); ok {
+			return weakest(root, branches, p, at)
+		}
+	}
+	if branches, ok := s["allOf"].([]any); ok {
+		return strongest(root, append(slices.Clone(branches), without(s, "allOf")), p, at)
+	}
+	if nullable(s) {
+		v := step1(root, s, p, at)
+		if v.standing == required {
+			return verdict{standing: optional, at: at}
+		}
+		return v
+	}
+	return step1(root, s, p, at)
+}
+
+// step1 takes one step into a schema without branches.
+func step1(root any, s map[string]any, p path, at int) verdict {
+	if items, isArray := s["items"]; isArray || s["type"] == "array" {
+		return rest(p[at].kind == each, root, items, p, at)
+	}
+	properties, _ := s["properties"].(map[string]any)
+	more, hasMore := s["additionalProperties"]
+	open := hasMore && more != false || !hasMore && properties == nil
+	if p[at].kind != field {
+		if !open {
+			return verdict{standing: closed, at: at}
+		}
+		return rest(p[at].kind == each, root, more, p, at)
+	}
+	if child, ok := properties[p[at].key]; ok {
+		names, _ := s["required"].([]any)
+		return rest(slices.Contains(names, any(p[at].key)), root, child, p, at)
+	}
+	if !open {
+		return verdict{standing: unknown, at: at, names: util.Keys(properties)}
+	}
+	return rest(false, root, more, p, at)
+}
+
+// rest goes on below a step that is surely there, or may be absent. What is below may still be worse.
+func rest(there bool, root, child any, p path, at int) verdict {
+	below := descend(root, child, p, at+1)
+	if !there && (below.standing == required || below.standing == optional) {
+		return verdict{standing: optional, at: at}
+	}
+	return below
+}
+
+// weakest: of alternatives, any may be the one. A field unknown to one and known to another is optional.
+func weakest(root any, branches []any, p path, at int) verdict {
+	var worst verdict
+	known := false
+	for i, branch := range branches {
+		v := descend(root, branch, p, at)
+		known = known || v.standing != unknown && !scalar(branch)
+		if i == 0 || v.standing > worst.standing {
+			worst = v
+		}
+	}
+	if worst.standing == unknown && known {
+		return verdict{standing: optional, at: at}
+	}
+	return worst
+}
+
+// strongest: all of them hold, so one that requires is enough.
+func strongest(root any, branches []any, p path, at int) verdict {
+	best := descend(root, branches[0], p, at)
+	for _, branch := range branches[1:] {
+		if v := descend(root, branch, p, at); v.standing < best.standing {
+			best = v
+		}
+	}
+	return best
+}
+
+func scalar(schema any) bool {
+	s, ok := schema.(map[string]any)
+	kind, typed := s["type"].(string)
+	return ok && typed && kind != "object" && kind != "array"
+}
+
+func nullable(s map[string]any) bool {
+	kinds, ok := s["type"].([]any)
+	return ok && len(kinds) > 1
+}
+
+func without(s map[string]any, key string) map[string]any {
+	out := make(map[string]any, len(s))
+	for k, v := range s {
+		if k != key {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// resolve follows a local reference, a JSON Pointer in a fragment.
+func resolve(root any, ref string) any {
+	at := root
+	for _, token := range strings.Split(strings.TrimPrefix(ref, "#"), "/")[1:] {
+		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
+		switch node := at.(type) {
+		case map[string]any:
+			at = node[token]
+		case []any:
+			if i, err := strconv.Atoi(token); err == nil && i >= 0 && i < len(node) {
+				at = node[i]
+			}
+		}
+	}
+	return at
+}
