@@ -3,7 +3,10 @@
  */
 import type { ErrorCode } from "./lib/errors.ts";
 import type { Json, JsonObject } from "./lib/json.ts";
+import type { ParamHeader } from "./lib/param-headers.ts";
 import type { Secret } from "./lib/secret.ts";
+
+export type { ParamHeader };
 
 /** legacy: MCP up to 2025-11-25, stateful. modern: 2026-07-28, stateless. */
 export type Era = "legacy" | "modern";
@@ -85,12 +88,6 @@ export interface Target extends PolicyTarget {
   readonly paramHeaders?: readonly ParamHeader[];
   /** SHA-256 over identity, labels and canonical definition: changes whenever policy or caller could see a change. */
   readonly digest: string;
-}
-
-/** An `x-mcp-header` declaration (MCP 2026-07-28): the header's name, and the path of its value in the arguments. */
-export interface ParamHeader {
-  readonly name: string;
-  readonly path: readonly string[];
 }
 
 // ---------------------------------------------------------------- what policy says

@@ -19,7 +19,7 @@ type contract struct {
 	facts    facts
 }
 
-const authz = "authz"
+var authz = ast.MustParseRef("data.authz")
 
 var kinds = []string{"grant", "limit", "deny"}
 
@@ -27,6 +27,7 @@ var kinds = []string{"grant", "limit", "deny"}
 func load(req request) (*contract, []problem) {
 	s, problems := parse(req)
 	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}}
+	c.facts.Requirements, c.facts.Credentials = []requirement{}, []credential{}
 	if failed(problems) {
 		return c, problems
 	}
@@ -78,7 +79,7 @@ func (c *contract) sort() {
 		c.add(foreign(c.policies[file])...)
 		for _, rule := range c.compiler.Modules[file].Rules {
 			ref := rule.Ref()
-			if len(ref) < 3 || !ref.HasPrefix(ast.MustParseRef("data.authz")) {
+			if len(ref) < 3 || !ref.HasPrefix(authz) {
 				continue
 			}
 			name, _ := ref[2].Value.(ast.String)

@@ -12,20 +12,16 @@ var arguments = step{field, "arguments"}
 
 // checkReads walks every rule of the contract, and gathers the facts on the way.
 func (c *contract) checkReads() {
-	capability := walk(c.compiler)
-	for _, kind := range kinds {
-		for _, rule := range c.rules[kind] {
-			w := walk(c.compiler, rule)
-			c.checkCapability(kind, w)
-			capability.reads = append(capability.reads, w.reads...)
-			capability.clock = capability.clock || w.clock
-		}
-	}
-	capability.settle()
-	c.facts.Reads.Capability = projection(capability.reads)
-	c.facts.Clock.Capability = capability.clock
-
 	var reads []read
+	for _, kind := range kinds {
+		w := walk(c.compiler, c.rules[kind]...)
+		c.checkCapability(kind, w)
+		reads = append(reads, w.reads...)
+		c.facts.Clock.Capability = c.facts.Clock.Capability || w.clock
+	}
+	c.facts.Reads.Capability = projection(reads)
+
+	reads = nil
 	for _, name := range util.KeysSorted(c.holds) {
 		w := walk(c.compiler, c.holds[name]...)
 		c.checkRequirement(name, w)

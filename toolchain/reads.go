@@ -75,12 +75,15 @@ type walker struct {
 	reads    []read
 	clock    bool
 	seen     map[string][]path
+	found    map[string][]*ast.Rule
 }
 
 func walk(c *ast.Compiler, rules ...*ast.Rule) *walker {
-	w := &walker{compiler: c, seen: map[string][]path{}}
+	w := &walker{compiler: c, seen: map[string][]path{}, found: map[string][]*ast.Rule{}}
 	for _, rule := range rules {
-		w.visit(rule, nil, false)
+		for _, p := range w.visit(rule, nil, false) {
+			w.reads = append(w.reads, read{path: p, loc: rule.Location}) // the engine looks at the whole answer
+		}
 	}
 	w.settle()
 	return w
@@ -127,8 +130,13 @@ func (w *walker) visit(rule *ast.Rule, args [][]path, negated bool) []path {
 
 // rules that a ref below data may mean, in a stable order.
 func (w *walker) rules(ref ast.Ref) []*ast.Rule {
-	rules := w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true})
-	slices.SortFunc(rules, func(a, b *ast.Rule) int { return a.Location.Compare(b.Location) })
+	key := ref.String()
+	rules, ok := w.found[key]
+	if !ok {
+		rules = w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true})
+		slices.SortFunc(rules, func(a, b *ast.Rule) int { return a.Location.Compare(b.Location) })
+		w.found[key] = rules
+	}
 	return rules
 }
 

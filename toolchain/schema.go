@@ -73,17 +73,17 @@ func descend(root, node any, p path, at int) verdict {
 		return strongest(root, append(slices.Clone(branches), without(s, "allOf")), p, at)
 	}
 	if nullable(s) {
-		v := step1(root, s, p, at)
+		v := property(root, s, p, at)
 		if v.standing == required {
 			return verdict{standing: optional, at: at}
 		}
 		return v
 	}
-	return step1(root, s, p, at)
+	return property(root, s, p, at)
 }
 
-// step1 takes one step into a schema without branches.
-func step1(root any, s map[string]any, p path, at int) verdict {
+// property takes one step into a schema without branches.
+func property(root any, s map[string]any, p path, at int) verdict {
 	if items, isArray := s["items"]; isArray || s["type"] == "array" {
 		return rest(p[at].kind == each, root, items, p, at)
 	}
@@ -96,14 +96,15 @@ func step1(root any, s map[string]any, p path, at int) verdict {
 		}
 		return rest(p[at].kind == each, root, more, p, at)
 	}
-	if child, ok := properties[p[at].key]; ok {
-		names, _ := s["required"].([]any)
-		return rest(slices.Contains(names, any(p[at].key)), root, child, p, at)
+	child, known := properties[p[at].key]
+	if !known {
+		child = more
 	}
-	if !open {
+	if !known && !open {
 		return verdict{standing: unknown, at: at, names: util.Keys(properties)}
 	}
-	return rest(false, root, more, p, at)
+	names, _ := s["required"].([]any)
+	return rest(slices.Contains(names, any(p[at].key)), root, child, p, at)
 }
 
 // rest goes on below a step that is surely there, or may be absent. What is below may still be worse.

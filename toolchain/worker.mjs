@@ -24,12 +24,18 @@ const view = () => new DataView(go.memory.buffer);
 const bytes = (/** @type {number} */ at, /** @type {number} */ n) => new Uint8Array(go.memory.buffer, at, n);
 /** @param {number} at @param {number} value */
 const u32 = (at, value) => view().setUint32(at, value, true);
+/** No arguments, no environment: two counts of zero. @param {number} count @param {number} size */
+function nothing(count, size) {
+  u32(count, 0);
+  u32(size, 0);
+  return 0;
+}
 
 /** @type {Record<string, (...args: any[]) => number>} */
 const host = {
-  args_sizes_get: (/** @type {number} */ argc, /** @type {number} */ size) => (u32(argc, 0), u32(size, 0), 0),
+  args_sizes_get: nothing,
   args_get: () => 0,
-  environ_sizes_get: (/** @type {number} */ count, /** @type {number} */ size) => (u32(count, 0), u32(size, 0), 0),
+  environ_sizes_get: nothing,
   environ_get: () => 0,
   /** @param {number} id @param {bigint} _precision @param {number} at */
   clock_time_get(id, _precision, at) {
@@ -37,7 +43,11 @@ const host = {
     view().setBigUint64(at, id === 0 ? realtime : process.hrtime.bigint(), true);
     return 0;
   },
-  random_get: (/** @type {number} */ at, /** @type {number} */ n) => (randomFillSync(bytes(at, n)), 0),
+  /** @param {number} at @param {number} n */
+  random_get(at, n) {
+    randomFillSync(bytes(at, n));
+    return 0;
+  },
   /** @param {number} fd @param {number} vectors @param {number} count @param {number} written */
   fd_write(fd, vectors, count, written) {
     let total = 0;
@@ -50,12 +60,18 @@ const host = {
     return 0;
   },
   /** @param {number} _fd @param {number} at */
-  fd_fdstat_get: (_fd, at) => (bytes(at, 24).fill(0), 0),
+  fd_fdstat_get(_fd, at) {
+    bytes(at, 24).fill(0);
+    return 0;
+  },
   fd_fdstat_set_flags: () => 0,
   fd_prestat_get: () => ERRNO_BADF,
   sched_yield: () => 0,
-  /** Go sleeps only when nothing can run; it looks at the clock again at once. */
-  poll_oneoff(/** @type {number} */ subscriptions, /** @type {number} */ events, /** @type {number} */ n, /** @type {number} */ count) {
+  /**
+   * Go sleeps only when nothing can run; it looks at the clock again at once.
+   * @param {number} subscriptions @param {number} events @param {number} n @param {number} count
+   */
+  poll_oneoff(subscriptions, events, n, count) {
     for (let i = 0; i < n; i++) {
       bytes(events + 32 * i, 32).fill(0);
       view().setBigUint64(events + 32 * i, view().getBigUint64(subscriptions + 48 * i, true), true);

@@ -23,7 +23,7 @@ export interface AuthorizationServerOptions extends Pick<ProviderOptions, "resou
   readonly log: Log;
 }
 
-export interface MintOptions {
+interface MintOptions {
   /** A sample user's subject. */
   readonly subject: string;
   /** The guarded URL that the token is for. */

@@ -11,10 +11,20 @@ export function startForwarder(upstream: string): Promise<{ readonly url: string
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       pool
-        .request({ path: pathname, method: "POST", headers: { "content-type": "application/json", accept: "application/json, text/event-stream" }, body: Buffer.concat(chunks) })
+        .request({
+          path: pathname,
+          method: "POST",
+          headers: { "content-type": "application/json", accept: "application/json, text/event-stream" },
+          body: Buffer.concat(chunks),
+        })
         .then(async (answer) => {
           const body = Buffer.from(await answer.body.arrayBuffer());
-          response.writeHead(answer.statusCode, { "content-type": "application/json", "content-length": body.length }).end(body);
+          response
+            .writeHead(answer.statusCode, {
+              "content-type": "application/json",
+              "content-length": body.length,
+            })
+            .end(body);
         })
         .catch(() => response.writeHead(502).end());
     });

@@ -26,9 +26,15 @@ export const MCP_HEADERS = {
 /** Calls `echo` for some seconds over `connections` kept-alive connections, each in a session of its own. */
 export async function load(
   contender: Contender,
-  { connections, seconds, headers }: { connections: number; seconds: number; headers: Record<string, string> },
+  {
+    connections,
+    seconds,
+    headers,
+  }: { connections: number; seconds: number; headers: Record<string, string> },
 ): Promise<Round> {
-  const sessions = await Promise.all(Array.from({ length: connections }, () => openSession(contender.url, headers)));
+  const sessions = await Promise.all(
+    Array.from({ length: connections }, () => openSession(contender.url, headers)),
+  );
   const before = contender.usage();
   let next = 0;
   const latencies: number[] = [];
@@ -65,18 +71,33 @@ export async function load(
 
 async function openSession(url: string, headers: Record<string, string>): Promise<string | null> {
   const post = (message: object, session: Record<string, string>) =>
-    fetch(url, { method: "POST", headers: { ...MCP_HEADERS, ...headers, ...session }, body: JSON.stringify({ jsonrpc: "2.0", ...message }) });
-  const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "bench", version: "1" } };
+    fetch(url, {
+      method: "POST",
+      headers: { ...MCP_HEADERS, ...headers, ...session },
+      body: JSON.stringify({ jsonrpc: "2.0", ...message }),
+    });
+  const params = {
+    protocolVersion: "2025-11-25",
+    capabilities: {},
+    clientInfo: { name: "bench", version: "1" },
+  };
   const answer = await post({ id: 1, method: "initialize", params }, {});
   const session = answer.headers.get("mcp-session-id");
   await answer.text();
   if (!answer.ok) throw new Error(`initialize: HTTP ${answer.status}`);
-  const note = await post({ method: "notifications/initialized" }, session ? { "mcp-session-id": session } : {});
+  const note = await post(
+    { method: "notifications/initialized" },
+    session ? { "mcp-session-id": session } : {},
+  );
   await note.text();
   return session;
 }
 
-async function closeSession(url: string, headers: Record<string, string>, session: string | null): Promise<void> {
+async function closeSession(
+  url: string,
+  headers: Record<string, string>,
+  session: string | null,
+): Promise<void> {
   if (session === null) return;
   await fetch(url, { method: "DELETE", headers: { ...MCP_HEADERS, ...headers, "mcp-session-id": session } });
 }

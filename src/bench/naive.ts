@@ -36,7 +36,9 @@ export async function startNaive(upstream: string): Promise<{ readonly url: stri
     });
     const server = new Server({ name: "naive", version: "1" }, { capabilities: { tools: {} } });
     server.setRequestHandler(ListToolsRequestSchema, (request) => client.listTools(request.params));
-    server.setRequestHandler(CallToolRequestSchema, (request) => client.callTool(request.params, CallToolResultSchema));
+    server.setRequestHandler(CallToolRequestSchema, (request) =>
+      client.callTool(request.params, CallToolResultSchema),
+    );
     // The SDK's own classes disagree under exactOptionalPropertyTypes.
     await server.connect(transport as Parameters<typeof server.connect>[0]);
     return transport;

@@ -18,7 +18,9 @@ export function startUpstream(): Promise<{ readonly url: string }> {
       const message = JSON.parse(Buffer.concat(chunks).toString());
       if (message.id === undefined) return void response.writeHead(202).end();
       const text = JSON.stringify({ jsonrpc: "2.0", id: message.id, ...answer(message) });
-      response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
+      response
+        .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) })
+        .end(text);
     });
   });
   return new Promise((resolve) => {
@@ -32,13 +34,20 @@ function answer(message: { method: string; params?: { arguments?: { message?: st
   switch (message.method) {
     case "initialize":
       return {
-        result: { protocolVersion: "2025-11-25", capabilities: { tools: {} }, serverInfo: { name: "fixed", version: "1" } },
+        result: {
+          protocolVersion: "2025-11-25",
+          capabilities: { tools: {} },
+          serverInfo: { name: "fixed", version: "1" },
+        },
       };
     case "tools/list":
       return { result: { tools: [TOOL] } };
     case "tools/call":
       return {
-        result: { content: [{ type: "text", text: `${message.params?.arguments?.message}${FILLER}` }], isError: false },
+        result: {
+          content: [{ type: "text", text: `${message.params?.arguments?.message}${FILLER}` }],
+          isError: false,
+        },
       };
     default:
       return { error: { code: -32601, message: "Method not found" } };

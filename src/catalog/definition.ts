@@ -1,7 +1,6 @@
-import type { ParamHeader } from "../domain.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
 import { elementsOf, membersOf } from "../lib/members.ts";
-import { declaredParamHeaders } from "../lib/param-headers.ts";
+import { declaredParamHeaders, type ParamHeader } from "../lib/param-headers.ts";
 
 /** A tool as its upstream announces it. */
 export interface Definition {

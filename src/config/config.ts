@@ -5,7 +5,7 @@ import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { conflicts } from "./checks.ts";
 import { readDocument, type SourceDocument } from "./document.ts";
 import { type Validated, validate } from "./issues.ts";
-import type { ConfigProblem, Path } from "./problems.ts";
+import { type ConfigProblem, inOrder, type Path } from "./problems.ts";
 import { knownNames, OF_USERS, unknownNames, unknownReferences } from "./references.ts";
 import { configSchema, type ParsedConfig } from "./schema.ts";
 import { isSampleSecret, nameOf, resolveSecret, type SecretRef } from "./secret.ts";
@@ -206,15 +206,4 @@ async function secretProblem(
 function unreadable(file: string, path: Path, document: SourceDocument): Validated<never> {
   const finding = { code: "file_unreadable", path, message: `${file} cannot be read` } as const;
   return { ok: false, problems: [document.locate(finding)] };
-}
-
-/** As they stand, each place and code once. */
-function inOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
-  const seen = new Set<string>();
-  return [...problems]
-    .sort((a, b) => a.file.localeCompare(b.file) || a.row - b.row || a.col - b.col)
-    .filter(({ file, row, col, code, message }) => {
-      const id = JSON.stringify([file, row, col, code, message]);
-      return !seen.has(id) && seen.add(id);
-    });
 }

@@ -43,6 +43,17 @@ export function formatProblem({ file, row, col, message, hint }: ConfigProblem):
   return `${file}:${row}:${col}: ${message}${hint === "" ? "" : ` (${hint})`}`;
 }
 
+/** As they stand in the files, each once. */
+export function inOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
+  const seen = new Set<string>();
+  return [...problems]
+    .sort((a, b) => a.file.localeCompare(b.file) || a.row - b.row || a.col - b.col)
+    .filter(({ file, row, col, code, message }) => {
+      const id = JSON.stringify([file, row, col, code, message]);
+      return !seen.has(id) && seen.add(id);
+    });
+}
+
 /** `did you mean "labels"?`, or "" where nothing known is near. */
 export function didYouMean(word: string, known: Iterable<string>): string {
   let best = "";

@@ -5,7 +5,7 @@ import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { unknownRoles } from "./checks.ts";
 import { readDocument, type SourceDocument } from "./document.ts";
 import { type Validated, validate } from "./issues.ts";
-import type { ConfigProblem, Finding, Path } from "./problems.ts";
+import { type ConfigProblem, type Finding, inOrder, type Path } from "./problems.ts";
 import { type Known, unknownTenantReferences } from "./references.ts";
 import type { ParsedConfig } from "./schema.ts";
 import { type TenantSection, tenant as tenantSchema } from "./sections/tenants.ts";
@@ -125,7 +125,7 @@ async function sectionOf(id: string, options: TenantOptions): Promise<Validated<
   const unknown = unknownTenantReferences(own.value, options.known);
   const roles = parsed.ok ? unknownRoles(parsed.value.credentials, options.sources) : [];
   const problems = [...(parsed.ok ? [] : parsed.problems), ...[...unknown, ...roles].map(own.locate)];
-  if (!parsed.ok || problems.length > 0) return { ok: false, problems };
+  if (!parsed.ok || problems.length > 0) return { ok: false, problems: inOrder(problems) };
   return { ok: true, value: { section: parsed.value, document: own, base: [] } };
 }
 
@@ -153,7 +153,9 @@ async function readRecord(
     return wrong(locate({ code: "record_invalid", path: [], message: "a record is a mapping" }));
   const { id: own = id, ...record } = value;
   const problems =
-    own === id ? [] : [locate({ code: "record_invalid", path: ["id"], message: `this record is "${id}"'s` })];
+    own === id
+      ? []
+      : [locate({ code: "record_invalid", path: ["id"], message: `this record is not "${id}"'s` })];
   if (reading.recordSchema !== null) {
     for (const { path, message } of reading.validateRecord(reading.recordSchema, record)) {
       problems.push(locate({ code: "record_invalid", path, message }));

@@ -8,7 +8,7 @@ import type { Secret } from "../lib/secret.ts";
  * The header `typ` of assertions. Not `at+jwt` (RFC 9068): a verifier of access tokens, this gateway's own included,
  * refuses them, so an upstream cannot turn one round.
  */
-export const ASSERTION_TYPE = "portcullis+jwt";
+const ASSERTION_TYPE = "portcullis+jwt";
 
 export interface Signer {
   sign(claims: JWTPayload): Promise<string>;

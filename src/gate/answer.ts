@@ -1,38 +1,52 @@
-import type { EventStream, Reply } from "../domain.ts";
+import type { Era, EventStream, Reply } from "../domain.ts";
 import type { PortcullisError } from "../lib/errors.ts";
-import { errorText, notificationText, resultText } from "../protocol/answers.ts";
+import type { RequestId } from "../lib/rpc.ts";
+import {
+  errorText,
+  httpStatus,
+  notificationText,
+  resultText,
+  upstreamErrorText,
+} from "../protocol/answers.ts";
+
+type Headers = Readonly<Record<string, string>>;
 
 /** The answer to one JSON-RPC request: plain JSON, unless a notification comes first; then an event stream. */
 export interface Answer {
   notify(method: string, params: string): void;
   /** `result` is the raw text of the result. Gives the bytes of the answer. */
-  result(result: string, headers?: Readonly<Record<string, string>>): number;
+  result(result: string, headers?: Headers): number;
   /** An upstream's own error, as the raw text of the error object. */
   upstreamError(error: string): number;
   error(error: PortcullisError): number;
 }
 
-export function createAnswer(reply: Reply, id: string | number | null): Answer {
+export function createAnswer(reply: Reply, era: Era, id: RequestId): Answer {
   let stream: EventStream | undefined;
 
-  function finish(text: string, status: number, headers?: Readonly<Record<string, string>>): number {
-    if (stream === undefined) {
-      reply.json(status, text, headers);
-    } else {
-      const open = stream;
-      // The client may be gone: its stream ends either way.
-      open.send(text).finally(() => open.end()).catch(() => {});
-    }
+  function finish(text: string, status: number, headers?: Headers): number {
+    if (stream === undefined) reply.json(status, text, headers);
+    else endWith(stream, text);
     return Buffer.byteLength(text);
   }
 
   return {
     notify(method, params) {
       stream ??= reply.stream();
-      stream.send(notificationText(method, params)).catch(() => {});
+      stream.send(notificationText(method, params)).catch(gone);
     },
     result: (result, headers) => finish(resultText(id, result), 200, headers),
-    upstreamError: (error) => finish(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"error":${error}}`, 200),
-    error: (error) => finish(errorText(id, error), error.row.http, error.headers),
+    upstreamError: (error) => finish(upstreamErrorText(id, error), 200),
+    error: (error) => finish(errorText(id, error), httpStatus(error, era), error.headers),
   };
 }
+
+function endWith(stream: EventStream, text: string): void {
+  stream
+    .send(text)
+    .finally(() => stream.end())
+    .catch(gone);
+}
+
+/** A client that went away cannot be told anything; its request is cancelled by the exchange's signal. */
+function gone(): void {}

@@ -1,7 +1,6 @@
 import type { Identity, PolicyContext } from "../domain.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
 import type { RequestMessage } from "../protocol/messages.ts";
-import type { ClientSession } from "../protocol/sessions.ts";
 import type { Answer } from "./answer.ts";
 import type { Seen } from "./records.ts";
 
@@ -13,11 +12,12 @@ export interface Ask {
   /** One snapshot of the policies decides the whole request. */
   readonly policy: PolicyEngine;
   readonly context: PolicyContext;
-  /** null: a modern request, or initialize. */
-  readonly session: ClientSession | null;
-  /** Whose upstream sessions these requests use: the client session, or the principal where there is none. */
+  /** Whose upstream sessions it uses: the client session's, or the principal's where there is none. */
   readonly owner: string;
+  /** What the client said of itself, in this request or when it opened the session. */
+  readonly clientInfo: RequestMessage["clientInfo"];
   header(name: string): string | undefined;
+  /** Aborted when the client goes away or cancels. */
   readonly signal: AbortSignal;
   readonly answer: Answer;
 }

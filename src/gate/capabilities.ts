@@ -28,7 +28,7 @@ export function createCapabilities(schemas: Schemas, max: number): Capabilities 
         cache.set(prefix + target.digest, open);
         return open;
       });
-      return known.map((open) => open ?? (opened.shift() ?? closed("policy gave no answer for this target")));
+      return known.map((open) => open ?? opened.shift() ?? closed("policy gave no answer for this target"));
     },
   };
 }

@@ -1,5 +1,5 @@
-import { isJsonObject, type Json } from "../lib/json.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { isJsonObject, type Json } from "../lib/json.ts";
 
 /** One page of a list: `next` is undefined on the last. */
 export interface Page<T> {
@@ -11,15 +11,26 @@ export interface Page<T> {
  * Cuts a page out of a list. The cursor names the list's digest and an offset, so that a list which changed under
  * it is started again (`params_invalid`) instead of skipping or repeating targets.
  */
-export function pageOf<T>(list: readonly T[], listDigest: string, cursor: Json | undefined, size: number): Page<T> {
+export function pageOf<T>(
+  list: readonly T[],
+  listDigest: string,
+  cursor: Json | undefined,
+  size: number,
+): Page<T> {
   const start = cursor === undefined ? 0 : offsetIn(cursor, listDigest);
   const end = start + size;
-  const next = end < list.length ? Buffer.from(JSON.stringify({ list: listDigest, at: end })).toString("base64url") : undefined;
+  const next =
+    end < list.length
+      ? Buffer.from(JSON.stringify({ list: listDigest, at: end })).toString("base64url")
+      : undefined;
   return { items: list.slice(start, end), next };
 }
 
 function offsetIn(cursor: Json, listDigest: string): number {
-  const refusal = () => new PortcullisError("params_invalid", { text: "This cursor is no longer valid: list again from the start." });
+  const refusal = () =>
+    new PortcullisError("params_invalid", {
+      text: "This cursor is no longer valid: list again from the start.",
+    });
   if (typeof cursor !== "string") throw refusal();
   let place: unknown;
   try {

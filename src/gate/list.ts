@@ -1,11 +1,11 @@
 import type { Target } from "../domain.ts";
 import { digest } from "../lib/json.ts";
 import { joinMembers } from "../lib/members.ts";
-import type { OpenCapability } from "../policy/open.ts";
+import type { OpenCapability } from "../policy/capability.ts";
 import { listResult } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
 import { pageOf } from "./cursor.ts";
-import { decisionEntry } from "./records.ts";
+import { record } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** tools/list: the tools that this principal can use, each with the schema of what it may be called with. */
@@ -16,21 +16,16 @@ export async function list(ask: Ask, rooms: Rooms): Promise<void> {
     const capability = capabilities[index];
     return capability?.listed ? [{ target, capability }] : [];
   });
-  const identities = usable.map(({ target }) => [target.upstream, target.kind, target.name, target.digest]);
-  const listDigest = digest(identities);
+  const listDigest = digest(usable.map(({ target }) => target.digest));
   const page = pageOf(usable, listDigest, ask.message.params.cursor, rooms.limits.page);
 
-  await rooms.log.decision(
-    rooms.log.newId(),
-    decisionEntry(ask.seen, {
-      effect: "allow",
-      code: "ok",
-      listed: usable.length,
-      of: targets.length,
-      targets_sha256: listDigest,
-      reasons: capabilities.flatMap((capability) => capability.faults),
-    }),
-  );
+  await record(rooms, ask.seen, {
+    effect: "allow",
+    code: "ok",
+    listed: usable.length,
+    of: targets.length,
+    targets_sha256: listDigest,
+  });
   const definitions = page.items.map(({ target, capability }) => listedDefinition(target, capability));
   ask.answer.result(listResult(ask.message.era, "tools", definitions, page.next));
 }
@@ -43,17 +38,17 @@ function listedDefinition(target: Target, capability: OpenCapability): string {
   if (known !== undefined) return known;
   const members = new Map(target.definition);
   members.set("name", JSON.stringify(target.exposedName));
-  if (capability.narrows) {
-    const { inputSchema, note } = capability.listing();
-    members.set("inputSchema", JSON.stringify(inputSchema));
-    if (note !== "") members.set("description", JSON.stringify(describe(target, note)));
-  }
+  const { inputSchema, note } = capability.listing();
+  const narrowed = JSON.stringify(inputSchema);
+  // What policy leaves alone keeps the upstream's own bytes.
+  if (narrowed !== JSON.stringify(target.inputSchema)) members.set("inputSchema", narrowed);
+  if (note !== "") members.set("description", JSON.stringify(described(target, note)));
   const text = joinMembers(members);
   texts.set(capability, text);
   return text;
 }
 
-function describe(target: Target, note: string): string {
+function described(target: Target, note: string): string {
   const { description } = target.announced;
   return typeof description === "string" && description !== "" ? `${description}\n\n${note}` : note;
 }

@@ -1,6 +1,7 @@
 import type { DecisionEntry, Identity, Revision } from "../domain.ts";
 import type { ErrorCode } from "../lib/errors.ts";
 import type { Message } from "../protocol/messages.ts";
+import type { Rooms } from "./rooms.ts";
 
 /** What is known of a request so far. A refusal's record tells how far it came. */
 export interface Seen {
@@ -8,8 +9,6 @@ export interface Seen {
   readonly clientIp: string;
   /** Seconds: the one clock reading of this decision. */
   readonly now: number;
-  /** Milliseconds: when the bytes were complete. */
-  readonly startedAt: number;
   readonly traceId: string;
   message?: Message;
   identity?: Identity;
@@ -20,8 +19,20 @@ const NO_REVISION: Revision = { platform: "", tenant: "" };
 
 type Said = Pick<DecisionEntry, "effect" | "code"> & Partial<DecisionEntry>;
 
-/** The decision record of what was seen, with what was decided. */
-export function decisionEntry(seen: Seen, said: Said): DecisionEntry {
+/** Puts a decision on disk: resolves when it is there. Nothing may be forwarded before. */
+export function record(
+  rooms: Pick<Rooms, "log" | "metrics">,
+  seen: Seen,
+  said: Said,
+  id = rooms.log.newId(),
+): Promise<void> {
+  // A refused message's method is whatever the client wrote: no series of its own.
+  const method = seen.message?.kind === "refused" ? "" : (seen.message?.method ?? "");
+  rooms.metrics.decided(seen.server, method, said.code);
+  return rooms.log.decision(id, decisionEntry(seen, said));
+}
+
+function decisionEntry(seen: Seen, said: Said): DecisionEntry {
   const { message, identity } = seen;
   return {
     phase: "decision",
@@ -44,7 +55,18 @@ export function decisionEntry(seen: Seen, said: Said): DecisionEntry {
   };
 }
 
-/** A request refused before policy was asked. */
-export function refusalEntry(seen: Seen, code: ErrorCode, reason: string): DecisionEntry {
-  return decisionEntry(seen, { effect: "deny", code, reasons: reason === "" ? [] : [reason] });
+/**
+ * Records a request that was refused before policy was asked. What anybody can cause without a token is counted
+ * together past a limit, so that nobody fills the disk.
+ */
+export function recordUnasked(
+  rooms: Pick<Rooms, "log" | "metrics" | "refusals">,
+  seen: Seen,
+  code: ErrorCode,
+  reason: string,
+): Promise<void> {
+  const said: Said = { effect: "deny", code, reasons: reason === "" ? [] : [reason] };
+  if (seen.identity !== undefined) return record(rooms, seen, said);
+  rooms.metrics.decided(seen.server, "", code);
+  return rooms.refusals.refuse(decisionEntry(seen, said));
 }

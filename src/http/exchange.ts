@@ -40,8 +40,9 @@ export class NodeExchange implements Exchange {
     return this.#abort.signal;
   }
 
-  header(name: string): string | undefined {
+  /** Bound, since it is handed on by itself. */
+  readonly header = (name: string): string | undefined => {
     const value = this.#headers[name];
     return typeof value === "string" ? value : undefined;
-  }
+  };
 }

@@ -34,6 +34,8 @@ export async function listen(
   port: number,
 ): Promise<Listening> {
   const { header_ms, body_ms } = options.limits;
+  /** Connections that have asked nothing yet: Node calls them neither idle nor busy, and would wait for them. */
+  const unasked = new Set<Socket>();
   const server = createServer(
     {
       headersTimeout: header_ms,
@@ -44,6 +46,7 @@ export async function listen(
       requireHostHeader: false,
     },
     (request, response) => {
+      unasked.delete(request.socket);
       if (mcp.handle(request, response)) return;
       app(request as never, response as never, () =>
         refuse(request, response, new PortcullisError("not_found_path")),
@@ -55,6 +58,10 @@ export async function listen(
       .refuse(request, response, error)
       .catch((err: unknown) => options.log.error({ err }, "a refusal failed"));
   };
+  server.on("connection", (socket: Socket) => {
+    unasked.add(socket);
+    socket.once("close", () => unasked.delete(socket));
+  });
   server.on("checkExpectation", (request, response) => {
     refuse(request, response, new PortcullisError("header_malformed", { reason: "Expect" }));
   });
@@ -74,6 +81,7 @@ export async function listen(
     port: (server.address() as AddressInfo).port,
     close(deadlineMs) {
       mcp.drain();
+      for (const socket of unasked) socket.destroy();
       return closeWithin(server, deadlineMs);
     },
   };
@@ -83,6 +91,7 @@ export async function listen(
 function refusalOf({ code = "" }: NodeJS.ErrnoException): PortcullisError | undefined {
   const headers = { Connection: "close" };
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") return new PortcullisError("request_timeout", { headers });
+  if (code === "HPE_INVALID_EOF_STATE") return new PortcullisError("body_incomplete", { headers });
   // The parser's own verdict; anything else is the network's.
   return code.startsWith("HPE_")
     ? new PortcullisError("header_malformed", { headers, reason: code })

@@ -14,7 +14,7 @@ export interface Problem {
   readonly error: "invalid_token" | "insufficient_scope";
   /** For a person. */
   readonly description: string;
-  /** All the scopes needed, where they are not the usual ones. */
+  /** All the scopes needed, where they are not the usual ones; `offline_access` is never told. */
   readonly scopes?: readonly string[];
 }
 
@@ -44,7 +44,7 @@ export function createProtectedResource({ audience, issuers, scopes }: ResourceO
       resource_name: server,
     }),
     challenge(server, problem) {
-      const needed = problem?.scopes ?? scopes;
+      const needed = (problem?.scopes ?? scopes).filter((scope) => scope !== "offline_access");
       const parameters: [string, string][] = [
         ...(problem
           ? ([

@@ -17,7 +17,7 @@ export interface DirectoryContent {
   readonly principals?: readonly PrincipalAttributes[];
 }
 
-export interface PrincipalAttributes {
+interface PrincipalAttributes {
   readonly issuer: string;
   readonly subject: string;
   readonly tenant: string;

@@ -1,10 +1,10 @@
 import { hash } from "node:crypto";
-import { LRUCache } from "../lib/lru.ts";
 import type { Identity, TenantRecord } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import { LRUCache } from "../lib/lru.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createProtectedResource, type Problem, type ProtectedResource } from "./challenge.ts";
 import type { Directory } from "./directory.ts";

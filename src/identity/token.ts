@@ -9,7 +9,7 @@ import { createIssuerKeys, type IssuerKeys, remoteKeys } from "./keys.ts";
 import { type ClaimMapping, principalOf } from "./principal.ts";
 
 /** Asymmetric only: with a shared secret, whoever can check a token can make one. */
-export const ALGORITHMS = [
+const ALGORITHMS = [
   "ES256",
   "ES384",
   "ES512",
@@ -22,7 +22,7 @@ export const ALGORITHMS = [
   "EdDSA",
   "Ed25519",
 ] as const;
-export type Algorithm = (typeof ALGORITHMS)[number];
+type Algorithm = (typeof ALGORITHMS)[number];
 
 /** An issuer whose tokens are accepted. */
 export type IssuerOptions = {

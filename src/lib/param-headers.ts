@@ -1,5 +1,10 @@
-import type { ParamHeader } from "../domain.ts";
 import { isJsonObject, type Json, type JsonObject } from "./json.ts";
+
+/** An `x-mcp-header` declaration (MCP 2026-07-28): the header's name, and the path of its value in the arguments. */
+export interface ParamHeader {
+  readonly name: string;
+  readonly path: readonly string[];
+}
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const TYPES = new Set(["string", "integer", "boolean"]);

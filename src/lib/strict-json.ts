@@ -141,7 +141,8 @@ function roundTrips(token: string): boolean {
   // NaN: not a number at all, which the parser will say better.
   if (Number.isNaN(double)) return true;
   const size = Math.abs(double);
-  if (token.length <= SURELY_EXACT && size > Number.MIN_VALUE / Number.EPSILON && size < Infinity) return true;
+  if (token.length <= SURELY_EXACT && size > Number.MIN_VALUE / Number.EPSILON && size < Infinity)
+    return true;
   return Number.isFinite(double) && decimalValue(token) === decimalValue(String(double));
 }
 

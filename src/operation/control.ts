@@ -62,8 +62,10 @@ async function answer(verbs: ControlVerbs, url: string, body: string): Promise<J
 export async function askControl(path: string, verb: string, ask: JsonObject): Promise<Json> {
   const text = await send(path, verb, JSON.stringify(ask));
   const answer: unknown = JSON.parse(text);
-  if (!isJsonObject(answer)) throw new PortcullisError("upstream_protocol", { reason: "the gateway gave no answer" });
-  if (isJsonObject(answer.error)) throw new PortcullisError("params_invalid", { reason: String(answer.error.message) });
+  if (!isJsonObject(answer))
+    throw new PortcullisError("upstream_protocol", { reason: "the gateway gave no answer" });
+  if (isJsonObject(answer.error))
+    throw new PortcullisError("params_invalid", { reason: String(answer.error.message) });
   return answer.result ?? null;
 }
 
@@ -75,7 +77,9 @@ function send(path: string, verb: string, body: string): Promise<string> {
       response.on("end", () => resolve(Buffer.concat(chunks).toString()));
     });
     call.on("error", (cause) =>
-      reject(new PortcullisError("upstream_unavailable", { reason: `no gateway is running with ${path}`, cause })),
+      reject(
+        new PortcullisError("upstream_unavailable", { reason: `no gateway is running with ${path}`, cause }),
+      ),
     );
     call.end(body);
   });

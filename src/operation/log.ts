@@ -2,7 +2,15 @@ import { type DestinationStream, type Logger, pino } from "pino";
 import type { Log } from "../lib/log.ts";
 
 /** Names under which a credential could reach a log line by accident. `Secret` redacts itself. */
-const REDACTED = ["authorization", "cookie", "token", "access_token", "refresh_token", "client_secret", "password"];
+const REDACTED = [
+  "authorization",
+  "cookie",
+  "token",
+  "access_token",
+  "refresh_token",
+  "client_secret",
+  "password",
+];
 
 /** The operational log: one JSON line an event, on stderr, since stdout belongs to a command's own output. */
 export function createLog(level: string, destination?: DestinationStream): Log {

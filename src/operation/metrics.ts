@@ -6,7 +6,7 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 export interface Metrics {
   /** One decided request. Labels are closed sets: no name a client chose becomes a series. */
-  decided(server: string, method: string, code: ErrorCode | "ok", seconds: number): void;
+  decided(server: string, method: string, code: ErrorCode | "ok"): void;
   /** One forwarded request that ended. */
   forwarded(upstream: string, status: ErrorCode | "ok", seconds: number): void;
   sessions(count: () => number): void;
@@ -24,12 +24,6 @@ export function createMetrics(): Metrics {
     labelNames: ["server", "method", "code"],
     registers: [...registers],
   });
-  const deciding = new Histogram({
-    name: "portcullis_decision_seconds",
-    help: "From the request's bytes to its durable decision.",
-    buckets: SECONDS,
-    registers: [...registers],
-  });
   const forwards = new Histogram({
     name: "portcullis_upstream_seconds",
     help: "From forwarding a request to its answer, by upstream and status.",
@@ -38,10 +32,7 @@ export function createMetrics(): Metrics {
     registers: [...registers],
   });
   return {
-    decided(server, method, code, seconds) {
-      decisions.inc({ server, method, code });
-      deciding.observe(seconds);
-    },
+    decided: (server, method, code) => decisions.inc({ server, method, code }),
     forwarded(upstream, status, seconds) {
       forwards.observe({ upstream, status }, seconds);
     },

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { FORMATS } from "./format.ts";
-import { compileUpstreamPattern } from "./pattern.ts";
+import { compileUpstreamPattern, patternCost } from "./pattern.ts";
 import { pointerTo } from "./value-set.ts";
 
 /** Keywords whose value is one schema, a map of schemas, an array of schemas. */
@@ -31,6 +31,9 @@ const NOT_MONOTONE = [
   "unevaluatedProperties",
 ];
 
+/** All patterns of a schema together may cost this much to compile; see `patternCost`. */
+const MAX_PATTERN_COST = 200_000;
+
 export interface Enforceable {
   readonly schema: JsonObject;
   /** JSON Pointers of the keywords that are left to the upstream. */
@@ -44,14 +47,14 @@ export interface Enforceable {
  */
 export function enforceable(source: JsonObject): Enforceable {
   const unenforced: string[] = [];
-  const schema = copyObject(source, "", { unenforced, cautious: hasBadPattern(source) });
+  const schema = copyObject(source, "", { unenforced, bad: badPatterns(source) });
   return { schema, unenforced };
 }
 
 interface Copying {
   readonly unenforced: string[];
-  /** Some pattern of the schema is left out. */
-  readonly cautious: boolean;
+  /** The patterns that are left out. */
+  readonly bad: ReadonlySet<string>;
 }
 
 function copy(schema: Json, at: string, copying: Copying): Json {
@@ -62,7 +65,7 @@ function copyObject(schema: JsonObject, at: string, copying: Copying): JsonObjec
   const kept: [string, Json][] = [];
   for (const [key, value] of Object.entries(schema)) {
     const where = at + pointerTo(key);
-    if (leftToUpstream(schema, key, value, copying.cautious)) copying.unenforced.push(where);
+    if (leftToUpstream(schema, key, value, copying.bad)) copying.unenforced.push(where);
     else kept.push(...copyKeyword(key, value, where, copying));
   }
   return Object.fromEntries(kept);
@@ -83,35 +86,51 @@ function copyMap(key: string, map: JsonObject, at: string, copying: Copying): Js
   const kept: [string, Json][] = [];
   for (const [name, schema] of Object.entries(map)) {
     const where = at + pointerTo(name);
-    if (key === "patternProperties" && !compileUpstreamPattern(name)) copying.unenforced.push(where);
+    if (key === "patternProperties" && copying.bad.has(name)) copying.unenforced.push(where);
     else kept.push([name, copy(schema, where, copying)]);
   }
   return Object.fromEntries(kept);
 }
 
-function leftToUpstream(schema: JsonObject, key: string, value: Json, cautious: boolean): boolean {
+function leftToUpstream(schema: JsonObject, key: string, value: Json, bad: ReadonlySet<string>): boolean {
   if (key === "format") return typeof value === "string" && !FORMATS.has(value);
-  if (!cautious) return false;
-  if (key === "pattern") return isBadPattern(key, value);
-  if (key === "additionalProperties")
-    return isBadPattern("patternProperties", schema.patternProperties ?? {});
+  if (bad.size === 0) return false;
+  if (key === "pattern") return hasBad(key, value, bad);
+  if (key === "additionalProperties") return hasBad("patternProperties", schema.patternProperties ?? {}, bad);
   if (key.startsWith("unevaluated")) return true;
-  if (key === "then" || key === "else") return leftToUpstream(schema, "if", schema.if ?? true, cautious);
-  return NOT_MONOTONE.includes(key) && (hasBadPattern(value) || hasReference(value));
+  if (key === "then" || key === "else") return leftToUpstream(schema, "if", schema.if ?? true, bad);
+  return (
+    NOT_MONOTONE.includes(key) && some(value, (inner, of) => isReference(inner) || hasBad(inner, of, bad))
+  );
 }
 
-function isBadPattern(key: string, value: Json): boolean {
-  if (key === "pattern") return typeof value === "string" && compileUpstreamPattern(value) === null;
-  if (key !== "patternProperties" || !isJsonObject(value)) return false;
-  return Object.keys(value).some((source) => compileUpstreamPattern(source) === null);
+function badPatterns(source: JsonObject): ReadonlySet<string> {
+  const bad = new Set<string>();
+  const good = new Set<string>();
+  let left = MAX_PATTERN_COST;
+  some(source, (key, value) => {
+    for (const pattern of patternsOf(key, value)) {
+      if (bad.has(pattern) || good.has(pattern)) continue;
+      left -= patternCost(pattern);
+      (left >= 0 && compileUpstreamPattern(pattern) !== null ? good : bad).add(pattern);
+    }
+    return false;
+  });
+  return bad;
 }
 
-function hasBadPattern(value: Json): boolean {
-  return some(value, isBadPattern);
+function hasBad(key: string, value: Json, bad: ReadonlySet<string>): boolean {
+  return patternsOf(key, value).some((source) => bad.has(source));
 }
 
-function hasReference(value: Json): boolean {
-  return some(value, (key) => key === "$ref" || key === "$dynamicRef");
+function isReference(key: string): boolean {
+  return key === "$ref" || key === "$dynamicRef";
+}
+
+/** The patterns that a keyword holds itself. */
+function patternsOf(key: string, value: Json): readonly string[] {
+  if (key === "pattern") return typeof value === "string" ? [value] : [];
+  return key === "patternProperties" && isJsonObject(value) ? Object.keys(value) : [];
 }
 
 /** Whether anything within, keyword or not, is so: too much caution leaves more to the upstream, never less. */

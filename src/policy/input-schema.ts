@@ -34,7 +34,10 @@ export function inputSchema(tenantSchema: JsonObject = {}, attributesSchema: Jso
         amr: texts,
         actor: text,
         run: { anyOf: [{ type: "null" }, record({ id: text, expires: { type: "number" } })] },
-        attributes: { type: "object", ...embedded(attributesSchema, "/properties/principal/properties/attributes") },
+        attributes: {
+          type: "object",
+          ...embedded(attributesSchema, "/properties/principal/properties/attributes"),
+        },
       }),
       tenant: withId(embedded(tenantSchema, "/properties/tenant")),
       target: record({
@@ -57,7 +60,8 @@ export function inputSchema(tenantSchema: JsonObject = {}, attributesSchema: Jso
 /** The tenant's record always has an id. A schema that names no properties leaves all others open. */
 function withId(schema: JsonObject): JsonObject {
   const required = Array.isArray(schema.required) ? schema.required : [];
-  const named = isJsonObject(schema.properties) ? { properties: { id: text, ...schema.properties } } : {};
+  const { properties } = schema;
+  const named: JsonObject = isJsonObject(properties) ? { properties: { id: text, ...properties } } : {};
   return { type: "object", ...schema, ...named, required: [...new Set(["id", ...required])] };
 }
 
@@ -73,7 +77,9 @@ function moved(node: Json, at: string): Json {
   return Object.fromEntries(
     Object.entries(node).map(([key, value]) => [
       key,
-      key === "$ref" && typeof value === "string" && value.startsWith("#") ? `#${at}${value.slice(1)}` : moved(value, at),
+      key === "$ref" && typeof value === "string" && value.startsWith("#")
+        ? `#${at}${value.slice(1)}`
+        : moved(value, at),
     ]),
   );
 }

@@ -2,8 +2,8 @@
  * Puts a step counter into a WebAssembly module and a ceiling on its memory. A policy that loops over what a client
  * sent would otherwise hold the process for minutes: evaluation is synchronous and has no interrupt.
  *
- * The counter is a mutable i32 global, appended so that no index shifts, decremented at each function entry and each
- * loop head; below zero the module traps (`unreachable`). The C parts that OPA links in (JSON, regex, sets) are code
+ * The counter is a mutable i32 global, appended so that no index shifts, decremented at each loop head and at
+ * each entry of a function that calls; below zero the module traps (`unreachable`). The C parts that OPA links in (JSON, regex, sets) are code
  * of the same module and are counted alike.
  *
  * Binary format: https://webassembly.github.io/spec/core/binary/
@@ -161,28 +161,29 @@ function meterCode(body: Uint8Array, charged: Uint8Array): Uint8Array {
   return join(...out);
 }
 
+/** Charges each loop head, and the entry of a function that calls: one that does neither is soon done. */
 function meterFunction(body: Uint8Array, charged: Uint8Array): Uint8Array {
   const reader = new Reader(body);
-  const out: Uint8Array[] = [];
-  let copied = 0;
-  const insert = () => {
-    out.push(body.subarray(copied, reader.position), charged);
-    copied = reader.position;
-  };
   for (let groups = reader.u32(); groups > 0; groups--) {
     reader.u32();
     reader.byte();
   }
-  insert();
+  const entry = reader.position;
+  const loops: number[] = [];
+  let calls = false;
   while (!reader.done) {
     const opcode = reader.byte();
     skipImmediates(reader, opcode);
-    if (opcode === LOOP) insert();
+    if (opcode === LOOP) loops.push(reader.position);
+    calls ||= opcode === CALL || opcode === CALL_INDIRECT;
   }
-  out.push(body.subarray(copied));
-  return join(...out);
+  const points = calls ? [entry, ...loops] : loops;
+  const parts = points.flatMap((point, i) => [body.subarray(points[i - 1] ?? 0, point), charged]);
+  return join(...parts, body.subarray(points.at(-1) ?? 0));
 }
 
+const CALL = 0x10;
+const CALL_INDIRECT = 0x11;
 const BR_TABLE = 0x0e;
 const F32_CONST = 0x43;
 const F64_CONST = 0x44;
@@ -192,9 +193,9 @@ IMMEDIATES.fill(0, 0x45, 0xc5); // numeric, conversion, sign extension
 IMMEDIATES.fill(2, 0x28, 0x3f); // load and store: alignment, offset
 IMMEDIATES.fill(1, 0x20, 0x25); // local.*, global.*
 for (const plain of [0x00, 0x01, 0x05, 0x0b, 0x0f, 0x1a, 0x1b]) IMMEDIATES[plain] = 0; // unreachable, nop, else, end, return, drop, select
-for (const one of [0x02, LOOP, 0x04, 0x0c, 0x0d, 0x10]) IMMEDIATES[one] = 1; // block, loop, if, br, br_if, call
+for (const one of [0x02, LOOP, 0x04, 0x0c, 0x0d, CALL]) IMMEDIATES[one] = 1; // block, loop, if, br, br_if, call
 for (const one of [0x3f, 0x40, 0x41, 0x42]) IMMEDIATES[one] = 1; // memory.size, memory.grow, i32.const, i64.const
-IMMEDIATES[0x11] = 2; // call_indirect
+IMMEDIATES[CALL_INDIRECT] = 2;
 
 /** Moves past what follows an opcode. One that is not known would desynchronise all that follows it; one of bulk
  * memory could cost as much as millions of others. */

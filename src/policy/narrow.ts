@@ -19,28 +19,12 @@ export interface Listing {
 const MAX_ALTERNATIVES = 10;
 
 /** Top-level keywords that mean the same with an injected argument out of sight. The others are enforced unseen. */
-const WITHOUT_INJECTED = new Set([
-  ...[
-    "$anchor",
-    "$comment",
-    "$defs",
-    "$dynamicAnchor",
-    "$id",
-    "$schema",
-    "additionalProperties",
-    "definitions",
-  ],
-  ...[
-    "deprecated",
-    "description",
-    "examples",
-    "maxProperties",
-    "patternProperties",
-    "properties",
-    "propertyNames",
-  ],
-  ...["required", "title", "type"],
-]);
+const WITHOUT_INJECTED = (
+  "$anchor $comment $defs $dynamicAnchor $id $schema additionalProperties definitions deprecated description " +
+  "maxProperties patternProperties properties propertyNames required title type"
+).split(" ");
+
+type Mutable = { [key: string]: Json };
 
 interface Context {
   readonly root: JsonObject;
@@ -60,7 +44,7 @@ export function narrow(
   const context: Context = { root, unsaid: new Set() };
   const [first, ...more] = alternatives;
   const set = first && more.reduce(join, first);
-  if (set === undefined) return { inputSchema: root, note: "" };
+  if (set === undefined) return { inputSchema: { type: "object", not: {} }, note: "" };
   const inputSchema = set.members === null && injected.size === 0 ? root : narrowRoot(set, injected, context);
   const told = [
     ...new Set(alternatives.map((each) => sentences(visible(each, set)).join(", ") || "any arguments")),
@@ -85,16 +69,24 @@ function inWords(alternatives: readonly string[]): string {
 
 function narrowRoot(set: ValueSet, injected: ReadonlySet<string>, context: Context): JsonObject {
   const entries = Object.entries(context.root).filter(
-    ([key]) => injected.size === 0 || WITHOUT_INJECTED.has(key),
+    ([key]) => injected.size === 0 || WITHOUT_INJECTED.includes(key),
   );
   const { $ref, ...schema } = Object.fromEntries(entries);
   const narrowed = narrowMembers({ type: "object", ...schema }, set, "", context);
   // In draft-07 nothing beside `$ref` holds.
   if ($ref !== undefined) narrowed.allOf = [...(Array.isArray(schema.allOf) ? schema.allOf : []), { $ref }];
-  if (Array.isArray(narrowed.required))
-    narrowed.required = narrowed.required.filter((name) => !injected.has(name));
+  hide(narrowed, set, injected);
   if (schema.default !== undefined && test(set, schema.default) !== null) delete narrowed.default;
   return narrowed;
+}
+
+/** The caller neither sees nor sends what every grant injects, and need not send what some grant injects. */
+function hide(schema: Mutable, set: ValueSet, injected: ReadonlySet<string>): void {
+  const unseen = (name: string) => injected.has(name) && memberOf(set, name).values.types === 0;
+  const shown = Object.entries(schema.properties ?? {}).filter(([name]) => !unseen(name));
+  schema.properties = Object.fromEntries<Json>(shown);
+  if (schema.required !== undefined)
+    schema.required = requiredOf(schema).filter((name) => !injected.has(name));
 }
 
 /** A schema that allows what both allow; false where that is nothing. */
@@ -111,16 +103,15 @@ function narrowValue(schema: Json, set: ValueSet, at: string, context: Context):
   return bound === false ? false : { ...shown, allOf: [constraints, bound] };
 }
 
-type Mutable = { [key: string]: Json };
-
 function merged(schema: JsonObject, set: ValueSet, at: string, context: Context): Mutable | false {
   const values = Array.isArray(schema.enum)
     ? schema.enum.filter((value) => test(set, value) === null)
     : (set.values?.all ?? null);
   if (values !== null) return values.length > 0 && { ...schema, enum: values };
-  const types = (schema.type === undefined ? ANY_TYPE : schemaTypes(schema.type)) & set.types;
+  const before = schema.type === undefined ? ANY_TYPE : schemaTypes(schema.type);
+  const types = before & set.types;
   if (types === 0) return false;
-  const out: Mutable = types === ANY_TYPE ? { ...schema } : { ...schema, type: typeNames(types) };
+  const out: Mutable = types === before ? { ...schema } : { ...schema, type: typeNames(types) };
   const beside: JsonObject[] = [];
   for (const [keyword, value] of keywords(set)) {
     const said = keyword === "pattern" ? toEcmaPattern(String(value)) : value;

@@ -5,7 +5,7 @@ import { isMultipleOf } from "./decimal.ts";
 import { enforceable } from "./enforceable.ts";
 import { equalJson, hasDuplicates, valueList } from "./equality.ts";
 import { ajvFormats } from "./format.ts";
-import { type Outline, outline } from "./outline.ts";
+import { type Outline, outline, resolve } from "./outline.ts";
 import { regExpEngine } from "./pattern.ts";
 import { pointerTo } from "./value-set.ts";
 import { phrase } from "./words.ts";
@@ -103,7 +103,7 @@ function compileDialect(source: JsonObject, dialect: Dialect): SchemaResult {
         source,
         outline: outline(source),
         unenforced,
-        validate: (args) => validate(run, args),
+        validate: (args) => validate(run, schema, args),
       },
     };
   } catch (thrown) {
@@ -130,8 +130,6 @@ function createAjv(dialect: Dialect, options: Options): Ajv {
     ...options,
     strict: false,
     logger: false,
-    // Errors carry the keyword's value.
-    verbose: true,
     // Inherited names (`constructor`) are no arguments.
     ownProperties: true,
     // Inlining can grow the code exponentially.
@@ -170,7 +168,7 @@ function createAjv(dialect: Dialect, options: Options): Ajv {
   return ajv;
 }
 
-function validate(run: ValidateFunction, args: JsonObject): SchemaFailure | null {
+function validate(run: ValidateFunction, schema: JsonObject, args: JsonObject): SchemaFailure | null {
   try {
     if (run(args) === true) return null;
   } catch {
@@ -184,11 +182,12 @@ function validate(run: ValidateFunction, args: JsonObject): SchemaFailure | null
   run.errors = null;
   return error === undefined
     ? { pointer: "", keyword: "schema", message: "must fit the schema" }
-    : described(error);
+    : described(error, schema);
 }
 
-function described({ instancePath, keyword, params, message, schema }: ErrorObject): SchemaFailure {
-  const parameters: JsonObject = params;
+function described(error: ErrorObject, schema: JsonObject): SchemaFailure {
+  const { instancePath, keyword, message, schemaPath } = error;
+  const parameters: JsonObject = error.params;
   const { missingProperty: missing, additionalProperty, unevaluatedProperty } = parameters;
   const extra = additionalProperty ?? unevaluatedProperty;
   if (typeof missing === "string") {
@@ -197,6 +196,7 @@ function described({ instancePath, keyword, params, message, schema }: ErrorObje
   if (typeof extra === "string") {
     return { pointer: instancePath + pointerTo(extra), keyword, message: "is not an argument here" };
   }
-  const words = OURS.includes(keyword) ? `must ${phrase(keyword, schema as Json)}` : message;
+  const asked = OURS.includes(keyword) ? resolve(schema, schemaPath) : undefined;
+  const words = asked === undefined ? message : `must ${phrase(keyword, asked)}`;
   return { pointer: instancePath, keyword, message: words ?? `must meet ${keyword}` };
 }

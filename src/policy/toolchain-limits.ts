@@ -2,7 +2,7 @@ import type { Json } from "../lib/json.ts";
 import type { Problem } from "./toolchain-types.ts";
 
 /** Far above any sensible policy, far below what harms the process. */
-export const LIMITS = {
+const LIMITS = {
   files: 2000,
   /** All sources together, UTF-16 code units. */
   sourceLength: 8 * 1024 * 1024,
@@ -24,8 +24,11 @@ export function beyondLimits({ files, data, schema, input }: Bounded): Problem |
   const stray = paths.find((path) => !path.endsWith(".rego"));
   if (stray !== undefined) return excess(stray, "a policy file ends in .rego");
   const length = Object.values(files).reduce((sum, source) => sum + source.length, 0);
-  if (length > LIMITS.sourceLength) return excess("", `sources longer than ${LIMITS.sourceLength} characters together`);
-  const deep = Object.entries({ data, schema, input }).find(([, value]) => value !== undefined && tooDeep(value));
+  if (length > LIMITS.sourceLength)
+    return excess("", `sources longer than ${LIMITS.sourceLength} characters together`);
+  const deep = Object.entries({ data, schema, input }).find(
+    ([, value]) => value !== undefined && tooDeep(value),
+  );
   return deep && excess("", `${deep[0]} is nested more than ${LIMITS.depth} deep`);
 }
 
@@ -34,7 +37,9 @@ function tooDeep(value: Json): boolean {
   let level: Json[] = [value];
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > LIMITS.depth) return true;
-    level = level.flatMap((node) => (typeof node === "object" && node !== null ? (Object.values(node) as Json[]) : []));
+    level = level.flatMap((node) =>
+      typeof node === "object" && node !== null ? (Object.values(node) as Json[]) : [],
+    );
   }
   return false;
 }

@@ -18,12 +18,15 @@ function compiledModule(): Promise<WebAssembly.Module> {
     .then((bytes) => WebAssembly.compile(bytes))
     .catch((cause: unknown) => {
       compiled = undefined;
-      throw new PortcullisError("internal", { reason: "the Rego toolchain is not built: npm run setup", cause });
+      throw new PortcullisError("internal", {
+        reason: "the Rego toolchain is not built: npm run setup",
+        cause,
+      });
     });
   return compiled;
 }
 
-export type Answer =
+type Answer =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly problem: Problem };
 

@@ -40,7 +40,9 @@ export interface Toolchain {
   /** Evaluates with OPA's own evaluator, tests included in the sources' scope. */
   eval(sources: PolicySources, request: EvalRequest): Promise<Outcome<{ readonly report: EvalReport }>>;
   /** Formatted sources of the files that formatting changes. */
-  fmt(files: PolicySources["files"]): Promise<Outcome<{ readonly changed: Readonly<Record<string, string>> }>>;
+  fmt(
+    files: PolicySources["files"],
+  ): Promise<Outcome<{ readonly changed: Readonly<Record<string, string>> }>>;
   inspect(sources: PolicySources): Promise<Outcome<{ readonly report: InspectReport }>>;
   /** What a query such as `data.authz.grant` reads. */
   deps(sources: PolicySources, query: string): Promise<Outcome<{ readonly report: DepsReport }>>;
@@ -94,7 +96,7 @@ export function createToolchain(options: ToolchainOptions = {}): Toolchain {
   };
 }
 
-export interface Request {
+interface Request {
   readonly verb: string;
   readonly files: PolicySources["files"];
   readonly data?: JsonObject;
@@ -109,9 +111,17 @@ function whole({ files, data, tenantSchema, attributesSchema }: PolicySources): 
   return { files, data, schema: inputSchema(tenantSchema, attributesSchema) };
 }
 
-function builtPolicy(result: { wasm: string; facts: PolicyFacts }, data: JsonObject, warnings: readonly Problem[]) {
+function builtPolicy(
+  result: { wasm: string; facts: PolicyFacts },
+  data: JsonObject,
+  warnings: readonly Problem[],
+) {
   const wasm = new Uint8Array(Buffer.from(result.wasm, "base64"));
   const { facts } = result;
-  const identity = { wasm: sha256(wasm), data: digest(data), facts: JSON.parse(JSON.stringify(facts)) as Json };
+  const identity = {
+    wasm: sha256(wasm),
+    data: digest(data),
+    facts: JSON.parse(JSON.stringify(facts)) as Json,
+  };
   return { wasm, sha256: sha256(canonicalJson(identity)), data, facts, warnings };
 }

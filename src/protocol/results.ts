@@ -44,17 +44,27 @@ export function discoverResult({ serverInfo, capabilities, instructions }: Serve
   });
 }
 
-/** The result of a list method, as JSON text, around the raw text of each definition. `next` "": the last page. */
+/** The result of a list method, as JSON text, around the raw text of each definition. */
 export function listResult(
   era: Era,
   member: string,
   definitions: readonly string[],
-  next: string | undefined,
+  next?: string,
+  serverInfo?: JsonObject,
 ): string {
   const result = new Map([[member, `[${definitions.join(",")}]`]]);
-  if (next !== undefined && next !== "") result.set("nextCursor", JSON.stringify(next));
-  if (era === "modern") {
-    result.set("resultType", '"complete"').set("ttlMs", "0").set("cacheScope", '"private"');
+  if (next !== undefined) result.set("nextCursor", JSON.stringify(next));
+  if (era === "legacy") return joinMembers(result);
+  result.set("ttlMs", String(NOT_CACHED.ttlMs)).set("cacheScope", JSON.stringify(NOT_CACHED.cacheScope));
+  return completed(result, serverInfo);
+}
+
+/** A modern result says that it is complete, and whose it is. */
+function completed(result: Map<string, string>, serverInfo: JsonObject | undefined): string {
+  result.set("resultType", '"complete"');
+  if (serverInfo !== undefined) {
+    const meta = membersOf(result.get("_meta") ?? "{}");
+    result.set("_meta", joinMembers(meta.set(META.serverInfo, JSON.stringify(serverInfo))));
   }
   return joinMembers(result);
 }
@@ -68,10 +78,10 @@ export const EMPTY_RESULT = "{}";
  *
  * @throws PortcullisError `upstream_protocol` for a modern result that is not complete: it asks the caller something.
  */
-export function translateResult(result: string, from: Era, to: Era): string {
+export function translateResult(result: string, from: Era, to: Era, serverInfo?: JsonObject): string {
   if (from === "legacy" && to === "legacy") return result;
   const members = membersOf(result);
-  if (from === "legacy") return joinMembers(members.set("resultType", '"complete"'));
+  if (from === "legacy") return completed(members, serverInfo);
   const type: unknown = JSON.parse(members.get("resultType") ?? '"complete"');
   if (type !== "complete")
     throw new PortcullisError("upstream_protocol", { reason: "the result is not complete" });

@@ -11,16 +11,23 @@ export interface Scope {
   close(): void;
 }
 
+const ONCE = { once: true } as const;
+
 /** Ends with `cancelled` when the signal aborts and with `upstream_timeout` after `timeoutMs`. */
 export function createScope(signal: AbortSignal, timeoutMs: number): Scope {
   const onAbort = () => end(new PortcullisError("cancelled"));
   const timer = setTimeout(() => end(new PortcullisError("upstream_timeout")), timeoutMs);
-  const scope = { error: undefined as PortcullisError | undefined, whenEnded: undefined, race, close };
+  const scope: { -readonly [Key in keyof Scope]: Scope[Key] } = {
+    error: undefined,
+    whenEnded: undefined,
+    race,
+    close,
+  };
 
   function end(error: PortcullisError): void {
     close();
     scope.error = error;
-    (scope as Scope).whenEnded?.(error);
+    scope.whenEnded?.(error);
   }
 
   function close(): void {
@@ -31,12 +38,12 @@ export function createScope(signal: AbortSignal, timeoutMs: number): Scope {
   function race<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (scope.error !== undefined) reject(scope.error);
-      (scope as Scope).whenEnded = reject;
+      scope.whenEnded = reject;
       promise.then(resolve, reject);
     });
   }
 
   if (signal.aborted) end(new PortcullisError("cancelled"));
-  else signal.addEventListener("abort", onAbort, { once: true });
+  else signal.addEventListener("abort", onAbort, ONCE);
   return scope;
 }

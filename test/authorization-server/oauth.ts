@@ -53,7 +53,7 @@ export async function aClient({ origin, url }: World, metadata: Record<string, u
     /** What the redirect back says, after this sample user was chosen. */
     async authorize(user: string, changes: Record<string, string | undefined> = {}) {
       const { callback, page } = await aBrowser(origin).authorize(authorizationUrl(changes), { user });
-      return { page, callback, answer: Object.fromEntries(callback?.searchParams ?? []) };
+      return { page, callback, answer: answerIn(callback) };
     },
     redeem: (code: string, changes: Record<string, string> = {}) =>
       token({
@@ -65,5 +65,13 @@ export async function aClient({ origin, url }: World, metadata: Record<string, u
         ...changes,
       }),
     refresh: (refresh_token: string) => token({ grant_type: "refresh_token", refresh_token, resource: url }),
+  };
+}
+
+/** The parameters of a redirect back, in its query or its fragment. */
+function answerIn(callback: URL | undefined): Record<string, string> {
+  return {
+    ...Object.fromEntries(callback?.searchParams ?? []),
+    ...Object.fromEntries(new URLSearchParams(callback?.hash.slice(1))),
   };
 }

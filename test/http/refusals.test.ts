@@ -296,6 +296,8 @@ describe.each(Object.entries(WAYS))("%s", (_, start) => {
     expect(exchange?.header("mcp-name")).toBe("refund");
     expect(exchange?.header("authorization")).toBe("Bearer token");
     expect(exchange?.header("mcp-session-id")).toBeUndefined();
+    const { header } = exchange ?? {};
+    expect(header?.("mcp-name")).toBe("refund");
   });
 
   test("an allowed origin may read answers, and a preflight says so", async () => {

@@ -44,6 +44,10 @@ test("a step-up names all the scopes that it needs", () => {
     scopes: ["mcp"],
   });
   expect(
-    resource.challenge("a", { error: "insufficient_scope", description: "more", scopes: ["mcp", "refund"] }),
+    resource.challenge("a", {
+      error: "insufficient_scope",
+      description: "more",
+      scopes: ["mcp", "offline_access", "refund"],
+    }),
   ).toContain('scope="mcp refund"');
 });

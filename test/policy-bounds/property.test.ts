@@ -4,12 +4,13 @@ import type { JsonObject } from "../../src/lib/json.ts";
 import { openCapability } from "../../src/policy/capability.ts";
 import { compileSchema } from "../../src/policy/schema.ts";
 import { passes, plainAjv, type World } from "./reference.ts";
-import { args, singleGrantWorlds, worlds } from "./worlds.ts";
+import { args, singleGrantWorlds, withLikely, worlds } from "./worlds.ts";
 
 // fast-check prints the seed and the path of a counterexample.
 
 const nothingRequired = { hold: () => [], describe: () => undefined };
-const manyArgs = fc.array(args, { minLength: 12, maxLength: 12 });
+const numRuns = 700;
+const manyArgs = fc.array(args, { minLength: 8, maxLength: 8 });
 
 function open(world: World) {
   const result = compileSchema(world.schema);
@@ -24,7 +25,7 @@ test("enforcement passes a value exactly when the pinned schema and the bounds o
     fc.property(worlds, manyArgs, (world, values) => {
       const capability = open(world);
       const pinned = plainAjv(world.schema);
-      for (const value of values) {
+      for (const value of withLikely(world, values)) {
         const met = world.grants.filter((grant) => passes(world, pinned, grant, value));
         const decision = capability.decide(value, nothingRequired);
         const allowed = decision.effect === "allow" || decision.code === "ambiguous_grant";
@@ -36,7 +37,7 @@ test("enforcement passes a value exactly when the pinned schema and the bounds o
         expect(decision.grant.rank).toBe(Math.min(...met.map((grant) => grant.rank)));
       }
     }),
-    { numRuns: 1000 },
+    { numRuns },
   );
   expect(passed, "the worlds are too hostile to show anything").toBeGreaterThan(1000);
   expect(refused).toBeGreaterThan(1000);
@@ -47,7 +48,9 @@ test("the listed schema never forbids what enforcement allows", () => {
   fc.assert(
     fc.property(worlds, manyArgs, (world, values) => {
       const capability = open(world);
-      const allowed = values.filter((value) => capability.decide(value, nothingRequired).effect === "allow");
+      const allowed = withLikely(world, values).filter(
+        (value) => capability.decide(value, nothingRequired).effect === "allow",
+      );
       if (allowed.length === 0) return;
       expect(capability.listed).toBe(true);
       const { inputSchema } = capability.listing();
@@ -57,28 +60,30 @@ test("the listed schema never forbids what enforcement allows", () => {
         expect(listed(value), JSON.stringify({ value, inputSchema })).toBe(true);
       }
     }),
-    { numRuns: 1000 },
+    { numRuns },
   );
   expect(checked).toBeGreaterThan(1000);
 });
 
 test("for a single grant the listed schema forbids all that enforcement refuses", () => {
   let forbidden = 0;
+  let allowed = 0;
   fc.assert(
     fc.property(singleGrantWorlds, manyArgs, (world, values) => {
       const capability = open(world);
       if (!capability.listed) return;
       const { inputSchema } = capability.listing();
       const listed = plainAjv(inputSchema);
-      for (const value of values) {
+      for (const value of withLikely(world, values)) {
         const refused = capability.decide(value, nothingRequired).effect === "deny";
         if (refused) forbidden++;
+        else allowed++;
         expect(listed(value), JSON.stringify({ value, inputSchema })).toBe(!refused);
       }
     }),
-    { numRuns: 1000 },
+    { numRuns },
   );
-  expect(forbidden).toBeGreaterThan(1000);
+  expect(Math.min(allowed, forbidden)).toBeGreaterThan(1000);
 });
 
 test("what is forwarded is what the caller sent with the injected arguments, and nothing else", () => {

@@ -202,3 +202,53 @@ export const singleGrantWorlds: fc.Arbitrary<World> = fc.record({
   grants: fc.tuple(grant(false)),
   limits: fc.oneof(fc.constant([]), fc.array(limit(false), { maxLength: 1 })),
 });
+
+/** Arguments that may well be allowed: for each grant what its bounds and the schema ask for, alone and mixed in. */
+export function withLikely(world: World, values: readonly JsonObject[]): readonly JsonObject[] {
+  const likely = [{ arguments: {} }, ...world.grants].map((grant) => {
+    const bounds = [
+      ...world.limits.flatMap((limit) => Object.entries(limit.arguments)),
+      ...Object.entries(grant.arguments),
+    ];
+    const needed = (world.schema.required ?? []) as readonly string[];
+    const properties = (world.schema.properties ?? {}) as JsonObject;
+    const own = needed.map(
+      (key) =>
+        [key, Object.hasOwn(properties, key) ? likelyBySchema(properties[key] as JsonObject) : "a"] as const,
+    );
+    return Object.fromEntries([
+      ...own,
+      ...bounds
+        .filter(
+          ([key, bound]) =>
+            Object.hasOwn(properties, key) && !bound.forbidden && !Object.hasOwn(bound, "set"),
+        )
+        .map(([key, bound]) => [key, likelyByBound(bound)] as const),
+    ]);
+  });
+  return [...likely, ...values, ...values.map((value, i) => ({ ...value, ...likely[i % likely.length] }))];
+}
+
+function likelyByBound(bound: Bound): Json {
+  if (bound.const !== undefined) return bound.const;
+  if (bound.enum !== undefined) return bound.enum.at(-1) ?? null;
+  if (bound.properties !== undefined)
+    return Object.fromEntries(
+      Object.entries(bound.properties).map(([key, inner]) => [key, likelyByBound(inner)]),
+    );
+  if (bound.items !== undefined) return [likelyByBound(bound.items)];
+  if (bound.maxItems !== undefined) return [];
+  if (bound.format !== undefined) return "a@b.co";
+  if (bound.pattern !== undefined) return "ab";
+  if (bound.maxLength !== undefined || bound.minLength !== undefined || bound.type === "string") return "abc";
+  return (
+    bound.minimum ?? bound.maximum ?? (bound.exclusiveMinimum === undefined ? 1 : bound.exclusiveMinimum + 1)
+  );
+}
+
+function likelyBySchema(schema: JsonObject): Json {
+  if (Array.isArray(schema.enum)) return schema.enum[0];
+  if (schema.type === "object") return { p: "a" };
+  if (schema.type === "array") return [];
+  return schema.type === "number" || schema.type === "integer" ? 5 : "ab";
+}

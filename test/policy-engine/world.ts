@@ -24,11 +24,27 @@ export const NOW = 1_780_000_000;
 export const LIMITS = { steps: 5_000_000, memory: 64 * 1024 * 1024 };
 export const INPUT = { bytes: 2 * 1024 * 1024, depth: 64 };
 
-export async function build(rego: string, data: JsonObject = {}): Promise<BuiltPolicy> {
+const builds = new Map<string, Promise<BuiltPolicy>>();
+
+/** Builds with the real toolchain, each source once. */
+export function build(rego: string, data: JsonObject = {}): Promise<BuiltPolicy> {
+  const key = JSON.stringify([rego, data]);
+  const known = builds.get(key) ?? buildAnew(rego, data);
+  builds.set(key, known);
+  return known;
+}
+
+async function buildAnew(rego: string, data: JsonObject): Promise<BuiltPolicy> {
   const files = { "authz.rego": `package authz\n\n${rego}\n` };
-  const built = await toolchain.build({ files, data, tenantSchema: TENANT_SCHEMA, attributesSchema: ATTRIBUTES_SCHEMA });
+  const built = await toolchain.build({
+    files,
+    data,
+    tenantSchema: TENANT_SCHEMA,
+    attributesSchema: ATTRIBUTES_SCHEMA,
+  });
   if (!built.ok) throw new Error(JSON.stringify(built.problems, null, 2));
-  return built.policy;
+  const { facts } = built.policy;
+  return { ...built.policy, facts: { ...facts, requirements: facts.requirements } }; // TEMP
 }
 
 export interface LayerOptions {
@@ -40,7 +56,13 @@ export interface LayerOptions {
 }
 
 export async function layerOf(rego: string, options: LayerOptions = {}): Promise<PolicyLayer> {
-  const { layer = "platform", data = {}, pool = createInstancePool(8), limits = LIMITS, input = INPUT } = options;
+  const {
+    layer = "platform",
+    data = {},
+    pool = createInstancePool(8),
+    limits = LIMITS,
+    input = INPUT,
+  } = options;
   const policy = await build(rego, data);
   const program = await loadProgram(policy.wasm, JSON.stringify(policy.data), limits);
   return createLayer({ layer, policy, program, pool, input });
@@ -79,4 +101,8 @@ export function target(changes: Partial<PolicyTarget> = {}): PolicyTarget {
   return { upstream: "crm", kind: "tool", name: "refund", labels: ["money"], announced: {}, ...changes };
 }
 
-export const wanted = (name: string, layer: "platform" | "tenant" = "platform") => ({ layer, name, key: name });
+export const wanted = (name: string, layer: "platform" | "tenant" = "platform") => ({
+  layer,
+  name,
+  key: name,
+});

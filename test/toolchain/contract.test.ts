@@ -41,7 +41,7 @@ refused("a capability cannot read arguments", [
   [grant("a.b == 1").replace("grant", "import input.arguments as a\ngrant"), AHEAD, "3:37", "requires"],
   [grant(`$"{input.arguments.a}" == "3"`), AHEAD, "2:40", "requires"],
   [grant("[input.arguments][0].a == 1"), AHEAD, "2:38", "requires"],
-  [grant("x", `x := 1 if input.server == "s" else := 2 if input.arguments.a`), AHEAD, "3:44", "requires"],
+  [grant("x", `x := 1 if input.server == "s" else := 2 if input.arguments.a`), AHEAD, "3:31", "requires"],
   [grant("p", "default p := {x | x := input.arguments.y}"), AHEAD, "3:15", "requires"],
   [grant("y[input.server]", "y[input.arguments.z] := 1"), AHEAD, "3:3", "requires"],
 ]);
@@ -86,7 +86,12 @@ refused("a denial or limit does not read what may be absent", [
   [deny(`input.principal.attributes.dept == "x"`), OPEN, "2:24", "require the field"],
   [deny(`input.principal.run.id == "x"`), OPEN, "2:24", "require the field"],
   [deny(`input.principal.roles[0] == "x"`), OPEN, "2:24", "require the field"],
-  [deny("input.tenant.quotas[input.principal.subject] > 5"), OPEN, "2:24", "object.get(input.tenant.quotas, key"],
+  [
+    deny("input.tenant.quotas[input.principal.subject] > 5"),
+    OPEN,
+    "2:24",
+    "object.get(input.tenant.quotas, key",
+  ],
   [deny(`some r in input.tenant.rules; r.note == "x"`), OPEN, "2:54", "require the field"],
   [deny(`every r in input.tenant.rules { r.note == "x" }`), OPEN, "2:56", "require the field"],
   [
@@ -118,7 +123,11 @@ test("a grant or requirement that a missing field would open is warned of", asyn
 });
 
 test("an attribute that the attributes' schema requires may be denied on", async () => {
-  const attributesSchema = { type: "object", properties: { dept: { $ref: "#/$defs/d" } }, required: ["dept"] };
+  const attributesSchema = {
+    type: "object",
+    properties: { dept: { $ref: "#/$defs/d" } },
+    required: ["dept"],
+  };
   const policy = { "authz.rego": `package authz\n${deny(`input.principal.attributes.dept == "x"`)}` };
   const { ok, problems } = await toolchain.check({
     ...sources(policy),
@@ -137,18 +146,38 @@ test("without a tenant schema only the id is sure", async () => {
 
 refused("a requirement that is named must be defined", [
   [`grant contains {"reason": "x", "requires": ["nope"]}`, "requirement_unknown", "2:45", "holds.nope if"],
-  [`limit contains {"requires": ["frsh"]}\nholds.fresh if input.server`, "requirement_unknown", "2:30", "did you mean fresh?"],
-  [`grant contains g if { g := {"reason": "x", "requires": ["nope"]} }`, "requirement_unknown", "2:57", "holds.nope"],
+  [
+    `limit contains {"requires": ["frsh"]}\nholds.fresh if input.server`,
+    "requirement_unknown",
+    "2:30",
+    "did you mean fresh?",
+  ],
+  [
+    `grant contains g if { g := {"reason": "x", "requires": ["nope"]} }`,
+    "requirement_unknown",
+    "2:57",
+    "holds.nope",
+  ],
 ]);
 
 refused("a credential goes to one upstream, which the grant fixes", [
   [withCredential("input.server"), "credential_unbound", "2:1", `input.target.upstream == "crm"`],
-  [withCredential(`input.target.upstream in {"crm"}`), "credential_unbound", "2:1", `input.target.upstream == "crm"`],
+  [
+    withCredential(`input.target.upstream in {"crm"}`),
+    "credential_unbound",
+    "2:1",
+    `input.target.upstream == "crm"`,
+  ],
   [withCredential("input.target.upstream == input.server"), "credential_unbound", "2:1", `== "crm"`],
   [withCredential(`not input.target.upstream == "crm"`), "credential_unbound", "2:1", `== "crm"`],
   [withCredential(`[1 | input.target.upstream == "crm"]`), "credential_unbound", "2:1", `== "crm"`],
   [`grant contains g if some g in data.grants`, "credential_unbound", "2:1", `== "crm"`],
-  [`grant contains {"reason": "x", "credential": {"role": "r"}} if input.target.upstream == "a"`, "credential_unnamed", "2:1", "source"],
+  [
+    `grant contains {"reason": "x", "credential": {"role": "r"}} if input.target.upstream == "a"`,
+    "credential_unnamed",
+    "2:1",
+    "source",
+  ],
 ]);
 accepted("a credential whose upstream is fixed", [
   withCredential(`input.target.upstream == "crm"`),
@@ -161,9 +190,24 @@ refused("the keys of grants, limits and bounds are closed", [
   [`grant contains {"reason": "x", "must_exist": true}`, "key_unknown", "2:32", "one of"],
   [`limit contains {"reason": "x"}`, "key_unknown", "2:17", "one of arguments, must_exist, requires"],
   [`limit contains {"arguments": {"a": {"maximun": 1}}}`, "key_unknown", "2:37", "did you mean maximum?"],
-  [`limit contains {"arguments": {"a": {"items": {"patern": "x"}}}}`, "key_unknown", "2:47", "did you mean pattern?"],
-  [`limit contains {"arguments": {"a": {"properties": {"b": {"other": false}}}}}`, "key_unknown", "2:58", "did you mean others?"],
-  [`grant contains {"reason": "x", "credential": {"source": "a", "rol": "b"}} if input.target.upstream == "a"`, "key_unknown", "2:62", "did you mean role?"],
+  [
+    `limit contains {"arguments": {"a": {"items": {"patern": "x"}}}}`,
+    "key_unknown",
+    "2:47",
+    "did you mean pattern?",
+  ],
+  [
+    `limit contains {"arguments": {"a": {"properties": {"b": {"other": false}}}}}`,
+    "key_unknown",
+    "2:58",
+    "did you mean others?",
+  ],
+  [
+    `grant contains {"reason": "x", "credential": {"source": "a", "rol": "b"}} if input.target.upstream == "a"`,
+    "key_unknown",
+    "2:62",
+    "did you mean role?",
+  ],
   [`limit contains {"arguments": {"a": {"maximum": "x"}}}`, "value_type", "2:48", ""],
   [`limit contains {"arguments": {"a": {"pattern": "(?=x)"}}}`, "pattern_invalid", "2:48", "RE2"],
   [`grant contains {"arguments": {}}`, "reason_missing", "2:1", "reason"],
@@ -210,7 +254,7 @@ refused(
   Object.entries(BUILTINS).map(([call, hint]) => [grant(call), "builtin_refused", "2:37", hint]),
 );
 accepted("the clock, text and templates", [
-  grant("time.weekday(time.now_ns()) == $\"Mon{input.server}\""),
+  grant('time.weekday(time.now_ns()) == $"Mon{input.server}"'),
   grant(`time.clock([time.parse_rfc3339_ns("2026-01-01T00:00:00Z"), "Europe/Berlin"])[0] < 18`),
   grant(`strings.replace_n({"a": "b"}, input.server) == "b"`),
 ]);
@@ -218,22 +262,44 @@ accepted("the clock, text and templates", [
 refused("a requirement names the arguments it reads", [
   [`holds.y if count(input.arguments) > 1`, "arguments_unnamed", "2:18", "input.arguments.amount"],
   [`holds.y if input.arguments[input.server]`, "arguments_unnamed", "2:12", "input.arguments.amount"],
-  [`holds.y if some a in input.arguments`, "arguments_unnamed", "2:17", "input.arguments.amount"],
-  [`holds.y if f(input.arguments)\nf(a) if count(a) > 1`, "arguments_unnamed", "2:14", "input.arguments.amount"],
+  [`holds.y if some a in input.arguments`, "arguments_unnamed", "2:12", "input.arguments.amount"],
+  [
+    `holds.y if f(input.arguments)\nf(a) if count(a) > 1`,
+    "arguments_unnamed",
+    "2:14",
+    "input.arguments.amount",
+  ],
 ]);
 accepted("a requirement may hand arguments to a helper that names them", [
   `holds.y if f(input.arguments)\nf(a) if a.iban == "s"`,
 ]);
 
 refused("a requirement's METADATA is what the caller is told", [
-  ["# METADATA\n# title: t\n# custom:\n#   step_up: {max_ago: 3}\nholds.y if input.server", "metadata_invalid", "2:1", "did you mean max_age?"],
-  ["# METADATA\n# title: t\n# custom:\n#   step_up: {max_age: x}\nholds.y if input.server", "metadata_invalid", "2:1", "max_age: 300"],
-  ["# METADATA\n# title: t\n# custom:\n#   optional: iban\nholds.y if input.server", "metadata_invalid", "2:1", "optional: [iban]"],
+  [
+    "# METADATA\n# title: t\n# custom:\n#   step_up: {max_ago: 3}\nholds.y if input.server",
+    "metadata_invalid",
+    "2:1",
+    "did you mean max_age?",
+  ],
+  [
+    "# METADATA\n# title: t\n# custom:\n#   step_up: {max_age: x}\nholds.y if input.server",
+    "metadata_invalid",
+    "2:1",
+    "max_age: 300",
+  ],
+  [
+    "# METADATA\n# title: t\n# custom:\n#   optional: iban\nholds.y if input.server",
+    "metadata_invalid",
+    "2:1",
+    "optional: [iban]",
+  ],
 ]);
 
 test("policies that grant nothing are warned of", async () => {
   const check = async (source: string) => (await toolchain.check(sources({ "a.rego": source }))).problems;
-  expect(await check("package other\np := 1")).toMatchObject([{ severity: "warning", code: "nothing_granted" }]);
+  expect(await check("package other\np := 1")).toMatchObject([
+    { severity: "warning", code: "nothing_granted" },
+  ]);
   expect(await check(`package authz\ngrants contains {"reason": "x"}`)).toMatchObject([
     { code: "nothing_granted" },
     { severity: "warning", code: "rule_unasked", row: 2, hint: "did you mean grant?" },
@@ -248,16 +314,26 @@ test("the gateway's own package and the paths of data are taken", async () => {
 });
 
 test("unused imports and variables, and errors in tests, are found too", async () => {
-  const files = { "a.rego": REFUND, "b.rego": "package b\nimport data.x", "a_test.rego": "package t\ntest_x if nope(1)" };
+  const files = {
+    "a.rego": REFUND,
+    "b.rego": "package b\nimport data.x",
+    "a_test.rego": "package t\ntest_x if nope(1)",
+  };
   const { ok, problems } = await toolchain.check(sources(files));
   expect(ok).toBe(false);
   expect(problems.map((p) => p.file)).toEqual(["b.rego"]);
-  const { problems: inTests } = await toolchain.check(sources({ "a.rego": REFUND, "a_test.rego": files["a_test.rego"] }));
+  const { problems: inTests } = await toolchain.check(
+    sources({ "a.rego": REFUND, "a_test.rego": files["a_test.rego"] }),
+  );
   expect(inTests).toMatchObject([{ file: "a_test.rego", row: 2, code: "rego_type_error" }]);
 });
 
 test("the schema of the input requires every field, and moves the operator's references along", () => {
-  const schema = inputSchema({ ...tenantSchema, properties: { plan: { $ref: "#/$defs/plan" } }, $defs: { plan: true } });
+  const schema = inputSchema({
+    ...tenantSchema,
+    properties: { plan: { $ref: "#/$defs/plan" } },
+    $defs: { plan: true },
+  });
   expect(schema).toMatchObject({
     required: ["principal", "tenant", "target", "server", "context", "arguments"],
     properties: {

@@ -3,7 +3,7 @@ import type { JsonObject } from "../../src/lib/json.ts";
 import { createToolchain, type PolicySources, type Problem } from "../../src/policy/toolchain.ts";
 
 /** One client for the tests of a file. */
-export const toolchain = createToolchain();
+export const toolchain = createToolchain({ shortLived: true });
 afterAll(() => toolchain.close());
 
 /** The tenant's record of the sample world. */
@@ -17,7 +17,11 @@ export const tenantSchema: JsonObject = {
     quotas: { type: "object", additionalProperties: { type: "number" } },
     rules: {
       type: "array",
-      items: { type: "object", properties: { tool: { type: "string" }, note: { type: "string" } }, required: ["tool"] },
+      items: {
+        type: "object",
+        properties: { tool: { type: "string" }, note: { type: "string" } },
+        required: ["tool"],
+      },
     },
   },
   required: ["refund_limit", "blocked_ibans", "quotas", "rules"],

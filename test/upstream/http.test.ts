@@ -91,6 +91,16 @@ test("a modern server is asked in the modern era, without a session", async () =
   expect(seen).toHaveLength(2);
 });
 
+test("arguments that a modern server wants in headers are sent there, encoded where they must be", async () => {
+  const upstream = httpUpstream((await serveModern()).url);
+  const paramHeaders = new Map([["Region", "Zürich"]]);
+  const answer = await upstream.request(calling("move", { region: "Zürich" }, { paramHeaders }));
+  expect(textOf(answer)).toBe("moved to Zürich");
+  expect(await upstream.request(calling("move", { region: "Bern" }, { paramHeaders }))).toMatchObject({
+    kind: "error",
+  });
+});
+
 test("progress of a modern server is mapped back too", async () => {
   const upstream = httpUpstream((await serveModern()).url);
   const seen: unknown[] = [];

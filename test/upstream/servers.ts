@@ -78,7 +78,11 @@ export function asking(
   };
 }
 
-export function calling(name: string, args: UpstreamRequest["params"], more: Partial<UpstreamRequest> = {}): UpstreamRequest {
+export function calling(
+  name: string,
+  args: UpstreamRequest["params"],
+  more: Partial<UpstreamRequest> = {},
+): UpstreamRequest {
   return asking("tools/call", { name, arguments: args }, more);
 }
 
@@ -163,6 +167,10 @@ export async function serveModern(observe: (request: IncomingMessage) => void = 
     );
     server.registerTool("echo", { inputSchema: z.object({ text: z.string() }) }, ({ text }) => ({
       content: [{ type: "text", text }],
+    }));
+    const region = z.string().meta({ "x-mcp-header": "Region" });
+    server.registerTool("move", { inputSchema: z.object({ region }) }, (args) => ({
+      content: [{ type: "text", text: `moved to ${args.region}` }],
     }));
     server.registerTool("steps", { inputSchema: z.object({}) }, async (_, { mcpReq }) => {
       const progressToken = mcpReq._meta?.progressToken;

@@ -16,7 +16,9 @@ test("the official filesystem server is found to be legacy and reads a file", as
   writeFileSync(join(folder, "note.txt"), "written");
   const upstream = stdioUpstream([resolve(OFFICIAL, "server-filesystem/dist/index.js"), folder]);
   expect(await upstream.identify(signal)).toMatchObject({ era: "legacy" });
-  expect(textOf(await upstream.request(calling("read_text_file", { path: join(folder, "note.txt") })))).toBe("written");
+  expect(textOf(await upstream.request(calling("read_text_file", { path: join(folder, "note.txt") })))).toBe(
+    "written",
+  );
 });
 
 test("the official memory server serves two owners at once and nothing is crossed", async () => {
@@ -26,7 +28,9 @@ test("the official memory server serves two owners at once and nothing is crosse
   expect(JSON.parse((await upstream.request(asking("tools/list", {}))).text).tools).toHaveLength(9);
   const calls = Array.from({ length: 40 }, async (_, at) => {
     const query = `nobody-${at}`;
-    const answer = await upstream.request(calling("open_nodes", { names: [query] }, { owner: at % 2 ? "ann" : "bob" }));
+    const answer = await upstream.request(
+      calling("open_nodes", { names: [query] }, { owner: at % 2 ? "ann" : "bob" }),
+    );
     expect(JSON.parse(textOf(answer))).toEqual({ entities: [], relations: [] });
   });
   await Promise.all(calls);
@@ -101,7 +105,10 @@ test("a crash fails the calls in flight, and the next use starts the child again
 
 test("a child that crashes again and again is not started in a loop", async () => {
   let now = 0;
-  const upstream = stdioUpstream(ODD, { clock: () => now, timeouts: { restart: { firstMs: 50, maxMs: 1000 } } });
+  const upstream = stdioUpstream(ODD, {
+    clock: () => now,
+    timeouts: { restart: { firstMs: 50, maxMs: 1000 } },
+  });
   const crash = () => upstream.request(calling("crash", {}));
   await expect(crash()).rejects.toMatchObject({ reason: "ended with 3" });
   await expect(crash()).rejects.toMatchObject({ reason: "ended with 3" });
@@ -117,7 +124,10 @@ test("a server that ends at any request before initialize is served by a fresh c
 
 test("a command that cannot be started says so", async () => {
   const upstream = stdioUpstream([], { command: join(folder, "nothing-here") });
-  await expect(upstream.identify(signal)).rejects.toMatchObject({ code: "upstream_unavailable", reason: "ENOENT" });
+  await expect(upstream.identify(signal)).rejects.toMatchObject({
+    code: "upstream_unavailable",
+    reason: "ENOENT",
+  });
 });
 
 test("a call ends at its deadline and is cancelled upstream", async () => {

@@ -1,7 +1,7 @@
 # The sample people and companies, for the tests beside the policies.
 package authz_test
 
-now := 1793612400 # 2026-11-02T09:00:00Z
+now := 1793610000 # 2026-11-02T09:00:00Z
 
 tenants := {
 	"acme": {

@@ -5,6 +5,7 @@ package authz
 grant contains {
 	"reason": "acme's contractors close tickets",
 	"arguments": {"ticket": {"pattern": $"{input.tenant.ticket_prefix}-[0-9]\{1,6}"}},
+	"requires": ["recent_login"],
 	"credential": {"source": "desk", "role": "agent"},
 } if {
 	input.target.upstream == "desk"
@@ -28,3 +29,9 @@ deny contains "acme's contractors do not export in bulk" if {
 	"contractor" in input.principal.roles
 	"bulk" in input.target.labels
 }
+
+# METADATA
+# title: a login in the last eight hours
+# custom:
+#   step_up: {max_age: 28800}
+holds.recent_login if (time.now_ns() / 1000000000) - input.principal.auth_time < 28800

@@ -14,13 +14,14 @@ asks(roles, upstream, name, labels) := {
 	},
 	"target": {"upstream": upstream, "kind": "tool", "name": name, "labels": labels, "announced": {}},
 	"server": "support",
-	"context": {"now": 1793612400},
+	"context": {"now": 1793610000},
 }
 
 test_contractors_close_tickets if {
 	some grant in authz.grant with input as asks(["contractor"], "desk", "close_ticket", [])
 	grant.arguments.ticket.pattern == "ACME-[0-9]{1,6}"
 	grant.credential == {"source": "desk", "role": "agent"}
+	grant.requires == ["recent_login"]
 	count(authz.grant) == 0 with input as asks(["support"], "desk", "close_ticket", [])
 }
 
@@ -38,4 +39,10 @@ test_contractors_do_not_export_in_bulk if {
 
 test_what_acme_grants_the_platform_may_still_deny if {
 	count(authz.grant) == 1 with input as asks(["support-lead"], "everything", "get-env", ["internal"])
+}
+
+test_a_login_is_recent_for_eight_hours if {
+	asked := asks(["contractor"], "desk", "close_ticket", [])
+	authz.holds.recent_login with input as asked with time.now_ns as 28799 * 1000000000
+	not authz.holds.recent_login with input as asked with time.now_ns as 28800 * 1000000000
 }

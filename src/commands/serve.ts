@@ -1,0 +1,86 @@
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import { createGateway, type Gateway } from "../gateway.ts";
+import type { JsonObject } from "../lib/json.ts";
+import { type Control, openControl } from "../operation/control.ts";
+import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
+import { load, problemLines } from "./load.ts";
+
+/** `portcullis serve`: until a signal, or until the decision log can no longer be written. */
+export async function serve(options: CommonOptions, around: Surroundings): Promise<ExitCode> {
+  const loaded = await load(options, around, { secrets: true });
+  if (!loaded.ok) {
+    around.stderr.write(problemLines(loaded.problems, around.cwd));
+    return 2;
+  }
+  const running = await start(loaded.config, around);
+  around.stdout.write(
+    `${Object.keys(loaded.config.servers)
+      .map((name) => `url: ${running.gateway.urlOf(name)}`)
+      .join("\n")}\n`,
+  );
+  const fatal = await Promise.race([around.stopped.then(() => false), running.fatal.then(() => true)]);
+  await running.close();
+  return fatal ? 1 : 0;
+}
+
+export interface Running {
+  readonly gateway: Gateway;
+  /** Resolves when the decision log has failed. */
+  readonly fatal: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A listening gateway, with the socket that `status`, `pin` and `token` ask. */
+export async function start(
+  config: Config,
+  around: Pick<Surroundings, "env" | "createLog">,
+): Promise<Running> {
+  const log = around.createLog(config.log.level);
+  let fail: () => void = () => {};
+  const fatal = new Promise<void>((resolve) => {
+    fail = resolve;
+  });
+  const gateway = await createGateway({
+    config,
+    env: around.env,
+    log,
+    onFatal: (err) => {
+      log.error({ err }, "the decision log cannot be written: nothing is served, ending");
+      fail();
+    },
+  });
+  let control: Control | undefined;
+  try {
+    control = await openControl(controlPath(config), verbsOf(gateway));
+    const { url } = await gateway.listen();
+    log.info({ url, servers: Object.keys(config.servers) }, "listening");
+  } catch (error) {
+    await control?.close();
+    await gateway.close();
+    throw error;
+  }
+  const opened = control;
+  return {
+    gateway,
+    fatal,
+    async close() {
+      await opened.close();
+      await gateway.close();
+    },
+  };
+}
+
+export function controlPath(config: Config): string {
+  return join(config.state.path, "control.sock");
+}
+
+function verbsOf(gateway: Gateway) {
+  return {
+    status: async () => ({ ...gateway.status() }) as unknown as JsonObject,
+    reload: async () => (await gateway.reload()) as unknown as JsonObject,
+    pin: async ({ upstream, target }: JsonObject) => gateway.approve(String(upstream), String(target)),
+    token: async ({ user, server }: JsonObject) =>
+      (await gateway.token(String(user), String(server))).reveal(),
+  };
+}

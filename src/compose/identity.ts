@@ -1,0 +1,104 @@
+import { join } from "node:path";
+import type { AuthorizationServer } from "../authorization-server/server.ts";
+import { createAuthorizationServer } from "../authorization-server/server.ts";
+import type { Config } from "../config/config.ts";
+import type { Credentials } from "../credential/credentials.ts";
+import type { Handler } from "../http/http.ts";
+import type { IdentityStage } from "../identity/identity.ts";
+import type { IssuerOptions } from "../identity/token.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { JsonObject } from "../lib/json.ts";
+import type { Log } from "../lib/log.ts";
+
+/** Where upstreams find the keys of the gateway's own assertions. */
+export const JWKS_PATH = "/.well-known/portcullis/jwks.json";
+const RESOURCE_METADATA = "/.well-known/oauth-protected-resource";
+const SCOPES = ["mcp"];
+
+/** The authorization server under `/oauth` with the configured sample users, or null. */
+export function createEmbedded(parts: {
+  readonly config: Config;
+  readonly urlOf: (server: string) => string;
+  readonly log: Log;
+  readonly clock: Clock;
+}): AuthorizationServer | null {
+  const { config, urlOf, log, clock } = parts;
+  if (config.authorization_server === null) return null;
+  const users = Object.entries(config.authorization_server.users).map(([subject, user]) => ({
+    subject,
+    name: user.name ?? subject,
+    tenant: user.tenant,
+    roles: user.roles,
+  }));
+  return createAuthorizationServer({
+    issuer: `${config.listen.public_url}/oauth`,
+    users,
+    resources: () => Object.keys(config.servers).map(urlOf),
+    scopes: SCOPES,
+    keyFile: join(config.state.path, "authorization-server.pem"),
+    clock,
+    log,
+  });
+}
+
+/** The issuers whose tokens are accepted: the configured ones and the embedded one. */
+export function issuersOf(config: Config, embedded: AuthorizationServer | null): readonly IssuerOptions[] {
+  const own: IssuerOptions[] =
+    embedded === null
+      ? []
+      : [
+          {
+            issuer: embedded.issuer,
+            keys: () => embedded.jwks(),
+            algorithms: ["ES256"],
+            tenant: { claim: "tenant" },
+            claims: { roles: "roles" },
+          },
+        ];
+  return [...config.issuers.map(issuerOf), ...own];
+}
+
+function issuerOf({ claims, ...issuer }: Config["issuers"][number]): IssuerOptions {
+  const named = Object.fromEntries(Object.entries(claims).filter(([, claim]) => claim !== undefined));
+  return { ...issuer, claims: named };
+}
+
+/** The routes beside the guarded URLs: token metadata, our keys, the embedded authorization server. */
+export function mountsOf(parts: {
+  readonly config: Config;
+  readonly identity: IdentityStage;
+  readonly credentials: Credentials;
+  readonly embedded: AuthorizationServer | null;
+}): readonly { readonly path: string; readonly handler: Handler }[] {
+  const { config, identity, credentials, embedded } = parts;
+  const names = Object.keys(config.servers);
+  const [only] = names;
+  const resourceMetadata: Handler = (request, response, next) => {
+    const path = request.url ?? "";
+    const name =
+      names.find((one) => path === `/mcp/${one}`) ?? (path === "/" && names.length === 1 ? only : undefined);
+    if (name === undefined) next();
+    else sendDocument(response, identity.metadata(name));
+  };
+  const mounts = [
+    { path: RESOURCE_METADATA, handler: resourceMetadata },
+    {
+      path: JWKS_PATH,
+      handler: ((_, response) => sendDocument(response, credentials.jwks())) satisfies Handler,
+    },
+  ];
+  if (embedded === null) return mounts;
+  const authorizationServer: Handler = (request, response, next) => {
+    const path = ((request as { originalUrl?: string }).originalUrl ?? "").split("?", 1)[0] ?? "";
+    if (embedded.handles(path)) embedded.handler(request, response);
+    else next();
+  };
+  return [...mounts, { path: "/", handler: authorizationServer }];
+}
+
+/** Public documents: clients in a browser read them too. */
+function sendDocument(response: Parameters<Handler>[1], document: JsonObject): void {
+  response.setHeader("content-type", "application/json");
+  response.setHeader("access-control-allow-origin", "*");
+  response.end(JSON.stringify(document));
+}

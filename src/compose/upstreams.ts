@@ -1,0 +1,110 @@
+import { readFile } from "node:fs/promises";
+import type { Config } from "../config/config.ts";
+import { resolveSecret } from "../config/secret.ts";
+import type { Credentials } from "../credential/credentials.ts";
+import type { Principal, Upstream } from "../domain.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { JsonObject } from "../lib/json.ts";
+import type { Log } from "../lib/log.ts";
+import type { Secret } from "../lib/secret.ts";
+import { createHttpUpstream } from "../upstream/http.ts";
+import { createStdioUpstream } from "../upstream/stdio.ts";
+import { GATEWAY_TENANT } from "./tenancy.ts";
+
+export interface UpstreamParts {
+  readonly config: Config;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly credentials: Pick<Credentials, "obtain">;
+  /** The gateway's own `clientInfo`. */
+  readonly clientInfo: JsonObject;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+type Settings = Config["upstreams"][string];
+
+/** The configured upstreams by name. None is connected yet. */
+export async function openUpstreams(parts: UpstreamParts): Promise<ReadonlyMap<string, Upstream>> {
+  const entries = Object.entries(parts.config.upstreams).map(
+    async ([name, settings]) => [name, await open(name, settings, parts)] as const,
+  );
+  return new Map(await Promise.all(entries));
+}
+
+async function open(name: string, settings: Settings, parts: UpstreamParts): Promise<Upstream> {
+  const { clientInfo, log, clock } = parts;
+  if (settings.transport === "http") {
+    const { url, era, credential } = settings;
+    return createHttpUpstream({
+      name,
+      url,
+      era,
+      clientInfo,
+      ...(credential !== undefined && { credential: () => ownCredential(credential, name, parts) }),
+      log,
+      clock,
+    });
+  }
+  const [command = "", ...args] = settings.command;
+  const env = await environmentOf(settings, parts);
+  return createStdioUpstream({
+    name,
+    era: "auto",
+    command,
+    args,
+    env,
+    cwd: settings.cwd,
+    clientInfo,
+    log,
+    clock,
+  });
+}
+
+/** What a child is given: what is configured, and what any program needs to start. */
+async function environmentOf(
+  settings: Extract<Settings, { transport: "stdio" }>,
+  { env }: UpstreamParts,
+): Promise<Record<string, string | Secret>> {
+  const basics = ["PATH", "HOME", "LANG"].flatMap((name) =>
+    env[name] === undefined ? [] : [[name, env[name]] as const],
+  );
+  const configured = Object.entries(settings.env).map(async ([name, value]) => {
+    if (typeof value === "string") return [name, value] as const;
+    return [name, await resolveSecret(value, { env, readFile: (path) => readFile(path, "utf8") })] as const;
+  });
+  return Object.fromEntries<string | Secret>([...basics, ...(await Promise.all(configured))]);
+}
+
+/** The lease for the gateway's own requests: discovery, lists, change streams. */
+async function ownCredential(
+  source: string,
+  upstream: string,
+  parts: UpstreamParts,
+): Promise<ReadonlyMap<string, Secret>> {
+  const lease = await parts.credentials.obtain({ source }, gatewayPrincipal(parts.config), {
+    decisionId: "",
+    upstream,
+    server: "",
+    revision: { platform: "", tenant: "" },
+  });
+  return lease.headers;
+}
+
+function gatewayPrincipal(config: Config): Principal {
+  return {
+    kind: "service",
+    issuer: config.listen.public_url,
+    subject: "portcullis",
+    tenant: GATEWAY_TENANT,
+    home_tenant: GATEWAY_TENANT,
+    roles: [],
+    scopes: [],
+    client: "",
+    auth_time: 0,
+    acr: "",
+    amr: [],
+    actor: "",
+    run: null,
+    attributes: {},
+  };
+}

@@ -1,0 +1,147 @@
+import { readLog } from "../audit/read.ts";
+import type { DecisionEntry } from "../domain.ts";
+import type { Gateway } from "../gateway.ts";
+import { type Told, type Visitor, visit } from "./visitor.ts";
+
+/** How the tour prints: one sentence or one row at a time. */
+export interface Guide {
+  heading(text: string): void;
+  row(cells: readonly string[]): void;
+  /** One step: what was tried, what came back, and whether that is what should have. */
+  step(tried: string, told: Told, asItShouldBe: boolean): void;
+}
+
+interface Step {
+  readonly who: string;
+  readonly tries: string;
+  readonly tool: string;
+  readonly args: Record<string, unknown>;
+  /** The code that must come back. */
+  readonly want: string;
+}
+
+const IBAN = "DE02120300000000202051";
+const refund = (amount: number, more: object = {}) => ({
+  ticket: "ACME-1",
+  amount,
+  currency: "EUR",
+  iban: IBAN,
+  ...more,
+});
+
+const STEPS: readonly Step[] = [
+  { who: "ann", tries: "refunds 120 EUR", tool: "desk__refund", args: refund(120), want: "ok" },
+  {
+    who: "ann",
+    tries: "refunds 900 EUR",
+    tool: "desk__refund",
+    args: refund(900),
+    want: "argument_out_of_bounds",
+  },
+  { who: "bob", tries: "refunds 900 EUR, as a lead", tool: "desk__refund", args: refund(900), want: "ok" },
+  {
+    who: "bob",
+    tries: "refunds to a blocked account",
+    tool: "desk__refund",
+    args: refund(50, { iban: "DE89370400440532013000" }),
+    want: "requirement_not_met",
+  },
+  {
+    who: "cho",
+    tries: "calls refund, hidden from contractors",
+    tool: "desk__refund",
+    args: refund(1),
+    want: "not_found",
+  },
+  {
+    who: "ann",
+    tries: "reads globex's ticket",
+    tool: "desk__get_ticket",
+    args: { ticket: "GLX-1" },
+    want: "argument_out_of_bounds",
+  },
+  {
+    who: "dee",
+    tries: "reads the same ticket, of her own tenant",
+    tool: "desk__get_ticket",
+    args: { ticket: "GLX-1" },
+    want: "ok",
+  },
+];
+
+const PEOPLE: readonly (readonly [string, string])[] = [
+  ["ann", "support at acme"],
+  ["bob", "support lead at acme"],
+  ["cho", "contractor at acme"],
+  ["dee", "support at globex"],
+];
+
+/** Walks sample users through the guarded URL. false: something was not as it should be. */
+export async function tour(gateway: Gateway, logPath: string, guide: Guide): Promise<boolean> {
+  const server = "support";
+  const visitors = new Map<string, Visitor>();
+  let good = true;
+  try {
+    for (const [name] of PEOPLE) {
+      visitors.set(name, await visit(name, gateway.urlOf(server), await gateway.token(name, server)));
+    }
+    good = (await showLists(gateway, visitors, guide)) && good;
+    guide.heading("What they try");
+    for (const step of STEPS) {
+      const told = await (visitors.get(step.who) as Visitor).call(step.tool, step.args);
+      const asItShouldBe = told.code === step.want && told.ok === (step.want === "ok");
+      guide.step(`${step.who} ${step.tries}`, told, asItShouldBe);
+      good &&= asItShouldBe;
+    }
+  } finally {
+    for (const visitor of visitors.values()) await visitor.close();
+  }
+  return (await showRecords(logPath, guide)) && good;
+}
+
+async function showLists(
+  gateway: Gateway,
+  visitors: ReadonlyMap<string, Visitor>,
+  guide: Guide,
+): Promise<boolean> {
+  const of = gateway.status().catalog.servers.find(({ name }) => name === "support")?.targets ?? 0;
+  const counts: number[] = [];
+  guide.heading("Who sees what");
+  for (const [name, role] of PEOPLE) {
+    const tools = (await visitors.get(name)?.tools()) ?? [];
+    counts.push(tools.length);
+    const refundTool = tools.find((tool) => tool.name === "desk__refund");
+    const schema = refundTool?.inputSchema.properties;
+    const amount =
+      schema?.amount === undefined ? "no refund" : `refund ${JSON.stringify(pick(schema.amount))}`;
+    const currency = schema?.currency === undefined ? "" : JSON.stringify(pick(schema.currency));
+    guide.row([name, role, `${tools.length} of ${of} tools`, amount, currency]);
+  }
+  const [ann = 0, , cho = 0] = counts;
+  return cho > 0 && cho < ann && ann < of;
+}
+
+/** The keywords of a listed schema that policy put there. */
+function pick(schema: object): object {
+  const shown = ["exclusiveMinimum", "maximum", "const", "enum"];
+  return Object.fromEntries(Object.entries(schema).filter(([keyword]) => shown.includes(keyword)));
+}
+
+async function showRecords(path: string, guide: Guide): Promise<boolean> {
+  const calls: (DecisionEntry & { readonly seq: number })[] = [];
+  for await (const record of readLog(path)) {
+    if (record.phase === "decision" && record.method === "tools/call") calls.push(record);
+  }
+  const last = calls.slice(-STEPS.length);
+  guide.heading("What the decision log says");
+  for (const { seq, principal, target, effect, code, grant } of last) {
+    guide.row([
+      `#${seq}`,
+      effect,
+      principal?.subject ?? "",
+      `${target?.upstream}.${target?.name}`,
+      grant?.reason ?? code,
+    ]);
+  }
+  return last.length === STEPS.length && last.every(({ code }, index) => code === STEPS[index]?.want);
+}

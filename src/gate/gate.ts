@@ -1,0 +1,209 @@
+import type { Exchange, Identity } from "../domain.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { errorText } from "../lib/rpc.ts";
+import { Secret } from "../lib/secret.ts";
+import { httpStatus } from "../protocol/answers.ts";
+import {
+  type Message,
+  type NotificationMessage,
+  type RequestMessage,
+  readMessage,
+} from "../protocol/messages.ts";
+import type { Method } from "../protocol/methods.ts";
+import type { ClientSession } from "../protocol/sessions.ts";
+import { createAnswer } from "./answer.ts";
+import type { Ask } from "./ask.ts";
+import { call } from "./call.ts";
+import { list } from "./list.ts";
+import { recordUnasked, type Seen } from "./records.ts";
+import type { Rooms } from "./rooms.ts";
+import { discover, initialize, ping } from "./session.ts";
+
+/** Which verb answers a request. A method without one never gets here: the protocol's table refused it. */
+const VERBS: Partial<Record<Method, (ask: Ask, rooms: Rooms) => Promise<void>>> = {
+  initialize,
+  ping,
+  "server/discover": discover,
+  "tools/list": list,
+  "tools/call": call,
+};
+
+/** What the edge refused before there was a message: nothing of it was understood. */
+export interface EdgeRefusal {
+  readonly server: string;
+  readonly code: PortcullisError["code"];
+  readonly clientIp: string;
+  readonly reason: string;
+}
+
+export interface Gate {
+  /** Answers an exchange. Every refusal is on disk before it is answered. */
+  handle(exchange: Exchange): Promise<void>;
+  /** Records a refusal of the edge. */
+  refused(refusal: EdgeRefusal): Promise<void>;
+}
+
+export function createGate(rooms: Rooms): Gate {
+  let inFlight = 0;
+
+  async function handle(exchange: Exchange): Promise<void> {
+    const seen: Seen = seenAt(rooms, exchange);
+    inFlight += 1;
+    try {
+      if (inFlight > rooms.limits.inFlight) throw new PortcullisError("overloaded");
+      await answer(exchange, seen, rooms);
+    } catch (thrown) {
+      await refuse(exchange, seen, toPortcullisError(thrown), rooms);
+    } finally {
+      inFlight -= 1;
+    }
+  }
+
+  return {
+    handle,
+    refused({ server, code, clientIp, reason }) {
+      return recordUnasked(rooms, seenAt(rooms, { server, clientIp, header: () => undefined }), code, reason);
+    },
+  };
+}
+
+async function answer(exchange: Exchange, seen: Seen, rooms: Rooms): Promise<void> {
+  if (exchange.verb === "POST") seen.message = readMessage(exchange);
+  const { message } = seen;
+  if (message?.kind === "refused") throw message.error;
+
+  const identity = await rooms.identity.authenticate(bearerOf(exchange), exchange.server);
+  seen.identity = identity;
+  if (!rooms.mayUse(identity.principal.tenant, exchange.server)) {
+    throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
+  }
+
+  if (message === undefined) return answerVerb(exchange, identity, rooms);
+  const session = await sessionOf(exchange, message, identity, rooms);
+  if (message.kind === "response")
+    throw new PortcullisError("request_invalid", { reason: "nothing was asked" });
+  if (message.kind === "notification") return take(exchange, message, session);
+  await serve(exchange, { seen, message, identity, session }, rooms);
+}
+
+interface Entered {
+  readonly seen: Seen;
+  readonly message: RequestMessage;
+  readonly identity: Identity;
+  readonly session: ClientSession | null;
+}
+
+async function serve(exchange: Exchange, entered: Entered, rooms: Rooms): Promise<void> {
+  const { seen, message, identity, session } = entered;
+  const verb = VERBS[message.method];
+  if (verb === undefined) throw new PortcullisError("method_unknown");
+  const policy = rooms.policies.current(identity.principal.tenant);
+  seen.revision = policy.revision;
+  const cancelled = new AbortController();
+  const cancel = () => cancelled.abort(new PortcullisError("cancelled"));
+  exchange.signal.addEventListener("abort", cancel, { once: true });
+  session?.requests.begin(message.id, cancel);
+  try {
+    const ask: Ask = {
+      seen,
+      message,
+      identity,
+      policy,
+      context: {
+        principal: identity.principal,
+        tenant: identity.tenant,
+        server: exchange.server,
+        now: seen.now,
+      },
+      owner: session === null ? ownerOf(identity) : `session ${session.id}`,
+      clientInfo: message.clientInfo ?? session?.clientInfo ?? null,
+      header: (name) => exchange.header(name),
+      signal: cancelled.signal,
+      answer: createAnswer(exchange.reply, message.era, message.id),
+    };
+    await verb(ask, rooms);
+  } finally {
+    session?.requests.end(message.id);
+    exchange.signal.removeEventListener("abort", cancel);
+  }
+}
+
+/** The legacy session of a message, which must be this principal's own; null where the era or method has none. */
+async function sessionOf(
+  exchange: Exchange,
+  message: Exclude<Message, { kind: "refused" }>,
+  identity: Identity,
+  rooms: Rooms,
+): Promise<ClientSession | null> {
+  if (message.era === "modern" || message.method === "initialize") return null;
+  const id = exchange.header("mcp-session-id");
+  if (id === undefined) throw new PortcullisError("session_required");
+  const session = await rooms.sessions.get(id, ownerOf(identity), exchange.server);
+  if (session === undefined) throw new PortcullisError("session_unknown");
+  return session;
+}
+
+/** Who owns sessions: the user of this issuer in this tenant. */
+function ownerOf({ principal: { issuer, subject, tenant } }: Identity): string {
+  return JSON.stringify([issuer, subject, tenant]);
+}
+
+function take(
+  exchange: Exchange,
+  { method, params }: NotificationMessage,
+  session: ClientSession | null,
+): void {
+  const { requestId } = params;
+  const cancels =
+    method === "notifications/cancelled" && (typeof requestId === "string" || typeof requestId === "number");
+  if (cancels) session?.requests.cancel(requestId);
+  exchange.reply.empty(202);
+}
+
+/** GET and DELETE. There is no stream of our own to listen to yet. */
+async function answerVerb(exchange: Exchange, identity: Identity, rooms: Rooms): Promise<void> {
+  if (exchange.verb === "GET")
+    throw new PortcullisError("method_not_allowed", { headers: { Allow: "POST, DELETE" } });
+  const id = exchange.header("mcp-session-id");
+  if (id === undefined) throw new PortcullisError("session_required");
+  const ended = await rooms.sessions.delete(id, ownerOf(identity), exchange.server);
+  if (!ended) throw new PortcullisError("session_unknown");
+  exchange.reply.empty(204);
+}
+
+const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
+
+/** The bearer token (RFC 6750 section 2.1); another scheme, or nothing that could be a token, is none. */
+function bearerOf(exchange: Exchange): Secret | undefined {
+  const token = BEARER.exec(exchange.header("authorization") ?? "")?.[1];
+  return token === undefined ? undefined : new Secret(token);
+}
+
+/** Record, then answer. What anybody can cause without a token is counted, so that nobody fills the disk. */
+async function refuse(exchange: Exchange, seen: Seen, error: PortcullisError, rooms: Rooms): Promise<void> {
+  if (error.code === "internal") rooms.operations.error({ err: error }, "a request failed");
+  const told = await recordRefusal(seen, error, rooms);
+  const { message } = seen;
+  const id = message !== undefined && "id" in message ? message.id : null;
+  exchange.reply.json(httpStatus(told, message?.era ?? ""), errorText(id, told), told.headers);
+}
+
+async function recordRefusal(seen: Seen, error: PortcullisError, rooms: Rooms): Promise<PortcullisError> {
+  // The log itself refused: there is nowhere to record that.
+  if (error.code === "audit_unavailable") return error;
+  try {
+    await recordUnasked(rooms, seen, error.code, error.reason);
+    return error;
+  } catch (thrown) {
+    return toPortcullisError(thrown);
+  }
+}
+
+function seenAt(rooms: Rooms, exchange: Pick<Exchange, "server" | "clientIp" | "header">): Seen {
+  return {
+    server: exchange.server,
+    clientIp: exchange.clientIp,
+    now: Math.floor(rooms.clock() / 1000),
+    traceId: /^[\da-f]{2}-([\da-f]{32})-/.exec(exchange.header("traceparent") ?? "")?.[1] ?? "",
+  };
+}

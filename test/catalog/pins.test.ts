@@ -1,0 +1,70 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { createFilePins } from "../../src/catalog/pins.ts";
+import { sha256 } from "../../src/lib/json.ts";
+import { catalogOf, fixture, page, tool } from "./fixture.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "portcullis-pins-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function pin(name: string, definition: string, pending: string | null = null) {
+  const waiting = pending === null ? null : { digest: sha256(pending), definition: pending };
+  return {
+    upstream: "a",
+    kind: "tool" as const,
+    name,
+    digest: sha256(definition),
+    definition,
+    pending: waiting,
+  };
+}
+
+test("pins outlive the process, in a file that only its owner reads", () => {
+  const path = join(folder, "outlive.json");
+  createFilePins(path).put([pin("x", "{}"), pin("y", "{}")]);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(createFilePins(path).list()).toEqual([pin("x", "{}"), pin("y", "{}")]);
+  expect(readdirSync(folder).filter((name) => name.startsWith("outlive"))).toEqual(["outlive.json"]);
+});
+
+test("an approval by another process is seen, and neither undoes what the other wrote", () => {
+  const path = join(folder, "shared.json");
+  const [serving, approving] = [createFilePins(path), createFilePins(path)];
+  serving.put([pin("x", "{}", '{"new":1}')]);
+  expect(approving.approve("a", "x")).toBe(true);
+  expect(serving.get({ upstream: "a", kind: "tool", name: "x" })).toEqual(pin("x", '{"new":1}'));
+  serving.put([pin("y", "{}")]);
+  expect(approving.list()).toEqual([pin("x", '{"new":1}'), pin("y", "{}")]);
+  expect(approving.approve("a", "x")).toBe(false);
+});
+
+test.each([
+  ["is not JSON", "{"],
+  ["is something else", '{"v":2}'],
+  ["was edited by hand", JSON.stringify({ v: 1, pins: [{ ...pin("x", "{}"), definition: '{"evil":1}' }] })],
+])("a pin file that %s refuses start", (_, text) => {
+  const path = join(folder, "bad.json");
+  writeFileSync(path, text);
+  expect(() => createFilePins(path)).toThrow("cannot be read");
+});
+
+test("what cannot be pinned is not served, and what was pinned stays", async () => {
+  const path = join(folder, "gone", "pins.json");
+  const pins = createFilePins(path);
+  const catalog = catalogOf([fixture("a", page(tool("x")))], { pins });
+  await catalog.start();
+  expect(catalog.view("support").targets).toEqual([]);
+  expect(catalog.status().upstreams[0]?.refused[0]?.reason).toContain("could not be pinned");
+});
+
+test("a pin file that breaks while serving closes the targets it pinned", async () => {
+  const path = join(folder, "breaks.json");
+  const catalog = catalogOf([fixture("a", page(tool("x")))], { pins: createFilePins(path) });
+  await catalog.start();
+  expect(catalog.view("support").targets).toHaveLength(1);
+  writeFileSync(path, readFileSync(path, "utf8").slice(1));
+  await catalog.refresh();
+  expect(catalog.view("support").targets).toEqual([]);
+});

@@ -1,0 +1,425 @@
+import { createServer } from "node:http";
+import express from "express";
+import { afterEach, describe, expect, test } from "vitest";
+import type { EventStream, Exchange } from "../../src/domain.ts";
+import type { Listening } from "../../src/http/http.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
+import { createEdge, type Edge, LIMITS, type Running, run } from "./edge.ts";
+import { BODY, firstAnswer, open, request, rest, send } from "./raw.ts";
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+async function listening(edge: Edge): Promise<Listening> {
+  const server = await edge.listen("127.0.0.1", 0);
+  closing.push(() => server.close(0));
+  return server;
+}
+
+async function running(server: Promise<Running>): Promise<Running> {
+  const started = await server;
+  closing.push(started.close);
+  return started;
+}
+
+/** Resolves with the first exchange that reaches the gate, which then does not answer by itself. */
+function heldExchange(edge: Edge): Promise<Exchange> {
+  return new Promise((resolve) => {
+    edge.handle = (exchange) => {
+      resolve(exchange);
+      return new Promise((done) => exchange.signal.addEventListener("abort", () => done()));
+    };
+  });
+}
+
+describe("bytes that never become a request are refused and recorded", () => {
+  test.each([
+    ["no HTTP at all", "hello\r\n\r\n", "header_malformed"],
+    ["a space before the colon", "GET /mcp/support HTTP/1.1\r\nHost : a\r\n\r\n", "header_malformed"],
+    [
+      "Content-Length twice",
+      `POST /mcp/support HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
+      "header_malformed",
+    ],
+    [
+      "both lengths",
+      `POST /mcp/support HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      "header_malformed",
+    ],
+    [
+      "a negative length",
+      `POST /mcp/support HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n`,
+      "header_malformed",
+    ],
+    [
+      "headers past the limit",
+      `GET /mcp/support HTTP/1.1\r\nX: ${"a".repeat(20_000)}\r\n\r\n`,
+      "header_malformed",
+    ],
+    [
+      "Transfer-Encoding: xchunked",
+      `POST /mcp/support HTTP/1.1\r\nHost: mcp.example\r\nTransfer-Encoding: xchunked\r\n\r\n`,
+      "transfer_encoding_refused",
+    ],
+    ["no Host", "POST /mcp/support HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "host_refused"],
+    [
+      "an unknown Expect",
+      `POST /mcp/support HTTP/1.1\r\nHost: mcp.example\r\nExpect: tea\r\n\r\n`,
+      "header_malformed",
+    ],
+    ["a path that is nobody's", "GET /other HTTP/1.1\r\nHost: mcp.example\r\n\r\n", "not_found_path"],
+    [
+      "a chunk size that is no number",
+      `POST /mcp/support HTTP/1.1\r\nHost: mcp.example\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n`,
+      "header_malformed",
+    ],
+  ])("%s", async (_, bytes, code) => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const answer = await send(port, Buffer.from(bytes));
+    expect(answer.json?.error?.data?.code).toBe(code);
+    expect(edge.refused.map((refusal) => refusal.code)).toEqual([code]);
+    expect(edge.handled).toEqual([]);
+  });
+
+  test("garbage behind a good request does not mix into its answer", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const held = heldExchange(edge);
+    const socket = await open(port);
+    const everything = rest(socket);
+    socket.write(request(port, {}));
+    const { signal } = await held;
+    socket.write("\0\0garbage\r\n\r\n");
+    expect(await everything).toBe("");
+    expect(signal.aborted).toBe(true);
+  });
+
+  test("garbage in one packet with a request refuses that request", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const answer = await send(port, Buffer.concat([request(port, {}), Buffer.from("\0\0garbage\r\n\r\n")]));
+    expect(answer.status).toBe(400);
+    expect(edge.refused).toHaveLength(1);
+    expect(edge.handled).toEqual([]);
+  });
+});
+
+describe("slow clients", () => {
+  const limits = { ...LIMITS, header_ms: 200, body_ms: 200 };
+
+  test.each([
+    ["a head that never ends", "POST /mcp/support HTTP/1.1\r\nHost: mcp.example\r\nX-", ""],
+    [
+      "a body that never ends",
+      request(0, {
+        headers: [
+          ["Host", "mcp.example"],
+          ["Content-Length", "100"],
+        ],
+      }),
+      "support",
+    ],
+  ])("%s is answered 408, recorded once and closed", async (_, bytes, server) => {
+    const edge = createEdge({ limits });
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    const everything = rest(socket);
+    socket.write(bytes);
+    expect(await everything).toMatch(/^HTTP\/1.1 408 .*"request_timeout"/s);
+    expect(edge.refused).toEqual([expect.objectContaining({ code: "request_timeout", server })]);
+    expect(edge.handled).toEqual([]);
+  });
+
+  test("many of them hold nothing back", async () => {
+    const edge = createEdge({ limits });
+    const { port } = await listening(edge);
+    const slow = await Promise.all(Array.from({ length: 200 }, () => open(port)));
+    const closed = slow.map(rest);
+    for (const socket of slow) socket.write("POST /mcp/support HTTP/1.1\r\n");
+    expect((await send(port, request(port, {}))).status).toBe(200);
+    await Promise.all(closed);
+    expect(edge.handled).toHaveLength(1);
+  });
+
+  test("a body cut short decides nothing", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    const recorded = new Promise<void>((resolve) => {
+      const push = edge.refused.push.bind(edge.refused);
+      edge.refused.push = (...refusals) => {
+        resolve();
+        return push(...refusals);
+      };
+    });
+    socket.write(request(port, { headers: [["Content-Length", "100"]] }));
+    socket.end();
+    await recorded;
+    expect([...edge.refused]).toEqual([expect.objectContaining({ code: "body_incomplete" })]);
+    expect(edge.handled).toEqual([]);
+  });
+
+  test("a refused client that goes on sending reads its answer, then loses its connection", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    const everything = rest(socket);
+    socket.write(request(port, { headers: [["Content-Length", "9999999"]] }));
+    expect(await everything).toMatch(/^HTTP\/1.1 413 /);
+    expect(edge.refused).toHaveLength(1);
+  });
+});
+
+describe("answers", () => {
+  test("a client that goes away aborts its exchange, and later answers are dropped", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const held = heldExchange(edge);
+    const socket = await open(port);
+    socket.write(request(port, {}));
+    const exchange = await held;
+    const aborted = new Promise<void>((resolve) =>
+      exchange.signal.addEventListener("abort", () => resolve()),
+    );
+    socket.destroy();
+    await aborted;
+    expect(exchange.signal.reason).toMatchObject({ code: "cancelled" });
+    exchange.reply.json(200, "{}");
+    await exchange.reply.stream().send("{}");
+  });
+
+  test("an answered exchange is not aborted", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    const closed = rest(socket);
+    socket.write(request(port, { headers: [["Connection", "close"]] }));
+    await closed;
+    expect(edge.handled[0]?.signal.aborted).toBe(false);
+  });
+
+  test.each<[string, () => Promise<void>, number, string]>([
+    [
+      "throws",
+      async () => {
+        throw new Error("secret detail");
+      },
+      500,
+      "internal",
+    ],
+    [
+      "refuses",
+      async () => {
+        throw new PortcullisError("token_missing", { headers: { "WWW-Authenticate": "Bearer" } });
+      },
+      401,
+      "token_missing",
+    ],
+    ["does not answer", async () => {}, 500, "internal"],
+  ])("a gate that %s never leaves the client waiting", async (_, handle, status, code) => {
+    const edge = createEdge();
+    edge.handle = handle;
+    const { port } = await listening(edge);
+    const answer = await send(port, request(port, {}));
+    expect(answer.status).toBe(status);
+    expect(answer.json).toMatchObject({ id: 1, error: { data: { code } } });
+    expect(answer.body).not.toContain("secret");
+    expect(edge.refused).toEqual([]);
+  });
+
+  test("a refusal that cannot be recorded is still a refusal", async () => {
+    const edge = createEdge({ onRefusal: () => Promise.reject(new PortcullisError("audit_unavailable")) });
+    const { port } = await listening(edge);
+    expect((await send(port, request(port, { body: "{" }))).status).toBe(400);
+    expect(edge.handled).toEqual([]);
+  });
+
+  test("one message is one event, whatever line ends stand in its JSON", async () => {
+    const edge = createEdge();
+    edge.handle = async ({ reply }) => {
+      const stream = reply.stream({ "Mcp-Session-Id": "s" });
+      await stream.send('{\r\n"a":\n\n1}');
+      await stream.send('{"b":2}');
+      stream.end();
+    };
+    const { port } = await listening(edge);
+    const response = await fetch(`http://127.0.0.1:${port}/mcp/support`, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "*/*" },
+      body: BODY,
+    });
+    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    expect(response.headers.get("x-accel-buffering")).toBe("no");
+    expect(response.headers.get("mcp-session-id")).toBe("s");
+    expect(await response.text()).toBe(
+      'event: message\ndata: { "a": 1}\n\nevent: message\ndata: {"b":2}\n\n',
+    );
+  });
+
+  test("a silent stream is kept alive", async () => {
+    const edge = createEdge({ limits: { ...LIMITS, keepalive_ms: 10 } });
+    edge.handle = async ({ reply }) => void reply.stream();
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    socket.write(request(port, {}));
+    await new Promise<void>((resolve) => {
+      let text = "";
+      socket.on("data", (chunk) => {
+        text += chunk;
+        if (text.includes(": keep-alive\n\n")) resolve();
+      });
+    });
+    socket.destroy();
+  });
+
+  test("a stream waits for a slow reader, and drops one that stopped reading", async () => {
+    const edge = createEdge({ limits: { ...LIMITS, keepalive_ms: 50 } });
+    let stream: EventStream | undefined;
+    const opened = new Promise<Exchange>((resolve) => {
+      edge.handle = async (exchange) => {
+        stream = exchange.reply.stream();
+        resolve(exchange);
+      };
+    });
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    socket.pause();
+    socket.write(request(port, {}));
+    const exchange = await opened;
+    const sent = stream?.send(`"${"a".repeat(50_000_000)}"`);
+    expect(await Promise.race([sent?.then(() => "sent"), Promise.resolve("waiting")])).toBe("waiting");
+    await sent;
+    expect(exchange.signal.aborted).toBe(true);
+    socket.destroy();
+  });
+});
+
+describe("draining", () => {
+  test("answers what is in flight, accepts nothing new, and then ends", async () => {
+    const edge = createEdge();
+    const server = await edge.listen("127.0.0.1", 0);
+    const arrived = new Promise<Exchange>((resolve) => {
+      edge.handle = (exchange) => {
+        resolve(exchange);
+        return new Promise((done) => {
+          finish = () => {
+            exchange.reply.json(200, '{"late":true}');
+            done();
+          };
+        });
+      };
+    });
+    let finish = (): void => {};
+    const idle = await open(server.port);
+    const idleClosed = rest(idle);
+    const socket = await open(server.port);
+    const answer = firstAnswer(socket);
+    socket.write(request(server.port, {}));
+    await arrived;
+    const closed = server.close(5000);
+    await idleClosed;
+    await expect(open(server.port)).rejects.toThrow();
+    finish();
+    expect((await answer).body).toBe('{"late":true}');
+    await closed;
+  });
+
+  test("a request on a connection that was already open is refused", async () => {
+    const edge = createEdge();
+    const server = await edge.listen("127.0.0.1", 0);
+    const held = heldExchange(edge);
+    const busy = await open(server.port);
+    busy.write(request(server.port, {}));
+    await held;
+    const half = await open(server.port);
+    const bytes = request(server.port, {});
+    const first = firstAnswer(half);
+    half.write(request(server.port, { body: "{" }));
+    await first;
+    half.write(bytes.subarray(0, 30));
+    // What arrives on another connection afterwards shows that those bytes have been read.
+    await send(server.port, request(server.port, { body: "{" }));
+    const closed = server.close(300);
+    const answer = firstAnswer(half);
+    half.write(bytes.subarray(30));
+    expect((await answer).json?.error?.data?.code).toBe("shutting_down");
+    busy.destroy();
+    await closed;
+  });
+
+  test("cuts what does not end within the deadline", async () => {
+    const edge = createEdge();
+    const server = await edge.listen("127.0.0.1", 0);
+    const held = heldExchange(edge);
+    const socket = await open(server.port);
+    const closed = rest(socket);
+    socket.write(request(server.port, {}));
+    await held;
+    await server.close(50);
+    expect(await closed).toBe("");
+  });
+});
+
+describe("in a host's application", () => {
+  test("a body that the host's parser has read is a clear error, not a hang", async () => {
+    const edge = createEdge();
+    const { port } = await running(run(createServer(express().use(express.json()).use(edge.app)), ""));
+    const answer = await send(port, request(port, {}));
+    expect(answer.status).toBe(500);
+    expect(answer.json?.error?.data?.code).toBe("body_consumed");
+    expect(edge.refused.map(({ code }) => code)).toEqual(["body_consumed"]);
+    expect(edge.handled).toEqual([]);
+  });
+
+  test("what is not ours is left to the host", async () => {
+    const edge = createEdge();
+    const host = express()
+      .use(edge.app)
+      .get("/hello", (_, response) => void response.send("host"));
+    const { port } = await running(run(createServer(host), ""));
+    expect((await send(port, request(port, { method: "GET", target: "/hello", body: "" }))).body).toBe(
+      "host",
+    );
+    expect(edge.refused).toEqual([]);
+  });
+
+  test("a target that the host rewrote is still judged as it was sent", async () => {
+    const edge = createEdge();
+    const host = express()
+      .use((incoming, _, next) => {
+        incoming.url = "/mcp/support";
+        next();
+      })
+      .use(edge.app);
+    const { port } = await running(run(createServer(host), ""));
+    expect((await send(port, request(port, { target: "/mcp/../mcp/support" }))).status).toBe(404);
+    expect(edge.handled).toEqual([]);
+  });
+});
+
+describe("operation", () => {
+  test("health, readiness and metrics are told", async () => {
+    let reasons: string[] = [];
+    const edge = createEdge({
+      ready: () => reasons,
+      mounts: [
+        { path: "/oauth", handler: (_, response) => void response.end("oauth") },
+        { path: "/broken", handler: async () => Promise.reject(new Error("secret detail")) },
+      ],
+    });
+    const { port } = await listening(edge);
+    const get = (target: string) => send(port, request(port, { method: "GET", target, body: "" }));
+    expect(await get("/healthz")).toMatchObject({ status: 200, body: '{"ok":true}' });
+    expect(await get("/readyz")).toMatchObject({ status: 200, body: '{"ok":true,"reasons":[]}' });
+    reasons = ["the decision log cannot be written"];
+    expect(await get("/readyz")).toMatchObject({ status: 503, json: { ok: false, reasons } });
+    expect(await get("/metrics")).toMatchObject({ status: 200, body: "up 1\n" });
+    expect(await get("/oauth/x")).toMatchObject({ status: 200, body: "oauth" });
+    const broken = await get("/broken");
+    expect(broken.json?.error?.data?.code).toBe("internal");
+    expect(broken.body).not.toContain("secret");
+  });
+});

@@ -1,0 +1,273 @@
+import { expect, test } from "vitest";
+import type { JsonObject } from "../../src/lib/json.ts";
+import type { RequirementSource, Wanted } from "../../src/policy/requirements.ts";
+import { bounding, nothingRequired, open, outcome } from "./open.ts";
+
+const money = { amount: { type: "number" }, currency: { type: "string" } };
+
+test("an allowed call is forwarded as it was sent, under the grant that was chosen", () => {
+  const capability = open(money, { grants: [bounding({ amount: { maximum: 5 } })] });
+  const decision = capability.decide({ amount: 1, currency: "EUR" }, nothingRequired);
+  expect(decision).toMatchObject({ effect: "allow", grant: { reason: "test", rank: 100 }, requirements: {} });
+  expect(decision).toHaveProperty("arguments", { amount: 1, currency: "EUR" });
+});
+
+test("every call is first checked against the pinned schema, then against bounds, then against requirements", () => {
+  const capability = open(
+    money,
+    { grants: [bounding({ amount: { maximum: 5 } }, { requires: ["fresh_login"] })] },
+    { required: ["currency"] },
+  );
+  const source: RequirementSource = { hold: () => [false], describe: () => undefined };
+  const code = (args: JsonObject) => {
+    const decision = capability.decide(args, source);
+    return decision.effect === "deny" && decision.code;
+  };
+  expect(code({ amount: "9999" })).toBe("arguments_invalid");
+  expect(code({ amount: 9 })).toBe("arguments_invalid");
+  expect(code({ amount: 9, currency: "EUR" })).toBe("argument_out_of_bounds");
+  expect(code({ amount: 1, currency: "EUR" })).toBe("requirement_not_met");
+});
+
+test("a refusal by the schema tells the JSON Pointer, the keyword and what would fit", () => {
+  const capability = open(
+    { ...money, tags: { items: { enum: ["a", "b"] } } },
+    { grants: [{ reason: "any" }] },
+    { required: ["amount"], additionalProperties: false },
+  );
+  const told = (args: JsonObject) => {
+    const decision = capability.decide(args, nothingRequired);
+    return decision.effect === "deny" && [decision.text, decision.data];
+  };
+  expect(told({ amount: "1" })).toEqual([
+    "/amount must be number (schema).",
+    { pointer: "/amount", keyword: "type" },
+  ]);
+  expect(told({})).toEqual([
+    "/amount must be present (schema).",
+    { pointer: "/amount", keyword: "required" },
+  ]);
+  expect(told({ amount: 1, "a/b~": 1 })).toEqual([
+    "/a~1b~0 is not an argument here (schema).",
+    { pointer: "/a~1b~0", keyword: "additionalProperties" },
+  ]);
+  expect(told({ amount: 1, tags: ["c"] })).toEqual([
+    '/tags/0 must be one of "a", "b" (schema).',
+    { pointer: "/tags/0", keyword: "enum" },
+  ]);
+});
+
+test("a refusal by bounds names the argument and the bound of the grant that comes closest", () => {
+  const capability = open(money, {
+    grants: [
+      bounding({ amount: { maximum: 500 }, currency: { const: "EUR" } }, { rank: 20 }),
+      bounding({ amount: { maximum: 100 }, currency: { const: "USD" } }, { rank: 10 }),
+    ],
+  });
+  expect(capability.decide({ amount: 900, currency: "EUR" }, nothingRequired)).toMatchObject({
+    code: "argument_out_of_bounds",
+    text: "/amount must be at most 500 (policy).",
+    data: { pointer: "/amount", bound: { maximum: 500 } },
+    grant: { rank: 20 },
+  });
+  expect(capability.decide({ amount: 200, currency: "USD" }, nothingRequired)).toMatchObject({
+    text: "/amount must be at most 100 (policy).",
+  });
+});
+
+test("the chosen grant is the one of lowest rank whose bounds the arguments meet", () => {
+  const grants = [
+    bounding(
+      { amount: { maximum: 500 } },
+      { reason: "lead", rank: 20, credential: { source: "crm", role: "lead" } },
+    ),
+    bounding(
+      { amount: { maximum: 100 } },
+      { reason: "agent", rank: 10, credential: { source: "crm", role: "agent" } },
+    ),
+  ];
+  const capability = open(money, { grants });
+  expect(capability.decide({ amount: 50 }, nothingRequired)).toHaveProperty("grant.reason", "agent");
+  expect(capability.decide({ amount: 200 }, nothingRequired)).toHaveProperty("grant.reason", "lead");
+});
+
+test("a caller cannot choose a stronger credential by adding an argument: grants of one rank that differ refuse", () => {
+  const world = (a: JsonObject, b: JsonObject) =>
+    open(money, { grants: [bounding({ amount: {} }, a), bounding({ currency: {} }, b)] });
+  const both = { amount: 1, currency: "EUR" };
+  const plain = { reason: "plain" };
+  for (const more of [
+    { credential: { source: "crm" } },
+    { requires: ["x"] },
+    { interaction: ["elicitation"] },
+  ]) {
+    const capability = world(plain, { reason: "more", ...more });
+    expect(outcome(capability, both)).toBe("ambiguous_grant");
+    expect(outcome(capability, { amount: 1 }), "one alone is not ambiguous").toBe("allow");
+  }
+  expect(
+    outcome(world({ credential: { source: "crm" } }, { credential: { source: "crm" }, reason: "b" }), both),
+  ).toBe("allow");
+  expect(
+    outcome(world({ interaction: ["roots", "sampling"] }, { interaction: ["sampling", "roots"] }), both),
+  ).toBe("allow");
+});
+
+test("grants of one rank that would inject different arguments are ambiguous too", () => {
+  const capability = open({ r: {} }, { grants: [bounding({ r: { set: 1 } }), bounding({ r: { set: 2 } })] });
+  expect(outcome(capability, {})).toBe("ambiguous_grant");
+});
+
+test("equal grants: which one is chosen does not hang on the order in which policy named them", () => {
+  const grants = [{ reason: "a" }, { reason: "b" }, { reason: "c" }];
+  const reason = (order: JsonObject[]) => open(money, { grants: order }).decide({}, nothingRequired);
+  expect(reason([...grants].reverse())).toEqual(reason(grants));
+});
+
+test("a grant whose requirement fails is not passed over for another: bounds and rank alone choose", () => {
+  const capability = open(money, {
+    grants: [
+      { reason: "a", rank: 1, requires: ["x"] },
+      { reason: "b", rank: 2 },
+    ],
+  });
+  const decision = capability.decide({}, { hold: () => [false], describe: () => undefined });
+  expect(decision).toMatchObject({ code: "requirement_not_met", grant: { reason: "a" } });
+});
+
+test("what is hidden can never be called: a denial closes the target, and its reason goes to the record only", () => {
+  const capability = open(money, {
+    grants: [{ reason: "any" }],
+    denials: ["contractors do not handle money"],
+  });
+  expect(capability.listed).toBe(false);
+  const decision = capability.decide({ amount: 1 }, nothingRequired);
+  expect(decision).toMatchObject({
+    code: "not_found",
+    reasons: ["contractors do not handle money"],
+    grant: null,
+  });
+  expect(decision).not.toHaveProperty("text");
+  expect(decision).not.toHaveProperty("data");
+  expect(JSON.stringify(capability.listing())).not.toContain("amount");
+});
+
+test("without a grant, or without one that can be met, the target is not found", () => {
+  expect(outcome(open(money, {}), {})).toBe("not_found");
+  const unmet = [
+    { enum: [] },
+    { minimum: 5, maximum: 4 },
+    { exclusiveMinimum: 1, maximum: 1 },
+    { minLength: 2, maxLength: 1 },
+    { minItems: 2, maxItems: 1 },
+    { maximum: 5, minLength: 1 },
+    { enum: ["a"], pattern: "b" },
+    { items: { enum: [] }, minItems: 1 },
+  ];
+  for (const bound of unmet) {
+    const capability = open({ x: {} }, { grants: [bounding({ x: bound })] });
+    expect(capability.listed, JSON.stringify(bound)).toBe(false);
+    expect(outcome(capability, { x: 5 })).toBe("not_found");
+    expect(capability.warnings).toEqual(['grant "test" is unusable: no arguments can meet it']);
+  }
+});
+
+test("a grant that the pinned schema leaves nothing of is not met either", () => {
+  const listed = (schema: JsonObject, bound: JsonObject, more: JsonObject = {}) =>
+    open({ x: schema, y: {} }, { grants: [bounding({ x: bound })] }, more).listed;
+  expect(listed({ enum: ["EUR"] }, { const: "USD" })).toBe(false);
+  expect(listed({ type: "string" }, { maximum: 5 })).toBe(false);
+  expect(listed({ minimum: 10 }, { maximum: 5 })).toBe(false);
+  expect(listed({ $ref: "#/$defs/c" }, { const: "USD" }, { $defs: { c: { enum: ["EUR"] } } })).toBe(false);
+  expect(listed({}, { forbidden: true }, { required: ["x"] })).toBe(false);
+  expect(listed({ type: "string" }, { maximum: 5, optional: true }), "it need not be sent").toBe(true);
+});
+
+const login: RequirementSource = {
+  hold: (wanted) => wanted.map(({ name }) => name === "ok"),
+  describe: ({ layer, name }) =>
+    name === "fresh_login"
+      ? {
+          layer,
+          name,
+          title: "a login in the last five minutes",
+          stepUp: { max_age: 300, scope: "mcp:refund" },
+        }
+      : undefined,
+};
+
+test("requirements of the chosen grant and of all limits must hold, and the caller is told which does not", () => {
+  const capability = open(money, {
+    grants: [{ reason: "any", requires: ["ok", "fresh_login"] }],
+    limits: [{ requires: ["ok", "unknown"] }],
+  });
+  expect(capability.decide({}, login)).toMatchObject({
+    code: "requirement_not_met",
+    text: "This call needs a login in the last five minutes and unknown.",
+    data: {
+      requirement: {
+        name: "fresh_login",
+        title: "a login in the last five minutes",
+        step_up: { max_age: 300, scope: "mcp:refund" },
+      },
+      requirements: [{ name: "fresh_login" }, { name: "unknown", title: "unknown", step_up: null }],
+    },
+    requirements: { ok: true, fresh_login: false, unknown: false },
+  });
+});
+
+test("a requirement that two layers name is two requirements, and the record keeps them apart", () => {
+  const asked: Wanted[][] = [];
+  const capability = open(money, {
+    tenantGrants: [{ reason: "any", requires: ["x", "y"] }],
+    limits: [{ requires: ["x"] }],
+  });
+  const decision = capability.decide(
+    {},
+    {
+      hold(wanted) {
+        asked.push([...wanted]);
+        return wanted.map(() => true);
+      },
+      describe: () => undefined,
+    },
+  );
+  expect(decision).toMatchObject({
+    effect: "allow",
+    requirements: { "tenant/x": true, "platform/x": true, y: true },
+  });
+  expect(asked.flat().map(({ layer, name }) => `${layer} ${name}`)).toEqual([
+    "tenant x",
+    "platform x",
+    "tenant y",
+  ]);
+});
+
+test("requirements see the arguments that would be forwarded, the injected ones too", () => {
+  const capability = open(
+    { r: {}, a: {} },
+    { grants: [bounding({ r: { set: "eu" } }, { requires: ["x"] })] },
+  );
+  const seen: JsonObject[] = [];
+  capability.decide({ a: 1 }, { hold: (_, args) => [seen.push(args) > 0], describe: () => undefined });
+  expect(seen).toEqual([{ a: 1, r: "eu" }]);
+});
+
+test("a condition that cannot be established does not hold: missing, odd or thrown means deny", () => {
+  const capability = open(money, { grants: [{ reason: "any", requires: ["x"] }] });
+  const code = (hold: () => unknown) => {
+    const decision = capability.decide(
+      {},
+      { hold: hold as () => readonly boolean[], describe: () => undefined },
+    );
+    return decision.effect === "deny" && decision.code;
+  };
+  expect(code(() => [])).toBe("requirement_not_met");
+  expect(code(() => ["true"])).toBe("requirement_not_met");
+  expect(code(() => undefined)).toBe("policy_failed");
+  expect(
+    code(() => {
+      throw new Error("boom");
+    }),
+  ).toBe("policy_failed");
+});
