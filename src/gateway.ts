@@ -1,12 +1,11 @@
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import type { Express } from "express";
 import { openDecisionLog } from "./audit/log.ts";
 import { createRefusalCounter } from "./audit/refusals.ts";
 import { type Catalog, createCatalog } from "./catalog/catalog.ts";
 import { createFilePins } from "./catalog/pins.ts";
 import { createEmbedded, issuersOf, mountsOf } from "./compose/identity.ts";
+import { labelsFrom } from "./compose/labels.ts";
 import { openTenancy } from "./compose/tenancy.ts";
 import { openUpstreams, type UpstreamParts } from "./compose/upstreams.ts";
 import type { Config } from "./config/config.ts";
@@ -47,7 +46,7 @@ export interface GatewayStatus {
 
 export interface Gateway {
   /** The complete Express app, MCP route included, for anyone's Express app. */
-  readonly app: Express;
+  readonly app: Http["app"];
   /** The MCP route alone, as a plain Node handler: ahead of Express it costs half as much. */
   readonly mcp: Http["mcp"];
   listen(): Promise<{ readonly url: string }>;
@@ -124,13 +123,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   closing.push(() => Promise.all([...upstreams.values()].map((upstream) => upstream.close())));
 
   await mkdir(config.state.path, { recursive: true, mode: 0o700 });
-  const pins = createFilePins(join(config.state.path, "pins.json"));
+  const pins = createFilePins(config.pins.path);
   const catalog = createCatalog({
     servers: Object.fromEntries(
       Object.entries(config.servers).map(([name, server]) => [name, server.upstreams]),
     ),
     upstreams,
-    labels: (upstream, _kind, name) => labelsOf(config, upstream, name),
+    labels: labelsFrom(config),
     pins,
     log,
     clock,
@@ -251,11 +250,4 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       for (const close of closing.reverse()) await close();
     },
   };
-}
-
-function labelsOf({ upstreams }: Config, upstream: string, name: string): readonly string[] {
-  const settings = upstreams[upstream];
-  if (settings === undefined) return [];
-  const own = Object.hasOwn(settings.targets, name) ? settings.targets[name] : undefined;
-  return [...settings.labels, ...(own?.labels ?? [])];
 }

@@ -72,7 +72,7 @@ function announcedOf({ title, description, annotations }: JsonObject): JsonObjec
 }
 
 /** JSON text with sorted keys; numbers stay as written, so that a change beyond 2^53 is a change. */
-function canonicalText(text: string, depth = 0): string {
+export function canonicalText(text: string, depth = 0): string {
   if (depth > MAX_DEPTH) throw new Error(`it is nested deeper than ${MAX_DEPTH}`);
   if (text.startsWith("{")) {
     const members = [...membersOf(text)].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -2,7 +2,7 @@ import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import type { TargetId, TargetKind } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
-import { isJsonObject, sha256 } from "../lib/json.ts";
+import { keyOf, pinFileText, readPinFile } from "./pin-file.ts";
 
 export interface Pin extends TargetId {
   readonly digest: string;
@@ -55,8 +55,7 @@ export function createFilePins(path: string): PinStore {
 
   function save(): void {
     const next = `${path}.${randomId()}`;
-    const all = [...pins.values()].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
-    writeFileSync(next, `${JSON.stringify({ v: 1, pins: all }, null, 1)}\n`, { mode: 0o600, flush: true });
+    writeFileSync(next, pinFileText([...pins.values()]), { mode: 0o600, flush: true });
     renameSync(next, path);
     stamp = stampOf();
   }
@@ -98,20 +97,9 @@ function pinStore(pins: Map<string, Pin>, load: () => void, save: () => void): P
   };
 }
 
-function keyOf({ upstream, kind, name }: TargetId): string {
-  return JSON.stringify([upstream, kind, name]);
-}
-
 function readPins(path: string): readonly Pin[] {
   try {
-    const file: unknown = JSON.parse(readFileSync(path, "utf8"));
-    if (!isJsonObject(file) || file.v !== 1 || !Array.isArray(file.pins))
-      throw new Error("it is not a pin file");
-    const pins = file.pins as unknown as readonly Pin[];
-    for (const { digest, definition } of pins) {
-      if (sha256(definition) !== digest) throw new Error("a definition does not have its digest");
-    }
-    return pins;
+    return readPinFile(readFileSync(path, "utf8"));
   } catch (cause) {
     throw new PortcullisError("internal", { reason: `pins in ${path} cannot be read`, cause });
   }

@@ -4,7 +4,7 @@ import { authorizationServer } from "./sections/authorization-server.ts";
 import { credentials } from "./sections/credentials.ts";
 import { issuers } from "./sections/issuers.ts";
 import { listen } from "./sections/listen.ts";
-import { audit, limits, log, policies, state } from "./sections/operation.ts";
+import { audit, limits, log, pins, policies, state } from "./sections/operation.ts";
 import { servers } from "./sections/servers.ts";
 import { tenants } from "./sections/tenants.ts";
 import { upstreams } from "./sections/upstreams.ts";
@@ -21,6 +21,7 @@ export function configSchema(place: Place) {
     credentials: credentials.default({}),
     policies: policies(place),
     tenants: tenants(place),
+    pins: pins(place),
     state: state(place),
     audit: audit(place),
     limits,

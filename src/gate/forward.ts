@@ -5,6 +5,7 @@ import type { JsonObject } from "../lib/json.ts";
 import { paramHeaders } from "../lib/param-headers.ts";
 import { translateResult } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
+import { describe } from "./description.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** An allowed call whose decision is on disk. */
@@ -76,7 +77,9 @@ async function reply(ask: Ask, rooms: Rooms, target: Target, answer: UpstreamAns
   if (answer.kind === "error") return ask.answer.upstreamError(answer.text);
   const identity = rooms.catalog.view(ask.seen.server).upstreams.get(target.upstream);
   const from = identity?.era ?? (await upstreamOf(rooms, target).identify(ask.signal)).era;
-  return ask.answer.result(translateResult(answer.text, from, ask.message.era));
+  return ask.answer.result(
+    translateResult(answer.text, from, ask.message.era, describe(rooms, ask.seen.server).serverInfo),
+  );
 }
 
 function upstreamOf(rooms: Rooms, { upstream }: Target) {

@@ -5,6 +5,7 @@ import type { OpenCapability } from "../policy/capability.ts";
 import { listResult } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
 import { pageOf } from "./cursor.ts";
+import { describe } from "./description.ts";
 import { record } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -27,7 +28,8 @@ export async function list(ask: Ask, rooms: Rooms): Promise<void> {
     targets_sha256: listDigest,
   });
   const definitions = page.items.map(({ target, capability }) => listedDefinition(target, capability));
-  ask.answer.result(listResult(ask.message.era, "tools", definitions, page.next));
+  const { serverInfo } = describe(rooms, ask.seen.server);
+  ask.answer.result(listResult(ask.message.era, "tools", definitions, page.next, serverInfo));
 }
 
 const texts = new WeakMap<OpenCapability, string>();

@@ -78,7 +78,7 @@ function boundSet(bound: Bound, outline: Outline, undeclared: string[], at: stri
   const members =
     bound.properties && boundsSet(bound.properties, bound.others !== false, outline, undeclared, at);
   return valueSet({
-    types: impliedTypes(bound),
+    types: members?.types === 0 ? 0 : impliedTypes(bound),
     values: boundValues(bound),
     low: Math.max(minimum, exclusiveMinimum),
     lowOpen: exclusiveMinimum >= minimum && exclusiveMinimum > -Infinity,

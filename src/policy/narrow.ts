@@ -46,13 +46,8 @@ export function narrow(
   const set = first && more.reduce(join, first);
   if (set === undefined) return { inputSchema: { type: "object", not: {} }, note: "" };
   const inputSchema = set.members === null && injected.size === 0 ? root : narrowRoot(set, injected, context);
-  const told = [
-    ...new Set(alternatives.map((each) => sentences(visible(each, set)).join(", ") || "any arguments")),
-  ];
-  return {
-    inputSchema,
-    note: told.length > 1 ? inWords(told) : [...context.unsaid].map((text) => `${text}.`).join(" "),
-  };
+  const note = alternatives.length > 1 ? inWords(alternatives, set) : null;
+  return { inputSchema, note: note ?? [...context.unsaid].map((text) => `${text}.`).join(" ") };
 }
 
 /** Without the arguments that no grant lets the caller send: they are not to be seen. */
@@ -61,9 +56,14 @@ function visible(alternative: ValueSet, set: ValueSet): ValueSet {
   return alternative.members === null ? alternative : { ...alternative, members: new Map(members) };
 }
 
-function inWords(alternatives: readonly string[]): string {
-  const shown = alternatives.slice(0, MAX_ALTERNATIVES).map((text, i) => `(${i + 1}) ${text}`);
-  if (alternatives.length > MAX_ALTERNATIVES) shown.push("…");
+/** null: the alternatives are all the same. */
+function inWords(alternatives: readonly ValueSet[], set: ValueSet): string | null {
+  const told = new Set(
+    alternatives.map((each) => sentences(visible(each, set)).join(", ") || "any arguments"),
+  );
+  if (told.size < 2) return null;
+  const shown = [...told].slice(0, MAX_ALTERNATIVES).map((text, i) => `(${i + 1}) ${text}`);
+  if (told.size > MAX_ALTERNATIVES) shown.push("…");
   return `Policy allows one of these: ${shown.join("; ")}.`;
 }
 
@@ -76,8 +76,7 @@ function narrowRoot(set: ValueSet, injected: ReadonlySet<string>, context: Conte
   // In draft-07 nothing beside `$ref` holds.
   if ($ref !== undefined) narrowed.allOf = [...(Array.isArray(schema.allOf) ? schema.allOf : []), { $ref }];
   hide(narrowed, set, injected);
-  if (schema.default !== undefined && test(set, schema.default) !== null) delete narrowed.default;
-  return narrowed;
+  return withinBounds(narrowed, set);
 }
 
 /** The caller neither sees nor sends what every grant injects, and need not send what some grant injects. */
@@ -95,12 +94,17 @@ function narrowValue(schema: Json, set: ValueSet, at: string, context: Context):
   if (saysNothing(set)) return schema;
   const plain = inlined(context.root, schema === true ? {} : schema);
   if (!isJsonObject(plain)) return plain;
+  if (plain.$ref === undefined) return merged(withinBounds(plain, set), set, at, context);
   const [annotations, constraints] = splitAnnotations(plain);
-  const shown = { ...annotations };
-  if (shown.default !== undefined && test(set, shown.default) !== null) delete shown.default;
-  if (plain.$ref === undefined) return merged({ ...constraints, ...shown }, set, at, context);
   const bound = merged({}, set, at, context);
-  return bound === false ? false : { ...shown, allOf: [constraints, bound] };
+  return bound === false ? false : { ...withinBounds(annotations, set), allOf: [constraints, bound] };
+}
+
+/** Without a default that the bounds refuse. */
+function withinBounds(schema: JsonObject, set: ValueSet): JsonObject {
+  if (schema.default === undefined || test(set, schema.default) === null) return schema;
+  const { default: _, ...rest } = schema;
+  return rest;
 }
 
 function merged(schema: JsonObject, set: ValueSet, at: string, context: Context): Mutable | false {

@@ -83,7 +83,10 @@ function schemaSet(schema: JsonObject): ValueSet {
 
 /** The types that a schema's `type` names. */
 export function schemaTypes(type: Json): number {
-  return [type].flat().reduce<number>((mask, name) => mask | typeMask(name as Json), 0);
+  if (!Array.isArray(type)) return typeMask(type);
+  let types = 0;
+  for (const name of type) types |= typeMask(name);
+  return types;
 }
 
 function number(value: Json | undefined, absent: number): number {

@@ -12,17 +12,24 @@ import {
   type ValueSet,
 } from "./value-set.ts";
 
-/** A set from its parts, with what no value can meet taken out: an empty set is always NOTHING. */
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** A set from its parts; the others say nothing. */
 export function valueSet(parts: Partial<ValueSet>): ValueSet {
-  const set = { ...ANYTHING, ...parts };
-  let types = set.types;
-  if (set.low > set.high || (set.low === set.high && (set.lowOpen || set.highOpen))) types &= ~NUMBER;
-  if (set.minLength > set.maxLength) types &= ~TYPE.string;
-  if (set.minItems > set.maxItems || (set.minItems > 0 && set.items?.types === 0)) types &= ~TYPE.array;
-  if (set.members !== null && !allReachable(set.members)) types &= ~TYPE.object;
-  set.types = types;
-  if (set.members === null) Object.assign(set, { closed: false, declares: null });
-  if (types === 0) return NOTHING;
+  return settled({ ...ANYTHING, ...parts });
+}
+
+/** Takes out what no value can meet, so that an empty set is always NOTHING. */
+function settled(set: Mutable<ValueSet>): ValueSet {
+  if (set.low > set.high || (set.low === set.high && (set.lowOpen || set.highOpen))) set.types &= ~NUMBER;
+  if (set.minLength > set.maxLength) set.types &= ~TYPE.string;
+  if (set.minItems > set.maxItems || (set.minItems > 0 && set.items?.types === 0)) set.types &= ~TYPE.array;
+  if (set.members !== null && !allReachable(set.members)) set.types &= ~TYPE.object;
+  if (set.members === null) {
+    set.closed = false;
+    set.declares = null;
+  }
+  if (set.types === 0) return NOTHING;
   if (set.values === null) return set;
   const rest = { ...set, values: null };
   set.values = keep(set.values, (value) => test(rest, value) === null);
@@ -37,11 +44,13 @@ function allReachable(members: ReadonlyMap<string, Member>): boolean {
 
 /** The values in both. */
 export function intersect(a: ValueSet, b: ValueSet): ValueSet {
+  if (a === ANYTHING || a === b) return b;
+  if (b === ANYTHING) return a;
   const [low, lowOpen] =
     a.low > b.low || (a.low === b.low && a.lowOpen) ? [a.low, a.lowOpen] : [b.low, b.lowOpen];
   const [high, highOpen] =
     a.high < b.high || (a.high === b.high && a.highOpen) ? [a.high, a.highOpen] : [b.high, b.highOpen];
-  return valueSet({
+  return settled({
     types: a.types & b.types,
     values: a.values && b.values ? keep(a.values, b.values.has) : (a.values ?? b.values),
     low,
@@ -71,7 +80,7 @@ export function join(a: ValueSet, b: ValueSet): ValueSet {
     a.low < b.low || (a.low === b.low && !a.lowOpen) ? [a.low, a.lowOpen] : [b.low, b.lowOpen];
   const [high, highOpen] =
     a.high > b.high || (a.high === b.high && !a.highOpen) ? [a.high, a.highOpen] : [b.high, b.highOpen];
-  return valueSet({
+  return settled({
     types: a.types | b.types,
     values: a.values && b.values && valueList([...a.values.all, ...b.values.all]),
     low,

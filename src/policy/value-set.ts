@@ -191,7 +191,8 @@ function within(segment: string | number, { pointer, keyword, value }: Failure):
 
 /** One segment of a JSON Pointer (RFC 6901). */
 export function pointerTo(segment: string | number): string {
-  return `/${String(segment).replaceAll("~", "~0").replaceAll("/", "~1")}`;
+  const text = String(segment);
+  return /[~/]/.test(text) ? `/${text.replaceAll("~", "~0").replaceAll("/", "~1")}` : `/${text}`;
 }
 
 /** The bits of one of JSON Schema's type names; 0 for anything else. */

@@ -1,5 +1,5 @@
 import type { Json } from "../lib/json.ts";
-import { ANY_TYPE, type Member, pointerTo, typeNames, type ValueSet } from "./value-set.ts";
+import { ANY_TYPE, ANYTHING, type Member, pointerTo, typeNames, type ValueSet } from "./value-set.ts";
 
 /** A list in words is cut at this many characters. */
 const MAX_LIST = 400;
@@ -53,6 +53,7 @@ export function keywords(set: ValueSet): readonly (readonly [keyword: string, va
 
 /** Whether every value is in the set. */
 export function saysNothing(set: ValueSet): boolean {
+  if (set === ANYTHING) return true;
   const { types, values, items, members } = set;
   return (
     types === ANY_TYPE && values === null && items === null && members === null && keywords(set).length === 0

@@ -106,6 +106,17 @@ test("nested properties: members the schema does not declare are refused, and ot
   expect(outcome(closed, { options: { size: 5, colour: 1 } })).toBe(OUT);
 });
 
+test("nested bounds that nothing can meet admit nothing, rather than everything", () => {
+  const never = { properties: { p: { minimum: 1, exclusiveMaximum: 1 } } };
+  const schema = { type: "object", additionalProperties: { type: "string" } };
+  expect(outcome(open({ x: schema }, { grants: [bounding({ x: never })] }), { x: { p: "a" } })).toBe(
+    "not_found",
+  );
+  const optional = open({ x: schema }, { grants: [bounding({ x: { ...never, optional: true } })] });
+  expect(outcome(optional, { x: { p: "a" } })).toBe(OUT);
+  expect(outcome(optional, {})).toBe("allow");
+});
+
 test("set injects an argument that the caller neither sees nor sends", () => {
   const capability = open(
     { region: { type: "string" }, text: { type: "string" } },

@@ -43,8 +43,7 @@ async function buildAnew(rego: string, data: JsonObject): Promise<BuiltPolicy> {
     attributesSchema: ATTRIBUTES_SCHEMA,
   });
   if (!built.ok) throw new Error(JSON.stringify(built.problems, null, 2));
-  const { facts } = built.policy;
-  return { ...built.policy, facts: { ...facts, requirements: facts.requirements } }; // TEMP
+  return built.policy;
 }
 
 export interface LayerOptions {

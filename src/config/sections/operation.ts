@@ -7,7 +7,13 @@ export const policies = (place: Place) =>
     tenant_schema: path(place).optional().describe("JSON Schema of every tenant's record."),
   });
 
-/** What must survive a restart and is no record: pinned definitions, signing keys. */
+/** The definitions as they were first seen or last approved: a lockfile, to be committed and reviewed. */
+export const pins = (place: Place) =>
+  z
+    .strictObject({ path: path(place).prefault("./pins.json").describe("The file of pinned definitions.") })
+    .prefault({});
+
+/** What must survive a restart and is no record: signing keys, the control socket. */
 export const state = (place: Place) =>
   z.strictObject({ path: path(place).prefault("./.portcullis/state") }).prefault({});
 

@@ -1,0 +1,81 @@
+import type { TargetKind } from "../domain.ts";
+import { sha256 } from "../lib/json.ts";
+import { elementsOf, membersOf } from "../lib/members.ts";
+import { canonicalText } from "./definition.ts";
+import type { Pin } from "./pins.ts";
+
+/**
+ * The text of a pin file: sorted, without times, a line for each value, so that a version control system shows what
+ * changed in a definition. Numbers stay as the upstream wrote them.
+ */
+export function pinFileText(pins: readonly Pin[]): string {
+  const texts = [...pins]
+    .sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
+    .map(({ upstream, kind, name, digest, definition, pending }) => {
+      const id = [upstream, kind, name, digest].map((value) => JSON.stringify(value));
+      const waits =
+        pending === null
+          ? ""
+          : `,"pending":{"digest":"${pending.digest}","definition":${pending.definition}}`;
+      return `{"upstream":${id[0]},"kind":${id[1]},"name":${id[2]},"digest":${id[3]},"definition":${definition}${waits}}`;
+    });
+  return `${indented(`{"v":1,"pins":[${texts.join(",")}]}`, "")}\n`;
+}
+
+/** @throws for what is no pin file, or where a definition does not have its digest */
+export function readPinFile(text: string): readonly Pin[] {
+  const file = membersOf(text);
+  if (file.get("v") !== "1") throw new Error("it is not a pin file");
+  return elementsOf(file.get("pins") ?? "").map(readPin);
+}
+
+export function keyOf({ upstream, kind, name }: Pick<Pin, "upstream" | "kind" | "name">): string {
+  return JSON.stringify([upstream, kind, name]);
+}
+
+function readPin(text: string): Pin {
+  const members = membersOf(text);
+  const pending = members.get("pending");
+  return {
+    upstream: word(members, "upstream"),
+    kind: word(members, "kind") as TargetKind,
+    name: word(members, "name"),
+    ...readVersion(members),
+    pending: pending === undefined ? null : readVersion(membersOf(pending)),
+  };
+}
+
+function readVersion(members: ReadonlyMap<string, string>): { digest: string; definition: string } {
+  const digest = word(members, "digest");
+  const definition = canonicalText(members.get("definition") ?? "");
+  if (sha256(definition) !== digest) throw new Error("a definition does not have its digest");
+  return { digest, definition };
+}
+
+function word(members: ReadonlyMap<string, string>, name: string): string {
+  const value: unknown = JSON.parse(members.get(name) ?? "null");
+  if (typeof value !== "string") throw new Error(`a pin's ${name} is not a text`);
+  return value;
+}
+
+/** JSON text over several lines; whatever is neither object nor array stays as it was written. */
+function indented(text: string, indent: string): string {
+  const inner = `${indent}  `;
+  const lines = (items: readonly string[], open: string, close: string) =>
+    items.length === 0
+      ? open + close
+      : `${open}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${close}`;
+  if (text.startsWith("{")) {
+    const members = Array.from(
+      membersOf(text),
+      ([key, value]) => `${JSON.stringify(key)}: ${indented(value, inner)}`,
+    );
+    return lines(members, "{", "}");
+  }
+  if (!text.startsWith("[")) return text;
+  return lines(
+    elementsOf(text).map((element) => indented(element, inner)),
+    "[",
+    "]",
+  );
+}

@@ -1,0 +1,52 @@
+import { type CatalogStatus, createCatalog } from "../catalog/catalog.ts";
+import type { PinStore } from "../catalog/pins.ts";
+import { labelsFrom } from "../compose/labels.ts";
+import { openTenancy } from "../compose/tenancy.ts";
+import { openUpstreams } from "../compose/upstreams.ts";
+import type { Config } from "../config/config.ts";
+import { createCredentials } from "../credential/credentials.ts";
+import { systemClock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+
+const START_MS = 20_000;
+
+/** Asks every upstream once what it offers, pins what is new, and says what became of it. */
+export async function discover(parts: {
+  readonly config: Config;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly pins: PinStore;
+  readonly log: Log;
+}): Promise<CatalogStatus> {
+  const { config, env, pins, log } = parts;
+  const clock = systemClock;
+  const tenancy = await openTenancy(config);
+  const credentials = await createCredentials({
+    sources: config.credentials,
+    tenants: tenancy.credentialsOf,
+    publicUrl: config.listen.public_url,
+    signingKey: null,
+    capacity: 100,
+    clock,
+    log,
+  });
+  const clientInfo = { name: "portcullis", version: "pin" };
+  const upstreams = await openUpstreams({ config, env, credentials, clientInfo, log, clock });
+  const catalog = createCatalog({
+    servers: { all: Object.keys(config.upstreams) },
+    upstreams,
+    labels: labelsFrom(config),
+    pins,
+    log,
+    clock,
+    refreshMs: START_MS,
+    startMs: START_MS,
+  });
+  try {
+    await catalog.start();
+    return catalog.status();
+  } finally {
+    catalog.close();
+    await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    await credentials.close();
+  }
+}
