@@ -343,8 +343,10 @@ export interface Exchange {
   readonly clientIp: string;
   /** The strictly parsed, deeply frozen body; undefined unless POST. */
   readonly body: Json | undefined;
-  /** Aborted when the client goes away. */
+  /** Aborted when the client goes away, or by `cancel`. */
   readonly signal: AbortSignal;
+  /** Ends the work for this exchange as if the client had gone away. */
+  cancel(): void;
   readonly reply: Reply;
 }
 

@@ -146,6 +146,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     issuers: issuersOf(config, embedded),
     audience: urlOf,
     directory: tenancy.directory,
+    scopes: (server) => config.servers[server]?.scopes ?? [],
     clock,
     fetch,
     log,

@@ -45,7 +45,10 @@ function measure(policy: ReturnType<ReturnType<typeof createPolicyStore>["curren
   for (const target of targets) schemas.of(target);
   // A new subject each time misses the cache, as a principal's first request does.
   let subject = 0;
-  const stranger = () => contextOf(`user ${(subject += 1)}`);
+  const stranger = () => {
+    subject += 1;
+    return contextOf(`user ${subject}`);
+  };
   const familiar = contextOf("familiar");
   const args = { message: "hello" };
 

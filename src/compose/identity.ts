@@ -13,7 +13,8 @@ import type { Log } from "../lib/log.ts";
 /** Where upstreams find the keys of the gateway's own assertions. */
 export const JWKS_PATH = "/.well-known/portcullis/jwks.json";
 const RESOURCE_METADATA = "/.well-known/oauth-protected-resource";
-const SCOPES = ["mcp"];
+/** What the embedded authorization server's tokens may carry, whatever a virtual server needs beside it. */
+const SCOPE = "mcp";
 
 /** The authorization server under `/oauth` with the configured sample users, or null. */
 export function createEmbedded(parts: {
@@ -34,7 +35,7 @@ export function createEmbedded(parts: {
     issuer: `${config.listen.public_url}/oauth`,
     users,
     resources: () => Object.keys(config.servers).map(urlOf),
-    scopes: SCOPES,
+    scopes: [...new Set([SCOPE, ...Object.values(config.servers).flatMap(({ scopes }) => scopes)])],
     keyFile: join(config.state.path, "authorization-server.pem"),
     clock,
     log,

@@ -99,10 +99,7 @@ async function serve(exchange: Exchange, entered: Entered, rooms: Rooms): Promis
   if (verb === undefined) throw new PortcullisError("method_unknown");
   const policy = rooms.policies.current(identity.principal.tenant);
   seen.revision = policy.revision;
-  const cancelled = new AbortController();
-  const cancel = () => cancelled.abort(new PortcullisError("cancelled"));
-  exchange.signal.addEventListener("abort", cancel, { once: true });
-  session?.requests.begin(message.id, cancel);
+  session?.requests.begin(message.id, () => exchange.cancel());
   try {
     const ask: Ask = {
       seen,
@@ -118,13 +115,12 @@ async function serve(exchange: Exchange, entered: Entered, rooms: Rooms): Promis
       owner: session === null ? ownerOf(identity) : `session ${session.id}`,
       clientInfo: message.clientInfo ?? session?.clientInfo ?? null,
       header: (name) => exchange.header(name),
-      signal: cancelled.signal,
+      signal: exchange.signal,
       answer: createAnswer(exchange.reply, message.era, message.id),
     };
     await verb(ask, rooms);
   } finally {
     session?.requests.end(message.id);
-    exchange.signal.removeEventListener("abort", cancel);
   }
 }
 

@@ -22,12 +22,12 @@ export interface ServerSettings {
 export interface Rooms {
   readonly identity: Pick<IdentityStage, "authenticate" | "challenge">;
   readonly sessions: Sessions;
-  readonly catalog: Catalog;
+  readonly catalog: Pick<Catalog, "view">;
   readonly policies: Pick<PolicyStore, "current">;
   readonly capabilities: Capabilities;
   readonly log: DecisionLog;
   readonly refusals: RefusalCounter;
-  readonly credentials: Credentials;
+  readonly credentials: Pick<Credentials, "obtain">;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly servers: ReadonlyMap<string, ServerSettings>;
   /** Whether configuration gives a virtual server to a tenant. */
@@ -36,7 +36,7 @@ export interface Rooms {
   timeoutOf(upstream: string): number;
   readonly limits: { readonly page: number; readonly inFlight: number };
   readonly gatewayInfo: JsonObject;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, "decided" | "forwarded">;
   readonly clock: Clock;
   readonly operations: Log;
 }

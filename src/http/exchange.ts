@@ -31,9 +31,12 @@ export class NodeExchange implements Exchange {
     this.clientIp = clientIpOf(request.socket);
     this.#headers = request.headers;
     response.once("close", () => {
-      if (response.writableFinished) return;
-      this.#abort.abort(new PortcullisError("cancelled", { reason: "the client went away" }));
+      if (!response.writableFinished) this.cancel();
     });
+  }
+
+  cancel(): void {
+    this.#abort.abort(new PortcullisError("cancelled"));
   }
 
   get signal(): AbortSignal {

@@ -5,8 +5,8 @@ export interface ResourceOptions {
   readonly audience: (server: string) => string;
   /** Issuer identifiers of the authorization servers. */
   readonly issuers: readonly string[];
-  /** Scopes that every token needs. */
-  readonly scopes: readonly string[];
+  /** Scopes that a virtual server's tokens all need. */
+  readonly scopes: (server: string) => readonly string[];
 }
 
 /** What was wrong with the token. Absent: there was none (RFC 6750 section 3.1: then no error is named). */
@@ -39,12 +39,13 @@ export function createProtectedResource({ audience, issuers, scopes }: ResourceO
     metadata: (server) => ({
       resource: audience(server),
       authorization_servers: issuers,
-      scopes_supported: scopes,
+      // What is empty is left out (RFC 9728 section 3.2).
+      ...(scopes(server).length > 0 && { scopes_supported: scopes(server) }),
       bearer_methods_supported: ["header"],
       resource_name: server,
     }),
     challenge(server, problem) {
-      const needed = (problem?.scopes ?? scopes).filter((scope) => scope !== "offline_access");
+      const needed = (problem?.scopes ?? scopes(server)).filter((scope) => scope !== "offline_access");
       const parameters: [string, string][] = [
         ...(problem
           ? ([

@@ -22,8 +22,8 @@ export interface IdentityOptions {
   readonly clock: Clock;
   readonly fetch: typeof fetch;
   readonly log: Log;
-  /** Scopes that every token needs, also told in challenges. */
-  readonly scopes?: readonly string[];
+  /** Scopes that a virtual server's tokens all need, also told in challenges; none by default. */
+  readonly scopes?: (server: string) => readonly string[];
   readonly clockToleranceSeconds?: number;
 }
 
@@ -55,9 +55,7 @@ const CHALLENGED: Partial<Record<ErrorCode, Problem["error"] | "">> = {
 
 /** Turns bearer tokens into identities: JWT access tokens (RFC 9068) of several issuers, for several audiences. */
 export function createIdentity(options: IdentityOptions): IdentityStage {
-  const { audience, clock, directory, scopes = [], clockToleranceSeconds = 30 } = options;
-  if (scopes.includes("offline_access"))
-    throw new TypeError("offline_access is between client and issuer: never asked for");
+  const { audience, clock, directory, scopes = () => [], clockToleranceSeconds = 30 } = options;
   const verifier = createTokenVerifier({ ...options, clockToleranceSeconds });
   const resource = createProtectedResource({
     audience,
@@ -121,11 +119,12 @@ export function createIdentity(options: IdentityOptions): IdentityStage {
   async function authenticate(bearer: Secret | undefined, server: string): Promise<Identity> {
     if (bearer === undefined) throw new PortcullisError("token_missing");
     const verified = await believe(bearer.reveal(), server);
-    const missing = scopes.filter((scope) => !verified.principal.scopes.includes(scope));
+    const needed = scopes(server);
+    const missing = needed.filter((scope) => !verified.principal.scopes.includes(scope));
     if (missing.length > 0) {
       throw new PortcullisError("insufficient_scope", {
         reason: missing.join(" "),
-        data: { scopes: [...scopes] },
+        data: { scopes: needed },
       });
     }
     return identify(verified);

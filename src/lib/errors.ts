@@ -26,26 +26,46 @@ export const ERRORS = {
   not_acceptable: { http: 406, rpc: -32600, text: "Accept both application/json and text/event-stream." },
   body_too_large: { http: 413, rpc: -32600, text: "The request body is too large." },
   body_incomplete: { http: 400, rpc: -32600, text: "The request body ended early." },
-  body_consumed: { http: 500, rpc: -32603, text: "The host application read the request body before Portcullis could." },
+  body_consumed: {
+    http: 500,
+    rpc: -32603,
+    text: "The host application read the request body before Portcullis could.",
+  },
   request_timeout: { http: 408, rpc: -32600, text: "The request took too long to arrive." },
   // The JSON (http)
   json_invalid: { http: 400, rpc: -32700, text: "The body is not valid JSON." },
-  json_refused: { http: 400, rpc: -32700, text: "The body is JSON that readers could understand differently." },
+  json_refused: {
+    http: 400,
+    rpc: -32700,
+    text: "The body is JSON that readers could understand differently.",
+  },
   // The message (protocol)
-  request_invalid: { http: 400, rpc: -32600, text: "The body is not a JSON-RPC request that is accepted here." },
+  request_invalid: {
+    http: 400,
+    rpc: -32600,
+    text: "The body is not a JSON-RPC request that is accepted here.",
+  },
   params_invalid: { http: 400, rpc: -32602, text: "The parameters do not have the shape this method needs." },
   method_unknown: { http: 404, rpc: -32601, text: "This method is not served here." },
   header_mismatch: { http: 400, rpc: -32020, text: "A header and the body disagree." },
   version_unsupported: { http: 400, rpc: -32022, text: "This protocol version is not supported." },
   id_in_use: { http: 400, rpc: -32600, text: "A request with this id is still being answered." },
-  session_required: { http: 400, rpc: -32600, text: "Send initialize first, then the Mcp-Session-Id it returned." },
+  session_required: {
+    http: 400,
+    rpc: -32600,
+    text: "Send initialize first, then the Mcp-Session-Id it returned.",
+  },
   session_unknown: { http: 404, rpc: -32001, text: "This session does not exist: send initialize again." },
   too_many_sessions: { http: 429, rpc: -32003, text: "Too many open sessions: end one with DELETE." },
   // The token (identity)
   token_missing: { http: 401, rpc: -32001, text: "A bearer token is needed." },
   token_invalid: { http: 401, rpc: -32001, text: "The bearer token is not valid here." },
   token_expired: { http: 401, rpc: -32001, text: "The bearer token has expired." },
-  token_in_query: { http: 400, rpc: -32600, text: "Send the token in the Authorization header, never in the URL." },
+  token_in_query: {
+    http: 400,
+    rpc: -32600,
+    text: "Send the token in the Authorization header, never in the URL.",
+  },
   insufficient_scope: { http: 403, rpc: -32001, text: "The token lacks a scope that is needed here." },
   tenant_unknown: { http: 403, rpc: -32001, text: "The token's tenant is not known here." },
   identity_unavailable: { http: 503, rpc: -32002, text: "Tokens cannot be checked right now." },
@@ -58,14 +78,26 @@ export const ERRORS = {
   policy_failed: { http: 200, rpc: -32005, text: "Policy could not decide this request, so it is refused." },
   policy_unavailable: { http: 503, rpc: -32002, text: "No policy is loaded, so nothing is served." },
   // The record (audit)
-  audit_unavailable: { http: 503, rpc: -32002, text: "The decision log cannot be written, so nothing is served." },
+  audit_unavailable: {
+    http: 503,
+    rpc: -32002,
+    text: "The decision log cannot be written, so nothing is served.",
+  },
   // The credential
   credential_refused: { http: 200, rpc: -32006, text: "The credential for this call is not permitted." },
-  credential_unavailable: { http: 503, rpc: -32006, text: "The credential for this call could not be obtained." },
+  credential_unavailable: {
+    http: 503,
+    rpc: -32006,
+    text: "The credential for this call could not be obtained.",
+  },
   // The upstream
   upstream_unavailable: { http: 200, rpc: -32007, text: "The server behind this target cannot be reached." },
   upstream_timeout: { http: 200, rpc: -32007, text: "The server behind this target did not answer in time." },
-  upstream_protocol: { http: 200, rpc: -32007, text: "The server behind this target answered with something that is not MCP." },
+  upstream_protocol: {
+    http: 200,
+    rpc: -32007,
+    text: "The server behind this target answered with something that is not MCP.",
+  },
   cancelled: { http: 200, rpc: -32008, text: "The request was cancelled." },
   // The gateway itself
   shutting_down: { http: 503, rpc: -32002, text: "This server is shutting down." },

@@ -31,11 +31,14 @@ export function createMetrics(): Metrics {
     buckets: SECONDS,
     registers: [...registers],
   });
+  // A series is looked up by its labels once: doing so for each call costs as much as deciding it.
+  const decisionSeries = memo((server: string, method: string, code: string) =>
+    decisions.labels({ server, method, code }),
+  );
+  const forwardSeries = memo((upstream: string, status: string) => forwards.labels({ upstream, status }));
   return {
-    decided: (server, method, code) => decisions.inc({ server, method, code }),
-    forwarded(upstream, status, seconds) {
-      forwards.observe({ upstream, status }, seconds);
-    },
+    decided: (server, method, code) => decisionSeries(server, method, code).inc(),
+    forwarded: (upstream, status, seconds) => forwardSeries(upstream, status).observe(seconds),
     sessions(count) {
       new Gauge({
         name: "portcullis_sessions",
@@ -47,5 +50,20 @@ export function createMetrics(): Metrics {
       });
     },
     text: () => registry.metrics(),
+  };
+}
+
+function memo<Labels extends string[], Series>(
+  make: (...labels: Labels) => Series,
+): (...labels: Labels) => Series {
+  const known = new Map<string, Series>();
+  return (...labels) => {
+    const key = labels.join(" ");
+    let series = known.get(key);
+    if (series === undefined) {
+      series = make(...labels);
+      known.set(key, series);
+    }
+    return series;
   };
 }

@@ -1,4 +1,12 @@
-import type { Capability, Layer, PolicyContext, PolicyTarget, Revision } from "../domain.ts";
+import type {
+  Capability,
+  Layer,
+  PolicyContext,
+  PolicyTarget,
+  Principal,
+  Revision,
+  TenantRecord,
+} from "../domain.ts";
 import { isJsonObject, type Json, type JsonObject, sha256 } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { PolicyLayer } from "./layer.ts";
@@ -57,6 +65,9 @@ export function createEngine({ platform, tenant, log }: EngineParts): PolicyEngi
     return keys;
   }
 
+  /** The last key of each principal: the same objects come again with each of its requests. */
+  const keys = new WeakMap<Principal, { tenant: TenantRecord; server: string; tick: number; key: string }>();
+
   return {
     revision,
     readsClock,
@@ -75,9 +86,14 @@ export function createEngine({ platform, tenant, log }: EngineParts): PolicyEngi
       },
     }),
     contextKey: (context) => {
-      const seen = layers.map(([, layer]) => layer.contextText(context));
+      const { principal, tenant, server } = context;
       const tick = readsClock ? context.now : 0;
-      return sha256(JSON.stringify([revision, context.tenant.id, context.server, tick, ...seen]));
+      const last = keys.get(principal);
+      if (last?.tenant === tenant && last.server === server && last.tick === tick) return last.key;
+      const seen = layers.map(([, layer]) => layer.contextText(context));
+      const key = sha256(JSON.stringify([revision, tenant.id, server, tick, ...seen]));
+      keys.set(principal, { tenant, server, tick, key });
+      return key;
     },
   };
 }

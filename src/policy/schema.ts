@@ -18,7 +18,7 @@ const DIALECTS = {
   "2020-12": "https://json-schema.org/draft/2020-12/schema",
   "draft-07": "http://json-schema.org/draft-07/schema",
 } as const;
-export type Dialect = keyof typeof DIALECTS;
+type Dialect = keyof typeof DIALECTS;
 
 /** Why arguments do not fit the pinned schema. */
 export interface SchemaFailure {

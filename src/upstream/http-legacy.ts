@@ -40,8 +40,6 @@ export interface LegacyEra {
 type Opener = Pick<UpstreamRequest, "clientInfo" | "credential" | "decisionId">;
 
 const NO_CREDENTIAL: ReadonlyMap<string, Secret> = new Map();
-/** Never aborted: a session opens for all who wait for it, whatever becomes of the first of them. */
-const FOREVER = new AbortController().signal;
 
 /** MCP up to 2025-11-25 over Streamable HTTP: one upstream session for each owner. */
 export function createLegacyEra(options: LegacyOptions): LegacyEra {
@@ -58,7 +56,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
   async function open({ clientInfo, credential, decisionId }: Opener): Promise<Session> {
     const id = link.nextId();
     const body = requestText(id, "initialize", initializeParams(clientInfo ?? options.clientInfo));
-    const scope = createScope(FOREVER, options.openMs);
+    const scope = createScope(null, options.openMs);
     try {
       const outcome = await link.call({ id, body, headers: content, credential, decisionId }, scope);
       if (outcome.answer === undefined) throw statusError(outcome);
@@ -131,7 +129,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
 
   return {
     async identify(credential) {
-      const scope = createScope(FOREVER, options.openMs);
+      const scope = createScope(null, options.openMs);
       try {
         const opener = { clientInfo: null, credential, decisionId: "" };
         return await sessions.with(

@@ -58,7 +58,7 @@ export function createModernEra({
 
   return {
     async probe(credential) {
-      const scope = createScope(new AbortController().signal, openMs);
+      const scope = createScope(null, openMs);
       const method = "server/discover";
       const headers = [...base, ...modernHeaders(method, {}, undefined)];
       try {

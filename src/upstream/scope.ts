@@ -13,8 +13,8 @@ export interface Scope {
 
 const ONCE = { once: true } as const;
 
-/** Ends with `cancelled` when the signal aborts and with `upstream_timeout` after `timeoutMs`. */
-export function createScope(signal: AbortSignal, timeoutMs: number): Scope {
+/** Ends with `cancelled` when the signal, if any, aborts and with `upstream_timeout` after `timeoutMs`. */
+export function createScope(signal: AbortSignal | null, timeoutMs: number): Scope {
   const onAbort = () => end(new PortcullisError("cancelled"));
   const timer = setTimeout(() => end(new PortcullisError("upstream_timeout")), timeoutMs);
   const scope: { -readonly [Key in keyof Scope]: Scope[Key] } = {
@@ -32,7 +32,7 @@ export function createScope(signal: AbortSignal, timeoutMs: number): Scope {
 
   function close(): void {
     clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
+    signal?.removeEventListener("abort", onAbort);
   }
 
   function race<T>(promise: Promise<T>): Promise<T> {
@@ -43,7 +43,7 @@ export function createScope(signal: AbortSignal, timeoutMs: number): Scope {
     });
   }
 
-  if (signal.aborted) end(new PortcullisError("cancelled"));
-  else signal.addEventListener("abort", onAbort, ONCE);
+  if (signal?.aborted) end(new PortcullisError("cancelled"));
+  else signal?.addEventListener("abort", onAbort, ONCE);
   return scope;
 }

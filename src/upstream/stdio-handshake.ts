@@ -30,8 +30,6 @@ export interface HandshakeOptions {
 const PROBE_MS = 3000;
 /** The longest delay of a timer: a subscription is answered when it ends. */
 const NO_LIMIT_MS = 2 ** 31 - 1;
-/** Never aborted: a child starts for all who wait for it. */
-const FOREVER = new AbortController().signal;
 
 /** Starts a child and finds out which era it speaks. Rejects with `upstream_*`; the child is then closed. */
 export async function shakeHands(options: HandshakeOptions): Promise<Ready> {
@@ -80,7 +78,7 @@ async function initialize(
 }
 
 async function askWithin(connection: Connection, ask: Ask, ms: number): Promise<UpstreamAnswer> {
-  const scope = createScope(FOREVER, ms);
+  const scope = createScope(null, ms);
   try {
     return await connection.ask(ask, scope);
   } finally {

@@ -80,7 +80,7 @@ export async function aWorld({
     clock: systemClock,
     fetch,
     log: silentLog,
-    scopes: ["mcp"],
+    scopes: () => ["mcp"],
   });
   later(identity.close);
   serve = (request, response) => void gateway({ authorizationServer, identity, guarded }, request, response);

@@ -14,7 +14,10 @@ export async function exampleConfig(urls: Readonly<Record<string, string>> = {})
   const { config } = loaded;
   const moved = Object.entries(config.upstreams).map(([name, settings]) => {
     const url = urls[name];
-    return [name, url !== undefined && settings.transport === "http" ? { ...settings, url } : settings] as const;
+    return [
+      name,
+      url !== undefined && settings.transport === "http" ? { ...settings, url } : settings,
+    ] as const;
   });
   return { ...config, upstreams: Object.fromEntries(moved) };
 }
@@ -25,8 +28,16 @@ export function surroundings(cwd: string, env: Surroundings["env"] = {}) {
   const around: Surroundings = {
     env,
     cwd,
-    stdout: { write: (text) => void (printed.out += text) },
-    stderr: { write: (text) => void (printed.err += text) },
+    stdout: {
+      write: (text) => {
+        printed.out += text;
+      },
+    },
+    stderr: {
+      write: (text) => {
+        printed.err += text;
+      },
+    },
     stopped: new Promise(() => {}),
     createLog: () => silentLog,
   };

@@ -317,7 +317,7 @@ test.each(["", "x", "a.b", "a.b.c.d", "a.b.c", "..", "ä.b.c", "a b.c.d", `${"a"
 
 test("no token and a bad token are challenged as RFC 6750 and RFC 9728 say", async () => {
   const issuer = await anIssuer();
-  const { stage } = aStage([optionsOf(issuer)], { scopes: ["mcp", "tickets"] });
+  const { stage } = aStage([optionsOf(issuer)], { scopes: () => ["mcp", "tickets"] });
   const metadata =
     'resource_metadata="https://gate.example/.well-known/oauth-protected-resource/mcp/support"';
 

@@ -44,7 +44,7 @@ export function aStage(issuers: readonly IssuerOptions[], changes: Partial<Ident
     clock,
     fetch,
     log: silentLog,
-    scopes: ["mcp"],
+    scopes: () => ["mcp"],
     ...changes,
   });
   closers.push(stage.close);

@@ -20,6 +20,12 @@ export const servers = z.record(
       .describe("One: tools keep their names. Several: upstream__tool."),
     title: z.string().min(1).max(256).optional(),
     instructions: z.string().min(1).max(8192).optional().describe("Told to agents."),
-    scopes: words.default([]).describe("A token must have them all."),
+    scopes: words
+      .refine(
+        (scopes) => !scopes.includes("offline_access"),
+        "offline_access is between a client and its issuer: no token shows it",
+      )
+      .default([])
+      .describe("A token must have them all."),
   }),
 );

@@ -1,0 +1,112 @@
+import type { CatalogView } from "../catalog/view.ts";
+import type { Tenancy } from "../compose/tenancy.ts";
+import type { Config } from "../config/config.ts";
+import type { Credentials } from "../credential/credentials.ts";
+import type { DecisionEntry, DecisionLog, Identity, OutcomeEntry, Upstream } from "../domain.ts";
+import type { Capabilities } from "../gate/capabilities.ts";
+import type { Rooms } from "../gate/rooms.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import type { Json } from "../lib/json.ts";
+import { silentLog } from "../lib/log.ts";
+import type { PolicyStore } from "../policy/store.ts";
+import { createInFlight } from "../protocol/sessions.ts";
+
+/** The rooms that all cases share: the real ones. */
+export interface SharedRooms {
+  readonly config: Config;
+  readonly policies: Pick<PolicyStore, "current">;
+  readonly views: ReadonlyMap<string, CatalogView>;
+  readonly tenancy: Tenancy;
+  readonly credentials: Pick<Credentials, "obtain">;
+  readonly capabilities: Capabilities;
+}
+
+/** What one request left behind. */
+export interface Traces {
+  decision: DecisionEntry | null;
+  outcome: OutcomeEntry | null;
+  /** Why there was no credential. */
+  refusal: string;
+  /** The arguments that the upstream got. */
+  forwarded: Json;
+}
+
+export const SESSION = "golden";
+
+/** The rooms of one request by this identity: what is written or sent is kept in `traces`. */
+export function roomsFor(identity: Identity, now: number, shared: SharedRooms, traces: Traces): Rooms {
+  const { config, policies, views, tenancy, capabilities } = shared;
+  return {
+    identity: { authenticate: async () => identity, challenge: () => "" },
+    sessions: oneSession(),
+    catalog: { view: (name) => viewOf(name, views) },
+    policies,
+    capabilities,
+    log: keptLog(traces),
+    refusals: { refuse: (entry) => keptLog(traces).decision("", entry), close: async () => {} },
+    credentials: { obtain: (...asked) => shared.credentials.obtain(...asked).catch(keptRefusal(traces)) },
+    upstreams: new Map(Object.keys(config.upstreams).map((name) => [name, keptUpstream(name, traces)])),
+    servers: new Map(Object.keys(config.servers).map((name) => [name, { title: "", instructions: "" }])),
+    mayUse: tenancy.mayUse,
+    timeoutOf: () => 1000,
+    limits: { page: Number.MAX_SAFE_INTEGER, inFlight: 1 },
+    gatewayInfo: {},
+    metrics: { decided() {}, forwarded() {} },
+    clock: () => now,
+    operations: silentLog,
+  };
+}
+
+/** A legacy session is open already, so that a request needs no more than its id. */
+function oneSession(): Rooms["sessions"] {
+  const start = { owner: "", server: "", version: "", clientInfo: null, clientCapabilities: null };
+  const session = { ...start, id: SESSION, requests: createInFlight() };
+  return {
+    create: async () => session,
+    get: async () => session,
+    delete: async () => false,
+    size: 1,
+    close: async () => {},
+  };
+}
+
+function viewOf(name: string, views: SharedRooms["views"]): CatalogView {
+  const view = views.get(name);
+  if (view !== undefined) return view;
+  throw new PortcullisError("not_found_path", { reason: `there is no virtual server "${name}"` });
+}
+
+function keptLog(traces: Traces): DecisionLog {
+  return {
+    newId: () => SESSION,
+    async decision(_, entry) {
+      traces.decision = entry;
+    },
+    outcome(entry) {
+      traces.outcome = entry;
+    },
+    healthy: true,
+    close: async () => {},
+  };
+}
+
+function keptRefusal(traces: Traces) {
+  return (thrown: unknown): never => {
+    traces.refusal = toPortcullisError(thrown).reason;
+    throw thrown;
+  };
+}
+
+function keptUpstream(name: string, traces: Traces): Upstream {
+  return {
+    name,
+    identify: async () => Promise.reject(new PortcullisError("upstream_unavailable")),
+    async request({ params }) {
+      traces.forwarded = params.arguments ?? null;
+      return { kind: "result", text: '{"content":[]}', isError: false };
+    },
+    release: async () => {},
+    onToolsChanged: () => () => {},
+    close: async () => {},
+  };
+}

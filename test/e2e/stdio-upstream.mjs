@@ -1,0 +1,38 @@
+// A stdio server written out: it tells what it was sent and given, waits for ever, or crashes, as it is asked.
+import { createInterface } from "node:readline";
+
+const seen = [];
+const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
+const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
+
+const tools = {
+  seen: () => text(seen),
+  env: () => text(process.env),
+  wait: () => undefined,
+  crash: () => process.exit(3),
+};
+
+const answers = {
+  initialize: () => ({
+    protocolVersion: "2025-11-25",
+    capabilities: { tools: {} },
+    serverInfo: { name: "written out", version: "1" },
+  }),
+  "tools/list": () => ({
+    tools: Object.keys(tools).map((name) => ({ name, inputSchema: { type: "object", properties: {} } })),
+  }),
+  "tools/call": ({ name }) => tools[name](),
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const message = JSON.parse(line);
+  const { id, method, params } = message;
+  seen.push(message);
+  if (id === undefined) continue;
+  const answer = answers[method];
+  if (answer === undefined) send({ id, error: { code: -32601, message: "no such method" } });
+  else {
+    const result = answer(params);
+    if (result !== undefined) send({ id, result });
+  }
+}
