@@ -244,11 +244,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     token(user, server) {
       if (embedded === null)
         throw new PortcullisError("params_invalid", { reason: "there is no embedded authorization server" });
-      return embedded.mint({ subject: user, resource: urlOf(server), scopes: ["mcp"] });
+      const scopes = ["mcp", ...(config.servers[server]?.scopes ?? [])];
+      return embedded.mint({ subject: user, resource: urlOf(server), scopes });
     },
     async close() {
       // Last opened, first closed: what is served ends before what it is served with.
-      for (const close of closing.reverse()) await close();
+      for (const close of closing.splice(0).reverse()) {
+        // One part that cannot be closed must not keep the others open.
+        await Promise.resolve()
+          .then(close)
+          .catch((err: unknown) => log.error({ err }, "a part of the gateway could not be closed"));
+      }
     },
   };
 }

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { buffer } from "node:stream/consumers";
 import { Command } from "commander";
 import type { ExitCode, Surroundings } from "./commands/command.ts";
 import { toPortcullisError } from "./lib/errors.ts";
@@ -12,6 +13,7 @@ const stopped = new Promise<void>((resolve) => {
 const around: Surroundings = {
   env: process.env,
   cwd: process.cwd(),
+  stdin: () => buffer(process.stdin),
   stdout: process.stdout,
   stderr: process.stderr,
   stopped,
@@ -54,6 +56,50 @@ function runs<Options>(load: () => Promise<Run<Options>>) {
 command("serve", "guard the configured servers until stopped").action(
   runs(async () => (await import("./commands/serve.ts")).serve),
 );
+
+command("check", "check the configuration and the policies, each against the other").action(
+  runs(async () => (await import("./commands/check.ts")).check),
+);
+
+command("test", "run the policies' own tests, and the golden cases through the real gate")
+  .option("--coverage", "name the rows that no test covers")
+  .option("--run <regex>", "only tests and cases whose name matches")
+  .option("--cases <folder>", "the golden cases; cases/ beside the configuration by default")
+  .action(runs(async () => (await import("./commands/test.ts")).test));
+
+command("eval", "what the policies say of an input: its capability, or the answer to a Rego query")
+  .argument("[query]")
+  .option("--user <name>", "a sample user")
+  .option("--target <upstream:tool>", "what the user asks for, as it is pinned")
+  .option("--server <name>", "the virtual server; the first by default")
+  .option("--args <json>", "the call's arguments, for requirements")
+  .option("--input <file>", "a whole input instead; - reads it from stdin")
+  .option("--tenant <id>", "that tenant's own layer alone")
+  .action(runs(async () => (await import("./commands/eval.ts")).evaluate));
+
+command("status", "what the running gateway says of itself; 1 if something needs a person").action(
+  runs(async () => (await import("./commands/status.ts")).status),
+);
+
+command("pin", "approve a changed definition, or see what is pinned")
+  .argument("[upstream]")
+  .argument("[target]")
+  .option("--list", "what is pinned, and what waits for approval")
+  .option("--all", "ask every upstream, and pin what it announces now")
+  .action(runs(async () => (await import("./commands/pin.ts")).pin));
+
+command("token", "a token for a sample user")
+  .argument("<user>")
+  .option("--server <name>", "the virtual server; needed where there are several")
+  .action(runs(async () => (await import("./commands/token.ts")).token));
+
+command("schema", "the JSON Schemas of configuration, input, grants, records and cases")
+  .argument("[name]")
+  .action(runs(async () => (await import("./commands/schema.ts")).schema));
+
+command("fmt", "name the policy files that formatting changes")
+  .option("--write", "change them")
+  .action(runs(async () => (await import("./commands/fmt.ts")).fmt));
 
 program
   .command("demo")

@@ -13,7 +13,7 @@ export interface AuthorizationServerOptions extends Pick<ProviderOptions, "resou
   /** `<origin>/oauth`: where it is mounted, and the `iss` of its tokens. */
   readonly issuer: string;
   readonly users: readonly SampleUser[];
-  /** Scopes that a token for a guarded URL may carry. */
+  /** Scopes that a token for a guarded URL may carry; the first where a client asks for none. */
   readonly scopes: readonly string[];
   /** A PEM file of the signing key, so that another process can mint; made if there is none. Without: in memory. */
   readonly keyFile?: string;
@@ -81,7 +81,8 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     const [path = "", ...query] = (request.originalUrl ?? request.url ?? "").split("?");
     const own = documents.get(path) ?? path;
     if (!own.startsWith(`${mount}/`)) return refuse(response, 404);
-    request.originalUrl = [own, ...query].join("?");
+    const asked = own === `${mount}/auth` ? [withScope(query.join("?"), options.scopes)] : query;
+    request.originalUrl = [own, ...asked].join("?");
     request.url = request.originalUrl.slice(mount.length);
     const { answer, interact } = await loaded();
     if (request.url.startsWith("/interaction/")) return interact(request, response);
@@ -121,6 +122,11 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       await loaded();
     },
   };
+}
+
+/** A client that asks for no scope is given the usual one (RFC 6749 section 3.3). */
+function withScope(query: string, [usual = ""]: readonly string[]): string {
+  return new URLSearchParams(query).has("scope") ? query : `${query}&scope=${encodeURIComponent(usual)}`;
 }
 
 function issuerUrl({ issuer, allowRemote = false }: AuthorizationServerOptions): URL {

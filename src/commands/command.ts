@@ -4,6 +4,8 @@ import type { Log } from "../lib/log.ts";
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** All of it, once. */
+  stdin(): Promise<Uint8Array>;
   readonly stdout: Output;
   readonly stderr: Output;
   /** Resolves at the first SIGINT or SIGTERM. */

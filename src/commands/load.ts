@@ -36,6 +36,18 @@ function validateRecord(schema: JsonObject, record: JsonObject) {
   return [{ path, message: failure.message }];
 }
 
+/** The configuration, or null where its problems were printed. */
+export async function loadOrTell(
+  options: CommonOptions,
+  around: Pick<Surroundings, "cwd" | "env" | "stderr">,
+  secrets = false,
+): Promise<Config | null> {
+  const loaded = await load(options, around, { secrets });
+  if (loaded.ok) return loaded.config;
+  around.stderr.write(problemLines(loaded.problems, around.cwd));
+  return null;
+}
+
 /** A finding as compilers write it: `file:row:col: code: message`, and what to do about it below. */
 export interface Printable {
   readonly code: string;
@@ -52,7 +64,8 @@ export function problemLines(problems: readonly Printable[], cwd: string): strin
     .map(({ file, row, col, code, message, hint, severity }) => {
       const place = [
         file === "" ? "" : relative(cwd, resolve(cwd, file)),
-        ...(row > 0 ? [row, col] : []),
+        ...(row > 0 ? [row] : []),
+        ...(row > 0 && col > 0 ? [col] : []),
       ].join(":");
       const head = `${place === "" ? "" : `${place}: `}${severity === "warning" ? "warning: " : ""}${code}: ${message}\n`;
       return hint ? `${head}    ${hint.replaceAll("\n", "\n    ")}\n` : head;

@@ -1,9 +1,9 @@
-import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Control, openControl } from "../operation/control.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
+import { controlPath } from "./control-path.ts";
 import { load, problemLines } from "./load.ts";
 
 /** `portcullis serve`: until a signal, or until the decision log can no longer be written. */
@@ -69,10 +69,6 @@ export async function start(
       await gateway.close();
     },
   };
-}
-
-export function controlPath(config: Config): string {
-  return join(config.state.path, "control.sock");
 }
 
 function verbsOf(gateway: Gateway) {

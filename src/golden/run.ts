@@ -13,7 +13,7 @@ import { silentLog } from "../lib/log.ts";
 import type { PolicyStore } from "../policy/store.ts";
 import { DEFAULT_NOW, type GoldenCase } from "./case.ts";
 import { compare, type Difference, type GoldenResult } from "./compare.ts";
-import { identityOf } from "./principal.ts";
+import { findIdentity } from "./identity.ts";
 import { roomsFor, SESSION, type SharedRooms, type Traces } from "./rooms.ts";
 
 export interface GoldenParts {
@@ -64,7 +64,7 @@ export async function openGolden({ config, policies, views }: GoldenParts): Prom
 async function decide(golden: GoldenCase, shared: SharedRooms): Promise<GoldenResult> {
   const { principal, server, now = DEFAULT_NOW, request } = golden;
   const ms = Date.parse(now);
-  const identity = await identityOf(shared.config, principal, Math.floor(ms / 1000));
+  const identity = await findIdentity(shared.config, principal, Math.floor(ms / 1000));
   const traces: Traces = { decision: null, outcome: null, refusal: "", forwarded: null };
   let answer = "";
   const exchange = exchangeOf(server, request, (text) => {
@@ -94,6 +94,7 @@ function exchangeOf(
     clientIp: "",
     body: { jsonrpc: "2.0", id: 1, method, params },
     signal: new AbortController().signal,
+    cancel() {},
     reply: {
       json: (_, text) => answer(text),
       empty: () => answer(""),

@@ -105,7 +105,7 @@ export function createIdentity(options: IdentityOptions): IdentityStage {
     const [record, attributes] = await lookUp(directory, principal);
     const latest = verified.latest;
     if (latest?.record === record && latest.attributes === attributes) return latest.identity;
-    const whole = { ...principal, attributes: { ...principal.attributes, ...attributes } };
+    const whole = Object.freeze({ ...principal, attributes: { ...principal.attributes, ...attributes } });
     const identity: Identity = {
       principal: whole,
       tenant: record,

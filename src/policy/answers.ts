@@ -44,7 +44,7 @@ export function parseGrant(value: Json, layer: Layer): Parsed<"grant", Grant> {
   const said = value as JsonObject;
   return {
     ok: true,
-    grant: {
+    grant: Object.freeze({
       layer,
       reason: own(said, "reason", ""),
       rank: own(said, "rank", DEFAULT_RANK),
@@ -53,7 +53,7 @@ export function parseGrant(value: Json, layer: Layer): Parsed<"grant", Grant> {
       requires: own<readonly string[]>(said, "requires", []),
       credential: own<CredentialChoice | null>(said, "credential", null),
       interaction: own<readonly string[]>(said, "interaction", []),
-    },
+    }),
   };
 }
 

@@ -43,7 +43,7 @@ export function createEngine({ platform, tenant, log }: EngineParts): PolicyEngi
         ["tenant", tenant],
       ]
     : [["platform", platform]];
-  const revision = { platform: platform.revision, tenant: tenant?.revision ?? "" };
+  const revision = Object.freeze({ platform: platform.revision, tenant: tenant?.revision ?? "" });
   const readsClock = layers.some(([, { facts }]) => facts.clock.capability);
   const facts = new Map(
     layers.flatMap(([layer, of]) => of.facts.requirements.map((fact) => [keyOf(layer, fact.name), fact])),

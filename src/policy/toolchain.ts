@@ -1,6 +1,7 @@
 import { canonicalJson, digest, type Json, type JsonObject, sha256 } from "../lib/json.ts";
 import { inputSchema } from "./input-schema.ts";
 import { beyondLimits } from "./toolchain-limits.ts";
+import { createToolchainProcess } from "./toolchain-process.ts";
 import type {
   BuildResult,
   CheckResult,
@@ -15,7 +16,6 @@ import type {
   TestOptions,
   TestReport,
 } from "./toolchain-types.ts";
-import { createToolchainWorker } from "./toolchain-worker.ts";
 
 export type * from "./toolchain-types.ts";
 
@@ -24,10 +24,8 @@ export interface ToolchainOptions {
   readonly deadlineMs?: number;
   /** The same for `test`; default 60,000. */
   readonly testDeadlineMs?: number;
-  /** Milliseconds without work after which the worker is ended; default 30,000. */
+  /** Milliseconds without work after which its process is ended; default 30,000. */
   readonly idleMs?: number;
-  /** For a process that ends soon and serves nothing, such as `check`: starts in half the time. Default false. */
-  readonly shortLived?: boolean;
 }
 
 /** OPA's own compiler, tester and evaluator. A request that is cut or crashes is a problem, never a hung process. */
@@ -57,13 +55,13 @@ interface Response<T> {
 }
 
 export function createToolchain(options: ToolchainOptions = {}): Toolchain {
-  const { deadlineMs = 20_000, testDeadlineMs = 60_000, idleMs = 30_000, shortLived = false } = options;
-  const worker = createToolchainWorker(idleMs, shortLived);
+  const { deadlineMs = 20_000, testDeadlineMs = 60_000, idleMs = 30_000 } = options;
+  const toolchain = createToolchainProcess(idleMs);
 
   async function ask<T>(request: Request, ms = deadlineMs, now: bigint | null = null): Promise<Response<T>> {
     const excess = beyondLimits(request);
     if (excess) return { ok: false, problems: [excess] };
-    const answer = await worker.ask(JSON.stringify(request), ms, now);
+    const answer = await toolchain.ask(JSON.stringify(request), ms, now);
     return answer.ok ? (JSON.parse(answer.text) as Response<T>) : { ok: false, problems: [answer.problem] };
   }
 
@@ -92,7 +90,7 @@ export function createToolchain(options: ToolchainOptions = {}): Toolchain {
     fmt: (files) => report({ verb: "fmt", files }),
     inspect: (sources) => report({ verb: "inspect", ...whole(sources) }),
     deps: (sources, query) => report({ verb: "deps", ...whole(sources), query }),
-    close: () => worker.close(),
+    close: () => toolchain.close(),
   };
 }
 

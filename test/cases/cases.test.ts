@@ -14,7 +14,7 @@ let close: () => void;
 
 beforeAll(async () => {
   const config = await exampleConfig();
-  const toolchain = createToolchain({ shortLived: true });
+  const toolchain = createToolchain();
   const policies = await openPolicies(config, toolchain);
   await toolchain.close();
   const views = pinnedViews(config, createFilePins(config.pins.path).list());

@@ -23,11 +23,15 @@ export async function exampleConfig(urls: Readonly<Record<string, string>> = {})
 }
 
 /** A command's surroundings that keep what it prints. */
-export function surroundings(cwd: string, env: Surroundings["env"] = {}) {
+export function surroundings(
+  cwd: string,
+  { env = {}, input = "" }: { env?: Surroundings["env"]; input?: string } = {},
+) {
   const printed = { out: "", err: "" };
   const around: Surroundings = {
     env,
     cwd,
+    stdin: async () => Buffer.from(input),
     stdout: {
       write: (text) => {
         printed.out += text;

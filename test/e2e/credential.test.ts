@@ -93,7 +93,7 @@ test.each([
 ] as const)("a %s upstream gets an assertion of subject, tenant and role, and the decision's id", async (era, server) => {
   const token = await world.token("ann", server);
   await callTool(world.url(server), "read", {}, { token });
-  const { headers } = spies[era].calls().at(-1) ?? { headers: {} };
+  const headers = spies[era].calls().at(-1)?.headers ?? {};
   const { keys } = (await (await fetch(`${world.origin}/.well-known/portcullis/jwks.json`)).json()) as never;
   const verified = await jwtVerify(bearerOf(headers.authorization), createLocalJWKSet({ keys }), {
     audience: AUDIENCE,

@@ -3,7 +3,7 @@ import type { JsonObject } from "../../src/lib/json.ts";
 import { createToolchain, type PolicySources, type Problem } from "../../src/policy/toolchain.ts";
 
 /** One client for the tests of a file. */
-export const toolchain = createToolchain({ shortLived: true });
+export const toolchain = createToolchain();
 afterAll(() => toolchain.close());
 
 /** The tenant's record of the sample world. */

@@ -1,4 +1,5 @@
 import type { Config } from "../config/config.ts";
+import type { Tenant } from "../config/tenants.ts";
 import type { Identity, Principal } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest } from "../lib/json.ts";
@@ -12,22 +13,25 @@ const LOGIN_AGE = 60;
  * @param now seconds since the epoch
  * @throws PortcullisError `params_invalid` for who or what the configuration does not know
  */
-export async function identityOf(config: Config, given: GoldenPrincipal, now: number): Promise<Identity> {
-  const users = config.authorization_server?.users ?? {};
-  const sample = Object.hasOwn(users, given.user) ? users[given.user] : undefined;
-  const id = given.tenant ?? sample?.tenant;
+export async function findIdentity(config: Config, given: GoldenPrincipal, now: number): Promise<Identity> {
+  const id = given.tenant ?? sampleUser(config, given.user)?.tenant;
   if (id === undefined) throw unknown(`there is no sample user "${given.user}", and no tenant is given`);
   const tenant = await config.tenants.get(id);
   if (!tenant.ok) throw unknown(tenant.problems[0]?.message ?? `there is no tenant "${id}"`);
-  const issuer = sample
-    ? `${config.listen.public_url}/oauth`
-    : (config.issuers[0]?.issuer ?? config.listen.public_url);
+  return identityOf(config, tenant.value, given, now);
+}
+
+/** The same for a tenant that is known. */
+export function identityOf(config: Config, tenant: Tenant, given: GoldenPrincipal, now: number): Identity {
+  const sample = sampleUser(config, given.user);
+  const { public_url } = config.listen;
+  const issuer = sample ? `${public_url}/oauth` : (config.issuers[0]?.issuer ?? public_url);
   const principal: Principal = {
     kind: "user",
     issuer,
     subject: given.user,
-    tenant: id,
-    home_tenant: id,
+    tenant: tenant.id,
+    home_tenant: tenant.id,
     roles: given.roles ?? sample?.roles ?? [],
     scopes: given.scopes ?? [],
     client: "",
@@ -36,10 +40,14 @@ export async function identityOf(config: Config, given: GoldenPrincipal, now: nu
     amr: [],
     actor: "",
     run: null,
-    attributes: given.attributes ?? tenant.value.attributes[issuer]?.[given.user] ?? {},
+    attributes: given.attributes ?? tenant.attributes[issuer]?.[given.user] ?? {},
   };
-  const { record } = tenant.value;
+  const { record } = tenant;
   return { principal, tenant: record, expires: now + 3600, digest: digest([{ ...principal }, record]) };
+}
+
+function sampleUser({ authorization_server: server }: Config, name: string) {
+  return server !== null && Object.hasOwn(server.users, name) ? server.users[name] : undefined;
 }
 
 function unknown(reason: string): PortcullisError {

@@ -1,0 +1,119 @@
+import { ERRORS } from "../lib/errors.ts";
+import type { Json, JsonObject } from "../lib/json.ts";
+
+const text = { type: "string" };
+const texts = { type: "array", items: text };
+const whole = { type: "integer", minimum: 0 };
+const object = { type: "object" };
+const sha256 = { type: "string", pattern: "^[0-9a-f]{64}$" };
+const digestOrNone = { type: "string", pattern: "^([0-9a-f]{64})?$" };
+const code = { enum: ["ok", ...Object.keys(ERRORS)] };
+
+function record(properties: JsonObject, ...optional: readonly string[]): JsonObject {
+  const required = Object.keys(properties).filter((name) => !optional.includes(name));
+  return { type: "object", properties, required, additionalProperties: false };
+}
+
+function nullable(schema: JsonObject): JsonObject {
+  return { anyOf: [{ type: "null" }, schema] };
+}
+
+function line(
+  title: string,
+  phase: Json,
+  properties: JsonObject,
+  ...optional: readonly string[]
+): JsonObject {
+  const stamp = {
+    v: { const: 1 },
+    seq: { ...whole, description: "The order of records." },
+    id: text,
+    time: { type: "string", format: "date-time" },
+    phase: { const: phase },
+  };
+  const crc = { type: "string", pattern: "^[0-9a-f]{8}$", description: "CRC-32 of all bytes before it." };
+  return { title, ...record({ ...stamp, ...properties, crc }, ...optional) };
+}
+
+const principal = record({
+  kind: { enum: ["user", "service"] },
+  issuer: text,
+  subject: text,
+  tenant: text,
+  home_tenant: text,
+  roles: texts,
+  scopes: texts,
+  client: text,
+  auth_time: { type: "number" },
+  acr: text,
+  amr: texts,
+  actor: text,
+  run: nullable(record({ id: text, expires: { type: "number" } })),
+  attributes: object,
+});
+
+const grant = record({
+  layer: { enum: ["platform", "tenant"] },
+  reason: text,
+  rank: { type: "integer" },
+  arguments: object,
+  others: { type: "boolean" },
+  requires: texts,
+  credential: nullable(record({ source: text, role: text, ttl: whole }, "role", "ttl")),
+  interaction: texts,
+});
+
+const decision = line(
+  "A decision, on disk before anything was forwarded",
+  "decision",
+  {
+    server: text,
+    era: { enum: ["legacy", "modern", ""] },
+    method: text,
+    rpc_id: { type: ["string", "integer", "null"] },
+    client_ip: text,
+    revision: record({ platform: text, tenant: text }),
+    principal: nullable(principal),
+    target: nullable(record({ upstream: text, kind: text, name: text })),
+    arguments: nullable(object),
+    arguments_sha256: digestOrNone,
+    context: record({ now: { type: "number" } }),
+    effect: { enum: ["allow", "deny", "error"] },
+    code,
+    grant: nullable(grant),
+    requirements: { type: "object", additionalProperties: { type: "boolean" } },
+    reasons: texts,
+    trace_id: text,
+    listed: { ...whole, description: "Of a list: how many were shown." },
+    of: { ...whole, description: "Of a list: out of how many." },
+    targets_sha256: sha256,
+    count: { type: "integer", minimum: 2, description: "So many like refusals, counted together." },
+  },
+  "listed",
+  "of",
+  "targets_sha256",
+  "count",
+);
+
+const outcome = line("What became of an allowed call", "outcome", {
+  decision: text,
+  status: { enum: [...code.enum, "unknown"] },
+  is_error: { type: "boolean" },
+  ms: { type: "number", minimum: 0 },
+  bytes: whole,
+  lease_sha256: nullable(sha256),
+});
+
+const segment = line("The first line of a segment", "segment", {
+  open: { ...texts, description: "Allowed decisions that had no outcome yet." },
+});
+
+/** JSON Schema (2020-12) of one line of the decision log, as it stands on disk. */
+export function recordSchema(): JsonObject {
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "Portcullis decision log line",
+    type: "object",
+    oneOf: [decision, outcome, segment],
+  };
+}

@@ -1,0 +1,130 @@
+import type { GatewayStatus } from "../gateway.ts";
+import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
+import { askGateway } from "./gateway-client.ts";
+import { placed } from "./layers.ts";
+import { loadOrTell, type Printable, problemLines } from "./load.ts";
+import { columns, count, json, type Paint, paintFor } from "./print.ts";
+
+type Upstream = GatewayStatus["catalog"]["upstreams"][number];
+type LayerStatus = GatewayStatus["policies"]["platform"];
+
+/** `portcullis status`: what the running gateway says of itself. 1: something needs a person. */
+export async function status(options: CommonOptions, around: Surroundings): Promise<ExitCode> {
+  const config = await loadOrTell(options, around);
+  if (config === null) return 2;
+  const asked = await askGateway(config, "status", {});
+  if (!asked.running) {
+    around.stdout.write(options.json ? json({ running: false }) : `${asked.reason}\n`);
+    return 1;
+  }
+  const found = asked.value as unknown as GatewayStatus;
+  if (options.json) around.stdout.write(json({ running: true, ...found }));
+  else around.stdout.write(described(found, config.listen.public_url, around));
+  return isWell(found) ? 0 : 1;
+}
+
+function isWell({ ready, policies, catalog }: GatewayStatus): boolean {
+  const layers = [policies.platform, ...Object.values(policies.tenants)];
+  return (
+    ready.length === 0 &&
+    layers.every(({ lastError }) => lastError === null) &&
+    catalog.upstreams.every(({ state, quarantined }) => state === "live" && quarantined.length === 0)
+  );
+}
+
+function described(found: GatewayStatus, url: string, around: Surroundings): string {
+  const paint = paintFor(around);
+  const { ready, policies, catalog, schemas, sessions } = found;
+  const head =
+    ready.length === 0
+      ? `${paint.green("ready")}  ${url}  ${count(sessions, "session")}\n`
+      : `${paint.red("not ready")}  ${url}\n${ready.map((reason) => `    ${reason}\n`).join("")}`;
+  const layers: (readonly [string, LayerStatus])[] = [
+    ["platform", policies.platform],
+    ...Object.entries(policies.tenants),
+  ];
+  return [
+    head,
+    section(
+      "policies",
+      columns(
+        layers.map((layer) => policyRow(layer, paint)),
+        "  ",
+      ),
+    ),
+    problemLines(
+      layers.flatMap(([, layer]) => errorsOf(layer)),
+      around.cwd,
+    ),
+    section(
+      "upstreams",
+      columns(
+        catalog.upstreams.map((upstream) => upstreamRow(upstream, paint)),
+        "  ",
+      ),
+    ),
+    catalog.upstreams.map((upstream) => attention(upstream, paint)).join(""),
+    section(
+      "left out",
+      columns(
+        catalog.servers.flatMap(({ name, leftOut }) => leftOut.map((one) => [name, one.name, one.reason])),
+        "  ",
+      ),
+    ),
+    section(
+      "schemas",
+      columns(
+        schemas.map(({ target, note }) => [target, note]),
+        "  ",
+      ),
+    ),
+  ].join("");
+}
+
+function section(title: string, body: string): string {
+  return body === "" ? "" : `${title}\n${body}`;
+}
+
+function policyRow(
+  [name, { revision, since, warnings, lastError }]: readonly [string, LayerStatus],
+  paint: Paint,
+) {
+  const notes = [
+    ...(lastError === null ? [] : [paint.red("the present files are bad")]),
+    ...(warnings.length === 0 ? [] : [count(warnings.length, "warning")]),
+  ];
+  const when = since === null ? "" : `since ${new Date(since).toISOString().replace(/\.\d+Z$/, "Z")}`;
+  return [name, revision === null ? paint.red("none") : revision.slice(0, 12), when, notes.join(", ")];
+}
+
+function errorsOf({ directory, lastError }: LayerStatus): readonly Printable[] {
+  return (lastError?.problems ?? []).map((one) => placed(one, directory));
+}
+
+function upstreamRow(
+  { name, state, protocol, targets, quarantined, refused, reason }: Upstream,
+  paint: Paint,
+) {
+  const notes = [
+    ...(quarantined.length === 0 ? [] : [paint.yellow(`${quarantined.length} quarantined`)]),
+    ...(refused.length === 0 ? [] : [`${refused.length} refused`]),
+    ...(reason === "" ? [] : [reason]),
+  ];
+  const shown = state === "live" ? paint.green(state) : paint.red(state);
+  return [name, shown, protocol, state === "live" ? count(targets, "target") : "", notes.join(", ")];
+}
+
+/** What changed, and how it is approved. */
+function attention({ name: upstream, quarantined, refused }: Upstream, paint: Paint): string {
+  const changed = quarantined.map(({ name, difference }) =>
+    [
+      `  ${paint.yellow("changed")} ${upstream}: ${name}\n`,
+      ...difference.map((line) => `    ${line}\n`),
+      `    approve: portcullis pin ${upstream} ${name}\n`,
+    ].join(""),
+  );
+  return [
+    ...changed,
+    ...refused.map(({ name, reason }) => `  refused ${upstream}: ${name}\n    ${reason}\n`),
+  ].join("");
+}
