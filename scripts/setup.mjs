@@ -24,7 +24,9 @@ function run(command, args, env = {}) {
 
 function filesUnder(path) {
   if (statSync(path).isFile()) return [path];
-  return readdirSync(path).sort().flatMap((name) => filesUnder(join(path, name)));
+  return readdirSync(path)
+    .sort()
+    .flatMap((name) => filesUnder(join(path, name)));
 }
 
 /** Runs `step` unless `output` exists and `stamp` holds the digest of `inputs`. */
@@ -42,24 +44,56 @@ function buildToolchain() {
   const version = spawnSync("go", ["version"], { encoding: "utf8" }).stdout ?? "";
   const [, major, minor] = /go(\d+)\.(\d+)/.exec(version) ?? [];
   if (major !== "1" || Number(minor) < 26) {
-    fail("the Rego toolchain needs Go 1.26 or newer to build once: install it from your package manager or go.dev");
+    fail(
+      "the Rego toolchain needs Go 1.26 or newer to build once: install it from your package manager or go.dev",
+    );
   }
   run(
     "go",
-    ["build", "-C", "toolchain", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", "toolchain.wasm", "."],
+    [
+      "build",
+      "-C",
+      "toolchain",
+      "-buildmode=c-shared",
+      "-trimpath",
+      "-buildvcs=false",
+      "-ldflags=-s -w -buildid=",
+      "-o",
+      "toolchain.wasm",
+      ".",
+    ],
     { GOOS: "wasip1", GOARCH: "wasm", CGO_ENABLED: "0", GOFLAGS: "", GOTOOLCHAIN: "local" },
   );
 }
 
 const [major, minor] = process.versions.node.split(".").map(Number);
-if (major < 20 || (major === 20 && minor < 15)) fail(`Node 20.15 or newer is needed, this is ${process.versions.node}`);
+if (major < 20 || (major === 20 && minor < 15))
+  fail(`Node 20.15 or newer is needed, this is ${process.versions.node}`);
 
-whenChanged("installing packages", ["package.json", "package-lock.json"], "node_modules", "node_modules/.portcullis-stamp", () =>
-  run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"]),
+whenChanged(
+  "installing packages",
+  ["package.json", "package-lock.json"],
+  "node_modules",
+  "node_modules/.portcullis-stamp",
+  () => run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"]),
 );
-const goSources = readdirSync("toolchain").filter((name) => /\.go$|^go\.(mod|sum)$|\.json$|\.rego$/.test(name)).map((name) => join("toolchain", name));
-whenChanged("building the Rego toolchain (once, about two minutes)", goSources, "toolchain/toolchain.wasm", "toolchain/.stamp", buildToolchain);
-whenChanged("compiling", ["src", "tsconfig.json", "package.json"], "dist", "node_modules/.portcullis-dist-stamp", () => {
-  rmSync("dist", { recursive: true, force: true });
-  run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]);
-});
+const goSources = readdirSync("toolchain")
+  .filter((name) => /\.go$|^go\.(mod|sum)$|\.json$|\.rego$/.test(name))
+  .map((name) => join("toolchain", name));
+whenChanged(
+  "building the Rego toolchain (once, about two minutes)",
+  goSources,
+  "toolchain/toolchain.wasm",
+  "toolchain/.stamp",
+  buildToolchain,
+);
+whenChanged(
+  "compiling",
+  ["src", "tsconfig.json", "package.json"],
+  "dist",
+  "node_modules/.portcullis-dist-stamp",
+  () => {
+    rmSync("dist", { recursive: true, force: true });
+    run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]);
+  },
+);

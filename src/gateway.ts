@@ -1,30 +1,16 @@
 import { readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { openDecisionLog } from "./audit/log.ts";
-import { createRefusalCounter } from "./audit/refusals.ts";
-import { type Catalog, createCatalog } from "./catalog/catalog.ts";
-import { createFilePins } from "./catalog/pins.ts";
-import { createEmbedded, issuersOf, mountsOf } from "./compose/identity.ts";
-import { labelsFrom } from "./compose/labels.ts";
-import { openTenancy } from "./compose/tenancy.ts";
-import { openUpstreams, type UpstreamParts } from "./compose/upstreams.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import { createClosing } from "./compose/closing.ts";
+import { mountsOf } from "./compose/identity.ts";
+import { type Ground, type Opened, openRooms } from "./compose/rooms.ts";
 import type { Config } from "./config/config.ts";
-import { createCredentials } from "./credential/credentials.ts";
-import { createCapabilities } from "./gate/capabilities.ts";
 import { createGate } from "./gate/gate.ts";
-import type { Rooms } from "./gate/rooms.ts";
-import { createSchemas } from "./gate/schemas.ts";
 import { createHttp, type Http } from "./http/http.ts";
-import { createIdentity } from "./identity/identity.ts";
 import { type Clock, systemClock } from "./lib/clock.ts";
 import { PortcullisError } from "./lib/errors.ts";
-import { randomId } from "./lib/ids.ts";
 import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
-import { createMetrics } from "./operation/metrics.ts";
-import { createPolicyStore, type PolicyStatus } from "./policy/store.ts";
-import { createToolchain } from "./policy/toolchain.ts";
-import { createSessions } from "./protocol/sessions.ts";
+import type { PolicyStatus } from "./policy/store.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -67,141 +53,35 @@ const { version } = JSON.parse(readFileSync(new URL("../package.json", import.me
 };
 const INFO = { name: "portcullis", version };
 
-/** Targets on one page of a list; capabilities kept; refusals recorded one by one in a second of one source. */
-const PAGE = 1000;
-const CAPABILITIES = 50_000;
-const INDIVIDUAL_REFUSALS = 5;
-const SESSIONS_PER_OWNER = 100;
-const REFRESH_MS = 300_000;
-const LEASES = 10_000;
-const MAX_PENDING_BYTES = 64 << 20;
-
 /** The composition root: configuration becomes rooms, and the rooms a gateway. Nothing listens before `listen`. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const { config, log, clock = systemClock } = options;
-  const closing: (() => unknown)[] = [];
+  const { config, env, log, clock = systemClock, onFatal = () => {} } = options;
   const urlOf = (server: string) => `${config.listen.public_url}/mcp/${server}`;
-  const tenancy = await openTenancy(config);
+  const closing = createClosing(log);
+  try {
+    const opened = await openRooms({ config, env, info: INFO, urlOf, onFatal, log, clock, closing });
+    const gateway = guard(config, opened, { urlOf, log, closing });
+    await Promise.all([opened.policies.load(), opened.catalog.start()]);
+    return gateway;
+  } catch (error) {
+    // The log's lock, watchers and children are let go of, so that a host application may try again.
+    await closing.closeAll();
+    throw error;
+  }
+}
 
-  const toolchain = createToolchain();
-  closing.push(() => toolchain.close());
-  const policies = createPolicyStore({
-    toolchain,
-    platform: config.policies.path,
-    tenants: tenancy.policies,
-    tenantSchema: config.policies.tenant_schema ?? {},
-    log,
-    clock,
-  });
-  closing.push(() => policies.close());
-
-  const decisions = await openDecisionLog({
-    path: config.audit.path,
-    segmentBytes: config.audit.segment_bytes,
-    maxPendingBytes: MAX_PENDING_BYTES,
-    clock,
-    log,
-    onFatal: options.onFatal ?? (() => {}),
-  });
-  closing.push(() => decisions.close());
-  const refusals = createRefusalCounter({ decisions, clock, individually: INDIVIDUAL_REFUSALS });
-  closing.push(() => refusals.close());
-
-  const credentials = await createCredentials({
-    sources: config.credentials,
-    tenants: tenancy.credentialsOf,
-    publicUrl: config.listen.public_url,
-    signingKey: null,
-    capacity: LEASES,
-    clock,
-    log,
-  });
-  closing.push(() => credentials.close());
-
-  const parts: UpstreamParts = { config, env: options.env, credentials, clientInfo: INFO, log, clock };
-  const upstreams = await openUpstreams(parts);
-  closing.push(() => Promise.all([...upstreams.values()].map((upstream) => upstream.close())));
-
-  await mkdir(config.state.path, { recursive: true, mode: 0o700 });
-  const pins = createFilePins(config.pins.path);
-  const catalog = createCatalog({
-    servers: Object.fromEntries(
-      Object.entries(config.servers).map(([name, server]) => [name, server.upstreams]),
-    ),
-    upstreams,
-    labels: labelsFrom(config),
-    pins,
-    log,
-    clock,
-    refreshMs: REFRESH_MS,
-  });
-  closing.push(() => catalog.close());
-  const schemas = createSchemas();
-  catalog.onChange((server) => {
-    for (const target of catalog.view(server).targets) schemas.of(target);
-  });
-
-  const embedded = createEmbedded({ config, urlOf, log, clock });
-  const identity = createIdentity({
-    issuers: issuersOf(config, embedded),
-    audience: urlOf,
-    directory: tenancy.directory,
-    scopes: (server) => config.servers[server]?.scopes ?? [],
-    clock,
-    fetch,
-    log,
-  });
-  closing.push(() => identity.close());
-
-  const sessions = createSessions({
-    limits: { ...config.limits, sessions_per_owner: SESSIONS_PER_OWNER },
-    clock,
-    newId: randomId,
-    onEnd: (session) => {
-      for (const upstream of upstreams.values()) {
-        upstream
-          .release(`session ${session.id}`)
-          .catch((err: unknown) => log.warn({ err }, "an upstream session was not ended"));
-      }
-    },
-  });
-  closing.push(() => sessions.close());
-
-  const metrics = createMetrics();
-  metrics.sessions(() => sessions.size);
-  const rooms: Rooms = {
-    identity,
-    sessions,
-    catalog,
-    policies,
-    capabilities: createCapabilities(schemas, CAPABILITIES),
-    log: decisions,
-    refusals,
-    credentials,
-    upstreams,
-    servers: new Map(
-      Object.entries(config.servers).map(([name, { title = "", instructions = "" }]) => [
-        name,
-        { title, instructions },
-      ]),
-    ),
-    mayUse: tenancy.mayUse,
-    timeoutOf: (upstream) => config.upstreams[upstream]?.timeout_ms ?? 0,
-    limits: { page: PAGE, inFlight: config.limits.in_flight },
-    gatewayInfo: INFO,
-    metrics,
-    clock,
-    operations: log,
-  };
+/** Puts the gate behind its HTTP edge, and both into an operator's hands. */
+function guard(
+  config: Config,
+  opened: Opened,
+  { urlOf, log, closing }: Pick<Ground, "urlOf" | "log" | "closing">,
+): Gateway {
+  const { rooms, catalog, metrics, policies, pins, schemas, embedded } = opened;
   const gate = createGate(rooms);
-
-  const unready = (): string[] => {
-    const reasons: string[] = [];
-    if (!decisions.healthy) reasons.push("the decision log cannot be written");
-    if (policies.status().platform.revision === null) reasons.push("no policy is loaded");
-    return reasons;
-  };
-
+  const unready = () => [
+    ...(rooms.log.healthy ? [] : ["the decision log cannot be written"]),
+    ...(policies.status().platform.revision === null ? ["no policy is loaded"] : []),
+  ];
   const http = createHttp({
     handle: gate.handle,
     hasServer: (name) => Object.hasOwn(config.servers, name),
@@ -210,21 +90,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     allowedHosts: config.listen.allowed_hosts,
     allowedOrigins: config.listen.allowed_origins,
     limits: config.limits,
-    mounts: mountsOf({ config, identity, credentials, embedded }),
+    mounts: mountsOf({ ...opened, config }),
     ready: unready,
     metrics: metrics.text,
     log,
   });
-
-  await Promise.all([policies.load(), catalog.start()]);
 
   return {
     app: http.app,
     mcp: http.mcp,
     async listen() {
       const { host, port } = config.listen;
-      const listening = await http.listen(host, port);
-      closing.push(() => listening.close(config.limits.drain_ms));
+      closing.add(await http.listen(host, port), (listening) => listening.close(config.limits.drain_ms));
       return { url: config.listen.public_url };
     },
     urlOf,
@@ -233,7 +110,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       policies: policies.status(),
       catalog: catalog.status(),
       schemas: schemas.notes(Object.keys(config.servers).flatMap((name) => catalog.view(name).targets)),
-      sessions: sessions.size,
+      sessions: rooms.sessions.size,
     }),
     async approve(upstream, target) {
       const approved = pins.approve(upstream, target);
@@ -247,14 +124,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const scopes = ["mcp", ...(config.servers[server]?.scopes ?? [])];
       return embedded.mint({ subject: user, resource: urlOf(server), scopes });
     },
-    async close() {
-      // Last opened, first closed: what is served ends before what it is served with.
-      for (const close of closing.splice(0).reverse()) {
-        // One part that cannot be closed must not keep the others open.
-        await Promise.resolve()
-          .then(close)
-          .catch((err: unknown) => log.error({ err }, "a part of the gateway could not be closed"));
-      }
-    },
+    close: () => closing.closeAll(),
   };
 }

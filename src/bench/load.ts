@@ -17,7 +17,7 @@ const BODY = JSON.stringify({
   params: { name: "echo", arguments: { message: "hello from the load generator" } },
 });
 
-export const MCP_HEADERS = {
+const MCP_HEADERS = {
   "content-type": "application/json",
   accept: "application/json, text/event-stream",
   "mcp-protocol-version": "2025-11-25",

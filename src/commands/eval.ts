@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { createToolchain, type EvalReport, type Toolchain } from "../policy/toolchain.ts";
+import { createToolchain, type EvalReport, type Problem, type Toolchain } from "../policy/toolchain.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { type InputOptions, inputOf } from "./eval-input.ts";
 import { type LayerFiles, placed, readLayers } from "./layers.ts";
@@ -40,7 +40,7 @@ export async function evaluate(options: EvalOptions, around: Surroundings): Prom
     if (options.json) around.stdout.write(json({ input, layers: found, problems }));
     else for (const one of found) around.stdout.write(described(one, query !== undefined, paintFor(around)));
     if (!options.json) around.stderr.write(problemLines(problems, around.cwd));
-    return problems.length === 0 ? 0 : 1;
+    return problems.length === 0 ? 0 : 2;
   } finally {
     await toolchain.close();
   }
@@ -67,9 +67,14 @@ async function evaluateAll(
   for (const { name, directory, sources } of layers) {
     const evaluated = await toolchain.eval(sources, request);
     if (evaluated.ok) found.push({ layer: name, report: evaluated.report });
-    else problems.push(...evaluated.problems.map((one) => placed(one, directory)));
+    else problems.push(...evaluated.problems.map((one) => located(one, directory)));
   }
   return { found, problems };
+}
+
+/** A place in no file is one in the query. */
+function located(problem: Problem, directory: string): Printable {
+  return problem.file === "" && problem.row > 0 ? { ...problem, file: "query" } : placed(problem, directory);
 }
 
 function described({ layer, report }: Evaluated, queried: boolean, paint: Paint): string {
@@ -96,7 +101,7 @@ function capability({ grants, limits, denials, holds }: JsonObject): string {
     ...list(grants).map((grant) =>
       isJsonObject(grant) ? row("grant", String(grant.reason)) + detail(grant) : "",
     ),
-    ...list(limits).map((limit) => (isJsonObject(limit) ? row("limit", "") + detail(limit) : "")),
+    ...list(limits).map((limit) => (isJsonObject(limit) ? `  limit  ${detail(limit).trimStart()}` : "")),
     ...Object.entries(isJsonObject(holds) ? holds : {}).map(([name, held]) =>
       held === true ? row("holds", name) : "",
     ),

@@ -54,7 +54,7 @@ async function readLayer(
   tenantSchema: PolicySources["tenantSchema"],
 ): Promise<{ readonly layer?: LayerFiles; readonly problems: readonly Printable[] }> {
   const read = await readPolicyFiles(directory);
-  if (!read.ok) return { problems: read.problems.map((one) => placed(one, directory)) };
+  if (!read.ok) return { problems: read.problems.map((one) => placed(withoutCall(one), directory)) };
   if (Object.keys(read.sources.files).every((path) => path.endsWith("_test.rego"))) {
     const message = "there are no policies in this directory";
     return {
@@ -62,6 +62,11 @@ async function readLayer(
     };
   }
   return { layer: { name, directory, sources: { ...read.sources, tenantSchema }, tenant }, problems: [] };
+}
+
+/** Node ends such messages with its own call and the absolute path; the problem's place says enough. */
+function withoutCall(problem: Problem): Problem {
+  return { ...problem, message: problem.message.replace(/, \w+ '.*'$/, "") };
 }
 
 /** A problem as the toolchain tells it, its file named from where it really stands. */

@@ -11,7 +11,7 @@ import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 
 /** Where upstreams find the keys of the gateway's own assertions. */
-export const JWKS_PATH = "/.well-known/portcullis/jwks.json";
+const JWKS_PATH = "/.well-known/portcullis/jwks.json";
 const RESOURCE_METADATA = "/.well-known/oauth-protected-resource";
 /** What the embedded authorization server's tokens may carry, whatever a virtual server needs beside it. */
 const SCOPE = "mcp";

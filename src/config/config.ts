@@ -165,13 +165,13 @@ async function readRecordSchema(
 }
 
 async function secretProblems(
-  { upstreams, listen }: DeepReadonly<ParsedConfig>,
+  { upstreams, listen, signing_key }: DeepReadonly<ParsedConfig>,
   document: SourceDocument,
   { env, readFile }: LoadOptions,
 ): Promise<ConfigProblem[]> {
   if (env === undefined) return [];
   const demo = isLoopback(new URL(listen.public_url).hostname);
-  const references = Object.entries(upstreams).flatMap(([upstream, given]) =>
+  const ofUpstreams = Object.entries(upstreams).flatMap(([upstream, given]) =>
     given.transport === "http"
       ? []
       : Object.entries(given.env).map(([name, value]) => ({
@@ -179,8 +179,9 @@ async function secretProblems(
           value,
         })),
   );
+  const ofGateway = signing_key === undefined ? [] : [{ path: ["signing_key"], value: signing_key }];
   const problems = await Promise.all(
-    references.map(async ({ path, value }) => {
+    [...ofUpstreams, ...ofGateway].map(async ({ path, value }) => {
       if (typeof value === "string") return [];
       return (await secretProblem(value, { env, readFile, demo })).map((one) =>
         document.locate({ ...one, path }),

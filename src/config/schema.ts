@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { JsonObject } from "../lib/json.ts";
+import { secretRef } from "./secret.ts";
 import { authorizationServer } from "./sections/authorization-server.ts";
 import { credentials } from "./sections/credentials.ts";
 import { issuers } from "./sections/issuers.ts";
@@ -19,6 +20,9 @@ export function configSchema(place: Place) {
     upstreams: upstreams(place),
     servers,
     credentials: credentials.default({}),
+    signing_key: secretRef(place)
+      .optional()
+      .describe("The gateway's own key: PKCS #8 in PEM, P-256 or Ed25519. Without: a new one at each start."),
     policies: policies(place),
     tenants: tenants(place),
     pins: pins(place),

@@ -1,5 +1,5 @@
-import { chmod, mkdir, rm } from "node:fs/promises";
-import { createServer, request as httpRequest } from "node:http";
+import { mkdir, rm } from "node:fs/promises";
+import { createServer, request as httpRequest, type Server } from "node:http";
 import { dirname } from "node:path";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
@@ -25,11 +25,10 @@ export async function openControl(path: string, verbs: ControlVerbs): Promise<Co
     let size = 0;
     request.on("data", (chunk: Buffer) => {
       size += chunk.length;
-      if (size > MAX_BYTES) request.destroy();
-      else chunks.push(chunk);
+      if (size <= MAX_BYTES) chunks.push(chunk);
     });
     request.on("end", () => {
-      answer(verbs, request.url ?? "", Buffer.concat(chunks).toString())
+      answer(verbs, request.url ?? "", size > MAX_BYTES ? null : Buffer.concat(chunks).toString())
         .catch((thrown: unknown) => {
           const { code, reason, text } = toPortcullisError(thrown);
           return { error: { code, message: reason || text } };
@@ -38,8 +37,7 @@ export async function openControl(path: string, verbs: ControlVerbs): Promise<Co
         .catch(() => response.destroy());
     });
   });
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
-  await chmod(path, 0o600);
+  await listenAlone(server, path);
   return {
     close: () =>
       new Promise((resolve) => {
@@ -49,13 +47,33 @@ export async function openControl(path: string, verbs: ControlVerbs): Promise<Co
   };
 }
 
-async function answer(verbs: ControlVerbs, url: string, body: string): Promise<JsonObject> {
+/** The mode is the socket's from the start, so that no one gets in before it is set. */
+function listenAlone(server: Server, path: string): Promise<void> {
+  const before = process.umask(0o177);
+  const listening = new Promise<void>((resolve, reject) =>
+    server.once("error", reject).listen(path, resolve),
+  );
+  process.umask(before);
+  return listening;
+}
+
+/** null: the body was larger than it may be. */
+async function answer(verbs: ControlVerbs, url: string, body: string | null): Promise<JsonObject> {
+  if (body === null) throw new PortcullisError("body_too_large", { reason: `over ${MAX_BYTES} bytes` });
   const name = url.slice(1);
   const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
   if (verb === undefined) throw new PortcullisError("method_unknown", { reason: `there is no "${name}"` });
-  const ask: unknown = JSON.parse(body);
+  const ask = parsed(body);
   if (!isJsonObject(ask)) throw new PortcullisError("params_invalid", { reason: "an object is needed" });
   return { result: await verb(ask) };
+}
+
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Asks the running gateway. Rejects with its error, or `upstream_unavailable` where none is running. */

@@ -6,7 +6,7 @@ import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 export type EraChoice = Era | "auto";
 
 export const MODERN_VERSION = "2026-07-28";
-export const LEGACY_VERSION = "2025-11-25";
+const LEGACY_VERSION = "2025-11-25";
 const LEGACY_VERSIONS = [LEGACY_VERSION, "2025-06-18", "2025-03-26", "2024-11-05"];
 
 const PREFIX = "io.modelcontextprotocol/";
@@ -63,7 +63,7 @@ export function modernHeaders(
 }
 
 /** A value that is not a plain visible ASCII field value travels as `=?base64?…?=`. */
-export function headerValue(value: string): string {
+function headerValue(value: string): string {
   const plain =
     /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/.test(value) && !/^=\?base64\?.*\?=$/s.test(value);
   return plain ? value : `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;

@@ -6,7 +6,7 @@ import { MINIMAL, problemsOf } from "./support.ts";
 test("the smallest configuration gets every default", () => {
   const parsed = parseConfig(MINIMAL, "/etc/portcullis/portcullis.yaml");
   if (!parsed.ok) throw new Error(parsed.problems.map(formatProblem).join("\n"));
-  const { listen, limits, audit, state, policies, upstreams, log } = parsed.config;
+  const { listen, limits, audit, pins, state, policies, upstreams, log } = parsed.config;
   expect(listen).toEqual({
     host: "127.0.0.1",
     port: 8080,
@@ -16,6 +16,7 @@ test("the smallest configuration gets every default", () => {
   });
   expect(limits).toMatchObject({ body: 1_048_576, depth: 64, header_ms: 10_000, sessions: 1000 });
   expect(audit).toEqual({ path: "/etc/portcullis/.portcullis/log", segment_bytes: 67_108_864 });
+  expect(pins).toEqual({ path: "/etc/portcullis/pins.json" });
   expect(state).toEqual({ path: "/etc/portcullis/.portcullis/state" });
   expect(policies).toEqual({ path: "/etc/portcullis/policies" });
   expect(upstreams.crm).toMatchObject({

@@ -1,7 +1,7 @@
 import { parseConfig } from "../../src/config/config.ts";
 import type { ConfigProblem } from "../../src/config/problems.ts";
 
-export const FILE = "/etc/portcullis/portcullis.yaml";
+const FILE = "/etc/portcullis/portcullis.yaml";
 
 /** Nine lines that are enough. */
 export const MINIMAL = `issuers:

@@ -125,73 +125,93 @@ test.each(CELLS)(
   },
 );
 
-test.each(["legacy", "modern"] as const)("a %s caller's progress token comes back as it was sent", async (era) => {
-  const url = world.url("modern");
-  const token = await world.token("ann", "modern");
-  const session = era === "legacy" ? { session: await openSession(url, token) } : {};
-  const meta = { _meta: { progressToken: "mine" } };
-  const { before, body } = await callTool(url, "steps", {}, { token, era, ...session }, meta);
-  expect(before.map(({ params }) => params)).toEqual([
-    { progressToken: "mine", progress: 1, total: 2 },
-    { progressToken: "mine", progress: 2, total: 2 },
-  ]);
-  expect(body.result).toMatchObject({ content: [{ text: "done" }] });
-});
+test.each(["legacy", "modern"] as const)(
+  "a %s caller's progress token comes back as it was sent",
+  async (era) => {
+    const url = world.url("modern");
+    const token = await world.token("ann", "modern");
+    const session = era === "legacy" ? { session: await openSession(url, token) } : {};
+    const meta = { _meta: { progressToken: "mine" } };
+    const { before, body } = await callTool(url, "steps", {}, { token, era, ...session }, meta);
+    expect(before.map(({ params }) => params)).toEqual([
+      { progressToken: "mine", progress: 1, total: 2 },
+      { progressToken: "mine", progress: 2, total: 2 },
+    ]);
+    expect(body.result).toMatchObject({ content: [{ text: "done" }] });
+  },
+);
 
-test.each(STOCK_CLIENTS)("a call that a %s client cancels is cancelled at a legacy upstream", async (_, connect) => {
-  const client = await connect(world.url("spy"), await world.token("ann", "spy"));
-  const before = spy.seen.length;
-  const since = () => spy.seen.slice(before);
-  const stop = new AbortController();
-  try {
-    const called = client.call("echo", { text: "x" }, { signal: stop.signal });
-    const arrival = await until("the call upstream", () => since().find(({ method }) => method === "tools/call"));
-    stop.abort();
-    await expect(called).rejects.toThrow();
-    const cancelled = await until("cancelled upstream", () =>
-      since().find(({ method }) => method === "notifications/cancelled"),
-    );
-    expect(cancelled.params.requestId).toBe(arrival.id);
-    expect(cancelled.headers["mcp-session-id"]).toBe(arrival.headers["mcp-session-id"]);
-    await until("the outcome", async () => (await world.outcomes()).at(-1)?.status === "cancelled");
-  } finally {
-    await client.close();
-  }
-});
+test.each(STOCK_CLIENTS)(
+  "a call that a %s client cancels is cancelled at a legacy upstream",
+  async (_, connect) => {
+    const client = await connect(world.url("spy"), await world.token("ann", "spy"));
+    const before = spy.seen.length;
+    const since = () => spy.seen.slice(before);
+    const stop = new AbortController();
+    try {
+      const called = client.call("echo", { text: "x" }, { signal: stop.signal });
+      const arrival = await until("the call upstream", () =>
+        since().find(({ method }) => method === "tools/call"),
+      );
+      stop.abort();
+      await expect(called).rejects.toThrow();
+      const cancelled = await until("cancelled upstream", () =>
+        since().find(({ method }) => method === "notifications/cancelled"),
+      );
+      expect(cancelled.params.requestId).toBe(arrival.id);
+      expect(cancelled.headers["mcp-session-id"]).toBe(arrival.headers["mcp-session-id"]);
+      await until("the outcome", async () => (await world.outcomes()).at(-1)?.status === "cancelled");
+    } finally {
+      await client.close();
+    }
+  },
+);
 
-test.each(STOCK_CLIENTS)("a call that a %s client cancels is cut at a modern upstream", async (_, connect) => {
-  const client = await connect(world.url("modern"), await world.token("ann", "modern"));
-  const before = { ...modern.state };
-  const stop = new AbortController();
-  try {
-    const called = client.call("wait", {}, { signal: stop.signal });
-    await until("the call upstream", () => modern.state.waiting > before.waiting);
-    stop.abort();
-    await expect(called).rejects.toThrow();
-    await until("cancelled upstream", () => modern.state.cancelled > before.cancelled);
-  } finally {
-    await client.close();
-  }
-});
+test.each(STOCK_CLIENTS)(
+  "a call that a %s client cancels is cut at a modern upstream",
+  async (_, connect) => {
+    const client = await connect(world.url("modern"), await world.token("ann", "modern"));
+    const before = { ...modern.state };
+    const stop = new AbortController();
+    try {
+      const called = client.call("wait", {}, { signal: stop.signal });
+      await until("the call upstream", () => modern.state.waiting > before.waiting);
+      stop.abort();
+      await expect(called).rejects.toThrow();
+      await until("cancelled upstream", () => modern.state.cancelled > before.cancelled);
+    } finally {
+      await client.close();
+    }
+  },
+);
 
-test.each(STOCK_CLIENTS)("a call that a %s client cancels is cancelled at a stdio upstream", async (_, connect) => {
-  const client = await connect(world.url("written"), await world.token("ann", "written"));
-  const stop = new AbortController();
-  const seen = async () => {
-    const { content } = await client.call("seen", {});
-    return JSON.parse((content as [{ text: string }])[0].text) as { id?: number; method: string; params: JsonObject }[];
-  };
-  const before = (await seen()).length;
-  try {
-    const called = client.call("wait", {}, { signal: stop.signal });
-    const isWait = ({ params }: { params: JsonObject }) => params?.name === "wait";
-    const sent = await until("the call upstream", async () => (await seen()).slice(before).find(isWait));
-    stop.abort();
-    await expect(called).rejects.toThrow();
-    const isCancel = ({ method }: { method: string }) => method === "notifications/cancelled";
-    const cancelled = await until("cancelled upstream", async () => (await seen()).slice(before).find(isCancel));
-    expect(cancelled.params.requestId).toBe(sent.id);
-  } finally {
-    await client.close();
-  }
-});
+test.each(STOCK_CLIENTS)(
+  "a call that a %s client cancels is cancelled at a stdio upstream",
+  async (_, connect) => {
+    const client = await connect(world.url("written"), await world.token("ann", "written"));
+    const stop = new AbortController();
+    const seen = async () => {
+      const { content } = await client.call("seen", {});
+      return JSON.parse((content as [{ text: string }])[0].text) as {
+        id?: number;
+        method: string;
+        params: JsonObject;
+      }[];
+    };
+    const before = (await seen()).length;
+    try {
+      const called = client.call("wait", {}, { signal: stop.signal });
+      const isWait = ({ params }: { params: JsonObject }) => params?.name === "wait";
+      const sent = await until("the call upstream", async () => (await seen()).slice(before).find(isWait));
+      stop.abort();
+      await expect(called).rejects.toThrow();
+      const isCancel = ({ method }: { method: string }) => method === "notifications/cancelled";
+      const cancelled = await until("cancelled upstream", async () =>
+        (await seen()).slice(before).find(isCancel),
+      );
+      expect(cancelled.params.requestId).toBe(sent.id);
+    } finally {
+      await client.close();
+    }
+  },
+);

@@ -55,7 +55,10 @@ beforeAll(async () => {
         spy: { url: legacy.url, era: "legacy", credential: "signed" },
         modern: { url: modern.url, era: "modern" },
         child: { command: ["node", resolve(OFFICIAL, "server-everything/dist/index.js"), "stdio"] },
-        written: { command: ["node", resolve(ROOT, "test/e2e/stdio-upstream.mjs")], env: { API_TOKEN: "env:CONFIGURED" } },
+        written: {
+          command: ["node", resolve(ROOT, "test/e2e/stdio-upstream.mjs")],
+          env: { API_TOKEN: "env:CONFIGURED" },
+        },
       },
       servers: {
         main: { upstreams: ["spy"] },
@@ -90,20 +93,29 @@ const bearerOf = (header: string | undefined) => /^Bearer (\S+)$/.exec(header ??
 test.each([
   ["legacy", "main"],
   ["modern", "modern"],
-] as const)("a %s upstream gets an assertion of subject, tenant and role, and the decision's id", async (era, server) => {
-  const token = await world.token("ann", server);
-  await callTool(world.url(server), "read", {}, { token });
-  const headers = spies[era].calls().at(-1)?.headers ?? {};
-  const { keys } = (await (await fetch(`${world.origin}/.well-known/portcullis/jwks.json`)).json()) as never;
-  const verified = await jwtVerify(bearerOf(headers.authorization), createLocalJWKSet({ keys }), {
-    audience: AUDIENCE,
-    issuer: world.origin,
-  });
-  expect(verified.payload).toMatchObject({ sub: "ann", tenant: "acme", role: "reader" });
-  const decision = (await world.decisions()).at(-1);
-  expect(headers["portcullis-decision"]).toBe(decision?.id);
-  expect(decision).toMatchObject({ effect: "allow", principal: { subject: "ann" }, target: { name: "read" } });
-});
+] as const)(
+  "a %s upstream gets an assertion of subject, tenant and role, and the decision's id",
+  async (era, server) => {
+    const token = await world.token("ann", server);
+    await callTool(world.url(server), "read", {}, { token });
+    const headers = spies[era].calls().at(-1)?.headers ?? {};
+    const { keys } = (await (
+      await fetch(`${world.origin}/.well-known/portcullis/jwks.json`)
+    ).json()) as never;
+    const verified = await jwtVerify(bearerOf(headers.authorization), createLocalJWKSet({ keys }), {
+      audience: AUDIENCE,
+      issuer: world.origin,
+    });
+    expect(verified.payload).toMatchObject({ sub: "ann", tenant: "acme", role: "reader" });
+    const decision = (await world.decisions()).at(-1);
+    expect(headers["portcullis-decision"]).toBe(decision?.id);
+    expect(decision).toMatchObject({
+      effect: "allow",
+      principal: { subject: "ann" },
+      target: { name: "read" },
+    });
+  },
+);
 
 test("an assertion is reused within its lease, for its principal and role alone", async () => {
   const ann = await world.token("ann", "main");
@@ -133,7 +145,9 @@ test.each([
   expect(body.error).toMatchObject({ code: -32006, data: { code: "credential_refused" } });
   expect(spies.legacy.seen.length).toBe(before);
   const { id } = (await world.decisions()).at(-1) ?? { id: "" };
-  const outcome = await until("the outcome", async () => (await world.outcomes()).find((one) => one.decision === id));
+  const outcome = await until("the outcome", async () =>
+    (await world.outcomes()).find((one) => one.decision === id),
+  );
   expect(outcome).toMatchObject({ status: "credential_refused", is_error: true, lease_sha256: null });
 });
 
@@ -151,15 +165,24 @@ test("the inbound token reaches no upstream, in no header, body or environment",
   ] as const) {
     const token = await world.token("ann", server);
     traces.push(...tracesOf(token));
-    const headers = { cookie: `session=${token}`, "x-forwarded-access-token": token, "proxy-authorization": `Bearer ${token}` };
+    const headers = {
+      cookie: `session=${token}`,
+      "x-forwarded-access-token": token,
+      "proxy-authorization": `Bearer ${token}`,
+    };
     const session = await openSession(world.url(server), token);
-    for (const sent of [{ token, headers }, { token, headers, session, era: "legacy" as const }]) {
+    for (const sent of [
+      { token, headers },
+      { token, headers, session, era: "legacy" as const },
+    ]) {
       expect((await callTool(world.url(server), name, {}, sent)).status).toBe(200);
     }
   }
   const arrived = Object.values(spies).flatMap(({ seen }) => seen);
   expect(arrived.length).toBeGreaterThan(6);
-  const everything = arrived.map(({ verb, headers, text: body }) => JSON.stringify([verb, headers, body])).join("\n");
+  const everything = arrived
+    .map(({ verb, headers, text: body }) => JSON.stringify([verb, headers, body]))
+    .join("\n");
   for (const trace of traces) expect(everything).not.toContain(trace);
   for (const { headers } of arrived) expect(headers).not.toHaveProperty("cookie");
 });
@@ -170,7 +193,8 @@ test.each([
 ])("the %s upstream's environment is what was configured, and no caller's token", async (server, name) => {
   const token = await world.token("ann", server);
   const { body } = await callTool(world.url(server), name, {}, { token });
-  const [{ text: said }] = body.result?.content as [{ text: string }];
+  const { content } = body.result as unknown as { content: [{ text: string }] };
+  const [{ text: said }] = content;
   const env = JSON.parse(said) as Record<string, string>;
   const given = server === "written" ? { API_TOKEN: "what-the-operator-gave" } : {};
   expect(env).toEqual({ PATH: process.env.PATH, HOME: process.env.HOME, ...given });
@@ -185,11 +209,22 @@ test("no token and no assertion stands in a log or anywhere else on disk", async
   await callTool(world.url("main"), "read", {}, { token: `${ann}x` });
   await callTool(world.url("modern"), "read", {}, { token: ann });
   await ask(`${world.url("main")}?access_token=${ann}`, "tools/list", {}, { token: ann });
-  const assertions = Object.values(spies).flatMap(({ seen }) => seen.map(({ headers }) => bearerOf(headers.authorization)));
-  const kept = [world.said.join(""), textBelow(world.directory), await (await fetch(`${world.origin}/metrics`)).text()];
+  const assertions = Object.values(spies).flatMap(({ seen }) =>
+    seen.map(({ headers }) => bearerOf(headers.authorization)),
+  );
+  const kept = [
+    world.said.join(""),
+    textBelow(world.directory),
+    await (await fetch(`${world.origin}/metrics`)).text(),
+  ];
   const minted = new Set(assertions.filter((one) => one !== ""));
   expect(minted.size).toBeGreaterThan(1);
-  for (const trace of [...tracesOf(ann), ...tracesOf(dee), ...[...minted].flatMap(tracesOf), "what-the-operator-gave"]) {
+  for (const trace of [
+    ...tracesOf(ann),
+    ...tracesOf(dee),
+    ...[...minted].flatMap(tracesOf),
+    "what-the-operator-gave",
+  ]) {
     for (const text of kept) expect(text).not.toContain(trace);
   }
 });

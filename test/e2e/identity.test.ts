@@ -104,12 +104,22 @@ test("without a token: 401, and a challenge that leads to RFC 9728 metadata", as
     bearer_methods_supported: ["header"],
     resource_name: "main",
   });
-  const server = (await (await fetch(`${world.origin}/.well-known/oauth-authorization-server/oauth`)).json()) as object;
-  expect(server).toMatchObject({ issuer: `${world.origin}/oauth`, code_challenge_methods_supported: ["S256"] });
+  const server = (await (
+    await fetch(`${world.origin}/.well-known/oauth-authorization-server/oauth`)
+  ).json()) as object;
+  expect(server).toMatchObject({
+    issuer: `${world.origin}/oauth`,
+    code_challenge_methods_supported: ["S256"],
+  });
 });
 
 test("a token of an issuer in its JWKS gets in as its claims say", async () => {
-  const { body } = await callTool(world.url("main"), "echo", { text: "x" }, { token: await signed({ roles: ["support"] }) });
+  const { body } = await callTool(
+    world.url("main"),
+    "echo",
+    { text: "x" },
+    { token: await signed({ roles: ["support"] }) },
+  );
   expect(body.result).toBeDefined();
   expect((await world.decisions()).at(-1)?.principal).toMatchObject({
     issuer: issuer.issuer,
@@ -124,8 +134,20 @@ test.each([
   ["a token for another virtual server", () => world.token("ann", "other"), "token_invalid"],
   ["an expired token", () => signed({ exp: Math.floor(Date.now() / 1000) - 120 }), "token_expired"],
   ["a token of a stranger", () => signed({ iss: "https://stranger.example" }), "token_invalid"],
-  ["a token with another's signature", async () => `${(await signed()).slice(0, -8)}AAAAAAAA`, "token_invalid"],
-  ["an ID token", () => issuer.sign({ iss: issuer.issuer, aud: world.url("main"), sub: "eve", tenant: "acme", exp: 2 ** 31 }, { typ: "JWT" }), "token_invalid"],
+  [
+    "a token with another's signature",
+    async () => `${(await signed()).slice(0, -8)}AAAAAAAA`,
+    "token_invalid",
+  ],
+  [
+    "an ID token",
+    () =>
+      issuer.sign(
+        { iss: issuer.issuer, aud: world.url("main"), sub: "eve", tenant: "acme", exp: 2 ** 31 },
+        { typ: "JWT" },
+      ),
+    "token_invalid",
+  ],
 ])("%s: 401, challenged, recorded once, nothing upstream", async (_, make, code) => {
   const { status, challenge, body } = await refused("main", await make());
   expect([status, body.error?.data.code]).toEqual([401, code]);
@@ -161,7 +183,12 @@ test("a requirement that a scope would meet: 403, with a challenge that names al
   expect(parameter(challenge, "error")).toBe("insufficient_scope");
   expect(parameter(challenge, "scope")).toBe("mcp refund");
   expect(parameter(challenge, "resource_metadata")).toBeDefined();
-  const stepped = await callTool(world.url("main"), "refund", {}, { token: await signed({ scope: "mcp refund" }) });
+  const stepped = await callTool(
+    world.url("main"),
+    "refund",
+    {},
+    { token: await signed({ scope: "mcp refund" }) },
+  );
   expect(stepped.body.result).toBeDefined();
 });
 
@@ -174,7 +201,11 @@ test("a requirement that does not hold tells its title and how to meet it", asyn
     message: "This call needs a login in the last five minutes.",
     data: {
       code: "requirement_not_met",
-      requirement: { name: "fresh_login", title: "a login in the last five minutes", step_up: { max_age: 300 } },
+      requirement: {
+        name: "fresh_login",
+        title: "a login in the last five minutes",
+        step_up: { max_age: 300 },
+      },
     },
   });
   const fresh = await callTool(world.url("main"), "close", {}, { token: await signed() });
@@ -251,29 +282,32 @@ test.each([
   ["v2", "other"],
   ["v1", "scoped"],
   ["v2", "scoped"],
-] as const)("a stock %s client that knows only the guarded URL logs in and calls a tool of %s", async (sdk, server) => {
-  const embedded = await openWorld({
-    config: {
-      upstreams: { spy: { url: spy.url, era: "legacy" } },
-      servers: { other: { upstreams: ["spy"] }, scoped: { upstreams: ["spy"], scopes: ["mcp", "desk"] } },
-    },
-    policies: POLICY,
-  });
-  const before = world;
-  world = embedded;
-  try {
-    const client = await STOCK[sdk](new URL(embedded.url(server)), anApplication());
-    const result = await client.callTool({ name: "echo", arguments: { text: "x" } });
-    expect(result.content).toEqual([{ type: "text", text: "echo done" }]);
-    await client.close();
-    expect((await embedded.decisions()).at(-1)?.principal).toMatchObject({
-      subject: "ann",
-      tenant: "acme",
-      issuer: `${embedded.origin}/oauth`,
-      scopes: server === "scoped" ? ["desk", "mcp"] : ["mcp"],
+] as const)(
+  "a stock %s client that knows only the guarded URL logs in and calls a tool of %s",
+  async (sdk, server) => {
+    const embedded = await openWorld({
+      config: {
+        upstreams: { spy: { url: spy.url, era: "legacy" } },
+        servers: { other: { upstreams: ["spy"] }, scoped: { upstreams: ["spy"], scopes: ["mcp", "desk"] } },
+      },
+      policies: POLICY,
     });
-  } finally {
-    world = before;
-    await embedded.close();
-  }
-});
+    const before = world;
+    world = embedded;
+    try {
+      const client = await STOCK[sdk](new URL(embedded.url(server)), anApplication());
+      const result = await client.callTool({ name: "echo", arguments: { text: "x" } });
+      expect(result.content).toEqual([{ type: "text", text: "echo done" }]);
+      await client.close();
+      expect((await embedded.decisions()).at(-1)?.principal).toMatchObject({
+        subject: "ann",
+        tenant: "acme",
+        issuer: `${embedded.origin}/oauth`,
+        scopes: server === "scoped" ? ["desk", "mcp"] : ["mcp"],
+      });
+    } finally {
+      world = before;
+      await embedded.close();
+    }
+  },
+);

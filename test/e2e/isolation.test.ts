@@ -17,14 +17,25 @@ beforeAll(async () => {
   spy = await serveSpy({
     tools: () => [tool("whoami", { text: { type: "string" } }), tool("hold")],
     async call({ params, headers, id, response }) {
-      const { name, arguments: args, _meta } = params as { name: string; arguments: { text?: string }; _meta?: { progressToken?: string } };
+      const {
+        name,
+        arguments: args,
+        _meta,
+      } = params as { name: string; arguments: { text?: string }; _meta?: { progressToken?: string } };
       if (name === "hold") await new Promise<void>((go) => held.push(go));
       if (_meta?.progressToken !== undefined) {
         response.setHeader("content-type", "text/event-stream");
-        const event = (message: object) => response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", ...message })}\n\n`);
-        event({ method: "notifications/progress", params: { progressToken: _meta.progressToken, progress: 1, message: args.text } });
+        const event = (message: object) =>
+          response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", ...message })}\n\n`);
+        event({
+          method: "notifications/progress",
+          params: { progressToken: _meta.progressToken, progress: 1, message: args.text },
+        });
         const [, claims = ""] = (headers.authorization ?? "").split(".");
-        event({ id, result: text(`${JSON.parse(Buffer.from(claims, "base64url").toString()).sub} ${args.text}`) });
+        event({
+          id,
+          result: text(`${JSON.parse(Buffer.from(claims, "base64url").toString()).sub} ${args.text}`),
+        });
         response.end();
         return undefined;
       }
@@ -65,7 +76,13 @@ test.each(["legacy", "modern"] as const)(
         callers.map(async ({ user, sent }) => {
           const said = `${user} asks ${id}`;
           const meta = { _meta: { progressToken: `p${id % 3}` } };
-          const { body, before: events } = await callTool(world.url("main"), "whoami", { text: said }, { ...sent, id }, meta);
+          const { body, before: events } = await callTool(
+            world.url("main"),
+            "whoami",
+            { text: said },
+            { ...sent, id },
+            meta,
+          );
           expect(body).toMatchObject({ id, result: text(`${user} ${said}`) });
           expect(events).toEqual([
             {
@@ -100,14 +117,37 @@ test("a session with another's token, or on another virtual server, is as unknow
   const ann = await world.token("ann", "main");
   const session = await openSession(world.url("main"), ann);
   const before = spy.seen.length;
-  const unknown = await ask(world.url("main"), "tools/list", {}, { token: ann, era: "legacy", session: "nonsense" });
+  const unknown = await ask(
+    world.url("main"),
+    "tools/list",
+    {},
+    { token: ann, era: "legacy", session: "nonsense" },
+  );
   const attempts = [
-    await ask(world.url("main"), "tools/list", {}, { token: await world.token("bob", "main"), era: "legacy", session }),
-    await ask(world.url("main"), "tools/list", {}, { token: await world.token("dee", "main"), era: "legacy", session }),
-    await ask(world.url("other"), "tools/list", {}, { token: await world.token("ann", "other"), era: "legacy", session }),
+    await ask(
+      world.url("main"),
+      "tools/list",
+      {},
+      { token: await world.token("bob", "main"), era: "legacy", session },
+    ),
+    await ask(
+      world.url("main"),
+      "tools/list",
+      {},
+      { token: await world.token("dee", "main"), era: "legacy", session },
+    ),
+    await ask(
+      world.url("other"),
+      "tools/list",
+      {},
+      { token: await world.token("ann", "other"), era: "legacy", session },
+    ),
   ];
   for (const { status, text: said } of attempts) expect([status, said]).toEqual([404, unknown.text]);
-  for (const [server, user] of [["main", "bob"], ["other", "ann"]] as const) {
+  for (const [server, user] of [
+    ["main", "bob"],
+    ["other", "ann"],
+  ] as const) {
     const headers = { authorization: `Bearer ${await world.token(user, server)}`, "mcp-session-id": session };
     expect((await fetch(world.url(server), { method: "DELETE", headers })).status).toBe(404);
   }
@@ -131,8 +171,18 @@ test("a session that was deleted is unknown, and its upstream session is ended",
 
 test("an id that is still being answered is refused in its session, and free in another's", async () => {
   const [ann, bob] = [await world.token("ann", "main"), await world.token("bob", "main")];
-  const sent = { token: ann, era: "legacy", session: await openSession(world.url("main"), ann), id: 7 } as const;
-  const others = { token: bob, era: "legacy", session: await openSession(world.url("main"), bob), id: 7 } as const;
+  const sent = {
+    token: ann,
+    era: "legacy",
+    session: await openSession(world.url("main"), ann),
+    id: 7,
+  } as const;
+  const others = {
+    token: bob,
+    era: "legacy",
+    session: await openSession(world.url("main"), bob),
+    id: 7,
+  } as const;
   const before = spy.calls().length;
   const first = callTool(world.url("main"), "hold", {}, sent);
   await until("the call upstream", () => held.length === 1);

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { readLog, verifyLog } from "../../src/audit/read.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
-import { type Arrival, serveSpy, type Spy, text } from "./upstreams.ts";
+import { type Arrival, type Spy, serveSpy, text } from "./upstreams.ts";
 import { callTool, OPEN, ROOT, until, writeWorld } from "./world.ts";
 
 let issuer: Issuer;
@@ -15,20 +15,25 @@ let spy: Spy;
 let release = () => {};
 const children = new Set<ChildProcess>();
 const folders: string[] = [];
+const traffic: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
   issuer = await startIssuer();
   const call = async ({ params }: Arrival) => {
     const { text: said } = params.arguments as { text?: string };
-    if (said === "hold") await new Promise<void>((go) => {
-      release = go;
-    });
+    if (said === "hold")
+      await new Promise<void>((go) => {
+        release = go;
+      });
     return said === "never" ? undefined : text("done");
   };
   spy = await serveSpy({ call });
 });
-afterAll(async () => {
+afterEach(async () => {
   for (const child of children) child.kill("SIGKILL");
+  for (const stop of traffic.splice(0)) await stop();
+});
+afterAll(async () => {
   await Promise.all([spy.close(), issuer.close()]);
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
@@ -52,12 +57,20 @@ async function aFolder(more: Record<string, unknown> = {}) {
 
 /** `portcullis serve` as an operator starts it, once it serves. */
 async function serve(file: string, prefix: readonly string[] = []): Promise<ChildProcess> {
-  const [command = "", ...args] = [...prefix, process.execPath, join(ROOT, "dist/main.js"), "serve", "-c", file];
+  const [command = "", ...args] = [
+    ...prefix,
+    process.execPath,
+    join(ROOT, "dist/main.js"),
+    "serve",
+    "-c",
+    file,
+  ];
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
   children.add(child);
   child.once("exit", () => children.delete(child));
   child.stderr.resume();
-  for await (const line of createInterface({ input: child.stdout })) if (line.startsWith("url: ")) return child;
+  for await (const line of createInterface({ input: child.stdout }))
+    if (line.startsWith("url: ")) return child;
   throw new Error("it ended before it served");
 }
 
@@ -69,17 +82,17 @@ function load(url: string, token: string, workers = 8) {
     while (!stopped) {
       const answer = await callTool(url, "echo", { text: "x" }, { token }).catch(() => undefined);
       if (answer?.status === 200) answered += 1;
-      else await new Promise((next) => setTimeout(next, 5));
+      // It is down: trying all the time would only slow its start.
+      else await new Promise((next) => setTimeout(next, 50));
     }
   };
   const all = Promise.all(Array.from({ length: workers }, work));
-  return {
-    answered: () => answered,
-    async stop() {
-      stopped = true;
-      await all;
-    },
+  const stop = async () => {
+    stopped = true;
+    await all;
   };
+  traffic.push(stop);
+  return { answered: () => answered, stop };
 }
 
 async function logged(path: string) {
@@ -92,26 +105,27 @@ async function logged(path: string) {
   return { decisions, outcomes };
 }
 
-const idsOf = (arrivals: readonly Arrival[]) => arrivals.map(({ headers }) => String(headers["portcullis-decision"]));
+const idsOf = (arrivals: readonly Arrival[]) =>
+  arrivals.map(({ headers }) => String(headers["portcullis-decision"]));
 
 test("after kill -9 under load, again and again, every call that arrived upstream has its decision", async () => {
   const { file, url, token, log } = await aFolder();
   const start = spy.calls().length;
-  const traffic = load(url, token);
-  for (let round = 1; round <= 4; round += 1) {
+  const calls = load(url, token);
+  for (let round = 1; round <= 3; round += 1) {
     const child = await serve(file);
     const before = spy.calls().length;
     await until("load", () => spy.calls().length > before + 40 * round);
     child.kill("SIGKILL");
     await once(child, "exit");
   }
-  await traffic.stop();
+  await calls.stop();
   const child = await serve(file);
   child.kill("SIGTERM");
   expect(await once(child, "exit")).toEqual([0, null]);
   const { decisions, outcomes } = await logged(log);
   const arrived = idsOf(spy.calls().slice(start));
-  expect(arrived.length).toBeGreaterThan(400);
+  expect(arrived.length).toBeGreaterThan(200);
   expect(arrived.filter((id) => !decisions.has(id))).toEqual([]);
   // What was cut off has an outcome too: unknown.
   expect(await verifyLog(log)).toMatchObject({ ok: true, torn: 0, open: [] });
@@ -122,19 +136,25 @@ test("SIGTERM under load lets calls in flight end, records them, and exits 0", a
   const { file, url, token, log } = await aFolder();
   const start = spy.calls().length;
   const child = await serve(file);
-  const traffic = load(url, token);
-  await until("load", () => traffic.answered() > 50);
-  const holds = () => spy.calls().filter(({ params }) => (params.arguments as { text: string }).text === "hold").length;
+  const calls = load(url, token);
+  await until("load", () => calls.answered() > 50);
+  const holds = () =>
+    spy.calls().filter(({ params }) => (params.arguments as { text: string }).text === "hold").length;
   const held = callTool(url, "echo", { text: "hold" }, { token });
   await until("the call upstream", () => holds() === 1);
   child.kill("SIGTERM");
   const exited = once(child, "exit");
   // It accepts nothing new.
-  await until("draining", () => callTool(url, "echo", { text: "x" }, { token }).then(({ status }) => status === 503, () => true));
+  await until("draining", () =>
+    callTool(url, "echo", { text: "x" }, { token }).then(
+      ({ status }) => status === 503,
+      () => true,
+    ),
+  );
   release();
   expect((await held).body.result).toBeDefined();
   expect(await exited).toEqual([0, null]);
-  await traffic.stop();
+  await calls.stop();
   const { decisions, outcomes } = await logged(log);
   const arrived = idsOf(spy.calls().slice(start));
   expect(arrived.filter((id) => !decisions.has(id))).toEqual([]);
@@ -161,9 +181,9 @@ test("when the disk is full nothing more is forwarded, and the process ends with
   const start = spy.calls().length;
   const child = await serve(file, ["prlimit", "--fsize=65536"]);
   const exited = once(child, "exit");
-  const traffic = load(url, token);
+  const calls = load(url, token);
   expect(await exited).toEqual([1, null]);
-  await traffic.stop();
+  await calls.stop();
   const arrived = idsOf(spy.calls().slice(start));
   expect(arrived.length).toBeGreaterThan(10);
   const { decisions } = await logged(log);

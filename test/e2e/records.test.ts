@@ -2,7 +2,7 @@ import { rename, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { serveSpy, type Spy, text } from "./upstreams.ts";
+import { type Spy, serveSpy, text } from "./upstreams.ts";
 import { callTool, OPEN, openSession, openWorld, textBelow, until, type World } from "./world.ts";
 
 let spy: Spy;
@@ -30,11 +30,17 @@ function config() {
 
 test("each call's decision is in the log when the upstream sees it, and its outcome follows", async () => {
   const token = await world.token("ann", "main");
-  await Promise.all(Array.from({ length: 20 }, (_, id) => callTool(world.url("main"), "echo", { text: "x" }, { token, id })));
+  await Promise.all(
+    Array.from({ length: 20 }, (_, id) => callTool(world.url("main"), "echo", { text: "x" }, { token, id })),
+  );
   expect(onArrival.size).toBe(20);
   for (const [id, log] of onArrival) {
     const line = log.split("\n").find((one) => one.includes(`"id":"${id}"`));
-    expect(JSON.parse(line ?? "{}")).toMatchObject({ phase: "decision", effect: "allow", target: { name: "echo" } });
+    expect(JSON.parse(line ?? "{}")).toMatchObject({
+      phase: "decision",
+      effect: "allow",
+      target: { name: "echo" },
+    });
   }
   const outcomes = await until("outcomes", async () => {
     const found = await world.outcomes();
@@ -56,9 +62,12 @@ function send({ method = "POST", path = "/mcp/main", headers = {}, body = "" }: 
   const { port } = new URL(world.origin);
   const usual = { "content-type": "application/json", accept: "application/json, text/event-stream" };
   return new Promise((resolve, reject) => {
-    const asked = request({ port, host: "127.0.0.1", method, path, headers: { ...usual, ...headers } }, (response) => {
-      response.resume().on("end", () => resolve(response.statusCode ?? 0));
-    });
+    const asked = request(
+      { port, host: "127.0.0.1", method, path, headers: { ...usual, ...headers } },
+      (response) => {
+        response.resume().on("end", () => resolve(response.statusCode ?? 0));
+      },
+    );
     asked.on("error", reject).end(body);
   });
 }
@@ -86,12 +95,15 @@ test.each<[string, number, Attempt | (() => Promise<Attempt>)]>([
       headers: { authorization: `Bearer ${await world.token("ann", "main")}`, "mcp-session-id": "nonsense" },
     }),
   ],
-])("a request refused as %s (%i) has one record, and nothing goes upstream", async (code, status, attempt) => {
-  const before = { decisions: (await world.decisions()).length, seen: spy.seen.length };
-  expect(await send(typeof attempt === "function" ? await attempt() : attempt)).toBe(status);
-  expect((await world.decisions()).slice(before.decisions)).toMatchObject([{ effect: "deny", code }]);
-  expect(spy.seen.length).toBe(before.seen);
-});
+])(
+  "a request refused as %s (%i) has one record, and nothing goes upstream",
+  async (code, status, attempt) => {
+    const before = { decisions: (await world.decisions()).length, seen: spy.seen.length };
+    expect(await send(typeof attempt === "function" ? await attempt() : attempt)).toBe(status);
+    expect((await world.decisions()).slice(before.decisions)).toMatchObject([{ effect: "deny", code }]);
+    expect(spy.seen.length).toBe(before.seen);
+  },
+);
 
 test("a flood of refusals is counted together, and none is lost", async () => {
   const before = (await world.decisions()).length;
@@ -113,7 +125,8 @@ test("when the log cannot be written nothing is forwarded: 503, and readiness fa
   try {
     const token = await broken.token("ann", "main");
     const session = await openSession(broken.url("main"), token);
-    const call = (id: number) => callTool(broken.url("main"), "echo", { text: "x" }, { token, era: "legacy", session, id });
+    const call = (id: number) =>
+      callTool(broken.url("main"), "echo", { text: "x" }, { token, era: "legacy", session, id });
     expect((await call(1)).status).toBe(200);
     // The next segment finds a file where its folder was.
     await rename(join(broken.directory, "log"), join(broken.directory, "moved"));
@@ -136,7 +149,9 @@ test("when the log cannot be written nothing is forwarded: 503, and readiness fa
     ]);
     expect((await fetch(`${broken.origin}/healthz`)).status).toBe(200);
     const kept = textBelow(join(broken.directory, "moved"));
-    for (const { headers } of spy.calls().filter(({ headers: { "portcullis-decision": id } }) => !onArrival.has(String(id)))) {
+    for (const { headers } of spy
+      .calls()
+      .filter(({ headers: { "portcullis-decision": id } }) => !onArrival.has(String(id)))) {
       expect(kept).toContain(`"id":"${headers["portcullis-decision"]}"`);
     }
   } finally {

@@ -5,7 +5,13 @@ const seen = [];
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
 const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
 
+let said = "as it was";
 const tools = {
+  change: () => {
+    said = "changed";
+    send({ method: "notifications/tools/list_changed" });
+    return text("changed");
+  },
   seen: () => text(seen),
   env: () => text(process.env),
   wait: () => undefined,
@@ -15,11 +21,15 @@ const tools = {
 const answers = {
   initialize: () => ({
     protocolVersion: "2025-11-25",
-    capabilities: { tools: {} },
+    capabilities: { tools: { listChanged: true } },
     serverInfo: { name: "written out", version: "1" },
   }),
   "tools/list": () => ({
-    tools: Object.keys(tools).map((name) => ({ name, inputSchema: { type: "object", properties: {} } })),
+    tools: Object.keys(tools).map((name) => ({
+      name,
+      description: name === "seen" ? said : "",
+      inputSchema: { type: "object", properties: {} },
+    })),
   }),
   "tools/call": ({ name }) => tools[name](),
 };

@@ -84,7 +84,9 @@ export async function serveSpy(options: SpyOptions = {}): Promise<Spy> {
     if (id === undefined) return void response.writeHead(202).end();
     const result = await resultOf(arrival);
     if (result === undefined || response.writableEnded) return;
-    response.setHeader("content-type", "application/json").end(JSON.stringify({ jsonrpc: "2.0", id, result }));
+    response
+      .setHeader("content-type", "application/json")
+      .end(JSON.stringify({ jsonrpc: "2.0", id, result }));
   }
 
   const server = createServer((request, response) => {

@@ -109,7 +109,8 @@ test("what the listed schema says is what is enforced", async () => {
     currency: { enum: ["EUR"] },
   });
   const before = left.calls().length;
-  const call = (args: Record<string, number | string>) => callTool(world.url("one"), "refund", args, { token });
+  const call = (args: Record<string, number | string>) =>
+    callTool(world.url("one"), "refund", args, { token });
   expect((await call({ amount: 100, currency: "EUR" })).body.result).toBeDefined();
   for (const [args, pointer] of [
     [{ amount: 100.01, currency: "EUR" }, "/amount"],
@@ -140,12 +141,16 @@ test("one tool name on two upstreams stays two targets, each under its own rule"
   const both = { token: await world.token("ann", "both") };
   const before = [left.calls().length, right.calls().length];
   expect((await callTool(world.url("both"), "left__send", {}, both)).body.result).toBeDefined();
-  expect((await callTool(world.url("both"), "right__send", {}, both)).body.error?.data.code).toBe("not_found");
+  expect((await callTool(world.url("both"), "right__send", {}, both)).body.error?.data.code).toBe(
+    "not_found",
+  );
   // The left one's bounds are not the right one's.
   const large = { amount: 5000, currency: "USD" };
   expect((await callTool(world.url("both"), "right__refund", large, both)).body.result).toBeDefined();
   expect((await callTool(world.url("both"), "left__refund", large, both)).body.error).toBeDefined();
   expect(left.calls().at(-1)?.params.name).toBe("send");
   expect(right.calls().at(-1)?.params.name).toBe("refund");
-  expect([left.calls().length, right.calls().length]).toEqual([before[0] ?? 0, before[1] ?? 0].map((n) => n + 1));
+  expect([left.calls().length, right.calls().length]).toEqual(
+    [before[0] ?? 0, before[1] ?? 0].map((n) => n + 1),
+  );
 });

@@ -76,7 +76,11 @@ export async function writeWorld({ config, policies, files = {} }: WorldOptions)
   const rego = typeof policies === "string" ? { "main.rego": policies } : policies;
   const below = Object.entries(rego).map(([path, text]) => [`policies/${path}`, text] as const);
   // JSON is YAML.
-  const all = [["portcullis.yaml", JSON.stringify(whole, null, 2)], ...below, ...Object.entries(files)] as const;
+  const all = [
+    ["portcullis.yaml", JSON.stringify(whole, null, 2)],
+    ...below,
+    ...Object.entries(files),
+  ] as const;
   for (const [path, text] of all) await writeIn(directory, path, text);
   return { directory, file: join(directory, "portcullis.yaml"), origin: whole.listen.public_url, port };
 }
@@ -87,7 +91,14 @@ export async function writeIn(directory: string, path: string, text: string): Pr
 }
 
 export async function openWorld(options: WorldOptions): Promise<World> {
-  const { directory, file, origin } = await writeWorld(options);
+  return openWritten(await writeWorld(options), options);
+}
+
+/** Opens what `writeWorld` wrote. */
+export async function openWritten(
+  { directory, file, origin }: Awaited<ReturnType<typeof writeWorld>>,
+  options: WorldOptions,
+): Promise<World> {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env };
   const loaded = await load({ config: file }, { cwd: directory, env }, { secrets: true });
   if (!loaded.ok) throw new Error(loaded.problems.map(({ message }) => message).join("\n"));
@@ -179,7 +190,12 @@ export interface RpcError {
 }
 
 /** One JSON-RPC request of either era, written out. */
-export async function ask(url: string, method: string, params: JsonObject, sent: Sent = {}): Promise<Answered> {
+export async function ask(
+  url: string,
+  method: string,
+  params: JsonObject,
+  sent: Sent = {},
+): Promise<Answered> {
   const { token, era = "modern", id = 1, session, headers = {}, signal } = sent;
   const { name } = params;
   const modern = {
@@ -187,7 +203,8 @@ export async function ask(url: string, method: string, params: JsonObject, sent:
     "mcp-method": method,
     ...(typeof name === "string" && { "mcp-name": name }),
   };
-  const full = era === "modern" ? { ...params, _meta: { ...MODERN_META, ...(params._meta as JsonObject) } } : params;
+  const full =
+    era === "modern" ? { ...params, _meta: { ...MODERN_META, ...(params._meta as JsonObject) } } : params;
   const response = await fetch(url, {
     method: "POST",
     body: JSON.stringify({ jsonrpc: "2.0", id, method, params: full }),
@@ -209,13 +226,23 @@ export async function ask(url: string, method: string, params: JsonObject, sent:
   return { status: response.status, headers: response.headers, text, body, before: messages };
 }
 
-export function callTool(url: string, name: string, args: JsonObject, sent: Sent = {}, more: JsonObject = {}) {
+export function callTool(
+  url: string,
+  name: string,
+  args: JsonObject,
+  sent: Sent = {},
+  more: JsonObject = {},
+) {
   return ask(url, "tools/call", { name, arguments: args, ...more }, sent);
 }
 
 /** Opens a legacy session and gives its id. */
 export async function openSession(url: string, token: string): Promise<string> {
-  const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "raw", version: "1" } };
+  const params = {
+    protocolVersion: "2025-11-25",
+    capabilities: {},
+    clientInfo: { name: "raw", version: "1" },
+  };
   const { headers, text } = await ask(url, "initialize", params, { token, era: "legacy" });
   const session = headers.get("mcp-session-id");
   if (session === null) throw new Error(`no session: ${text}`);
@@ -250,7 +277,11 @@ export const connectV1: Connect = async (url, token) => {
   return {
     list: async () => (await client.listTools()).tools.map(({ name }) => name),
     call: (name, args, options = {}) =>
-      client.callTool({ name, arguments: args }, undefined, options as never) as unknown as Promise<JsonObject>,
+      client.callTool(
+        { name, arguments: args },
+        undefined,
+        options as never,
+      ) as unknown as Promise<JsonObject>,
     serverInfo: () => client.getServerVersion(),
     close: () => client.close(),
   };

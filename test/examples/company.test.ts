@@ -7,6 +7,7 @@ import { loadConfig } from "../../src/config/config.ts";
 import { readDocument } from "../../src/config/document.ts";
 import { formatProblem } from "../../src/config/problems.ts";
 import { configJsonSchema } from "../../src/config/schema.ts";
+import { caseSchema } from "../../src/golden/case.ts";
 import { ERRORS } from "../../src/lib/errors.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -61,7 +62,7 @@ test("the example company loads whole", async () => {
 });
 
 test("every golden case has the shape of one, a name of its own, and a code that exists", () => {
-  const validate = new Ajv2020().compile(JSON.parse(readFileSync(join(CASES, "case.schema.json"), "utf8")));
+  const validate = new Ajv2020({ validateFormats: false }).compile(caseSchema());
   const files = readdirSync(CASES).filter((file) => file.endsWith(".yaml"));
   const names = files.map((file) => {
     const golden = yaml(join(CASES, file)) as { name: string; want: { code: string } };

@@ -19,7 +19,7 @@ export function compiled(schema: JsonObject): CompiledSchema {
   return result.schema;
 }
 
-export function capabilityOf(said: Said): Capability {
+function capabilityOf(said: Said): Capability {
   const grant = (layer: "platform" | "tenant") => (value: Json) => {
     const parsed = parseGrant(value, layer);
     if (!parsed.ok) throw new Error(parsed.fault);

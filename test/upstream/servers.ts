@@ -15,7 +15,7 @@ import { createStdioUpstream, type StdioUpstreamOptions } from "../../src/upstre
 const ROOT = resolve(import.meta.dirname, "../..");
 export const OFFICIAL = resolve(ROOT, "node_modules/@modelcontextprotocol");
 export const BASE_ENV = { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "" };
-export const CLIENT_INFO = { name: "portcullis", version: "test" };
+const CLIENT_INFO = { name: "portcullis", version: "test" };
 
 type AsyncClose = () => Promise<void>;
 const closers: AsyncClose[] = [];
@@ -25,7 +25,7 @@ export async function closeAll(): Promise<void> {
   for (const close of closers.splice(0).reverse()) await close();
 }
 
-export function onClose(close: AsyncClose): void {
+function onClose(close: AsyncClose): void {
   closers.push(close);
 }
 

@@ -1,0 +1,167 @@
+import { expect, test } from "vitest";
+import { check } from "../../src/commands/check.ts";
+import { CONFIG, company, OWN, POLICY } from "./company.ts";
+import { ROOT, surroundings } from "./world.ts";
+
+async function checked(files: Readonly<Record<string, string>> = {}, json = false) {
+  const { around, printed } = surroundings(company(files));
+  const code = await check({ config: "portcullis.yaml", json }, around);
+  expect(printed.err).toBe("");
+  return { code, out: printed.out };
+}
+
+test("the example company passes, and the last line counts what was checked", async () => {
+  const { around, printed } = surroundings(ROOT);
+  const code = await check({ config: "examples/acme-and-globex/portcullis.yaml" }, around);
+  expect(printed.out).toBe("ok: 2 layers, 26 rules, 3 requirements, 2 tenants, 43 pinned targets\n");
+  expect(code).toBe(0);
+});
+
+const OK = "ok: 2 layers, 2 rules, 0 requirements, 1 tenant, 1 pinned target\n";
+
+test("a sound company passes", async () => {
+  expect(await checked()).toEqual({ code: 0, out: OK });
+});
+
+const config = (from: string, to: string) => ({ "portcullis.yaml": CONFIG.replace(from, to) });
+const policy = (from: string, to: string) => ({ "policies/authz.rego": POLICY.replace(from, to) });
+const own = (credential: string) => ({
+  "acme/authz.rego": `${OWN}
+grant contains {"reason": "acme", "credential": ${credential}} if input.target.upstream == "crm"
+`,
+});
+
+test.each<[string, Record<string, string>, string]>([
+  [
+    "a misspelt key",
+    config("policies:", "polices:"),
+    `portcullis.yaml:1:1: missing_key: "policies" is missing
+portcullis.yaml:12:1: unknown_key: unknown key "polices"
+    did you mean "policies"?
+2 errors
+`,
+  ],
+  [
+    "an upstream that does not exist",
+    config("upstreams: [crm]}\ncred", "upstreams: [crn]}\ncred"),
+    `portcullis.yaml:8:25: unknown_reference: there is no upstream "crn"
+    did you mean "crm"?
+1 error
+`,
+  ],
+  [
+    "Rego that does not parse",
+    policy("grant contains {", "grant contains }"),
+    `policies/authz.rego:3:16: rego_parse_error: unexpected } token
+policies/authz.rego:3:16: rego_parse_error: unexpected } token: expected rule key term (e.g., grant contains <VALUE> { ... })
+2 errors
+`,
+  ],
+  [
+    "a field that the input does not have",
+    policy("input.principal.roles", "input.principal.role"),
+    `policies/authz.rego:10:15: input_unknown: input.principal.role: the input has no such field
+    did you mean roles?
+1 error
+`,
+  ],
+  [
+    "a folder without policies",
+    config("path: ./policies", "path: ./tests"),
+    `tests: policies_unreadable: ENOENT: no such file or directory
+1 error
+`,
+  ],
+  [
+    "a credential source that does not exist",
+    policy('"source": "crm"', '"source": "crn"'),
+    `policies/authz.rego:3:1: credential_unknown: there is no credential source "crn"
+    did you mean "crm"?
+1 error
+`,
+  ],
+  [
+    "a source that may not be sent to the grant's upstream",
+    policy('{"source": "crm", "role": "reader"}', '{"source": "box"}'),
+    `policies/authz.rego:3:1: credential_misdirected: credential source "box" may not be sent to "crm"
+    add it under credentials.box.upstreams
+1 error
+`,
+  ],
+  [
+    "an upstream in a grant that configuration does not have",
+    policy('input.target.upstream == "crm"', 'input.target.upstream == "crmm"'),
+    `policies/authz.rego:3:1: upstream_unknown: there is no upstream "crmm"
+    did you mean "crm"?
+1 error
+`,
+  ],
+  [
+    "a role that the source does not have",
+    policy('"role": "reader"', '"role": "raeder"'),
+    `policies/authz.rego:3:1: credential_role_unknown: credential source "crm" has no role "raeder"
+    did you mean "reader"?
+1 error
+`,
+  ],
+  [
+    "a tenant's grant with a source that the tenant is not given",
+    {
+      ...own('{"source": "crm"}'),
+      ...config("credentials: {crm: {roles: [reader]}}", "credentials: {}"),
+    },
+    `acme/authz.rego:5:1: credential_not_given: tenant "acme" is not given credential source "crm"
+    add it under tenants.acme.credentials
+1 error
+`,
+  ],
+  [
+    "a tenant's grant with a role that the tenant is not given",
+    own('{"source": "crm", "role": "refunder"}'),
+    `acme/authz.rego:5:1: credential_role_not_given: tenant "acme" is not given role "refunder" of "crm"
+    add it under tenants.acme.credentials.crm.roles
+1 error
+`,
+  ],
+])("%s is told at its place, with what to do", async (_, files, out) => {
+  expect(await checked(files)).toEqual({ code: 1, out });
+});
+
+test("a bound on an argument that the pinned definition does not declare is a warning", async () => {
+  expect(await checked(policy('"amount"', '"amuont"'))).toEqual({
+    code: 0,
+    out: `policies/authz.rego:3:1: warning: argument_undeclared: crm: refund has no argument "amuont", so this grant is unusable there
+    did you mean "amount"?
+${OK.replace("\n", ", 1 warning\n")}`,
+  });
+});
+
+test("programs read the same as JSON", async () => {
+  const { code, out } = await checked(policy('"source": "crm"', '"source": "crn"'), true);
+  expect(code).toBe(1);
+  expect(JSON.parse(out)).toEqual({
+    ok: false,
+    problems: [
+      {
+        severity: "error",
+        code: "credential_unknown",
+        message: 'there is no credential source "crn"',
+        hint: 'did you mean "crm"?',
+        file: "policies/authz.rego",
+        row: 3,
+        col: 1,
+      },
+    ],
+    layers: 2,
+    rules: 2,
+    requirements: 0,
+    tenants: 1,
+    targets: 1,
+  });
+});
+
+test("a configuration that is not there could not be checked: 2", async () => {
+  const { around, printed } = surroundings(company());
+  expect(await check({ config: "other.yaml" }, around)).toBe(2);
+  expect(printed.out).toBe("other.yaml: file_unreadable: cannot be read\n1 error\n");
+});

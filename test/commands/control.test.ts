@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, expect, test } from "vitest";
+import { askControl, type Control, openControl } from "../../src/operation/control.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pc-control-"));
+const path = join(folder, "state", "control.sock");
+let control: Control | undefined;
+
+afterEach(() => control?.close());
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const verbs = {
+  echo: async (ask: object) => ({ ...ask }),
+  fails: async () => Promise.reject(new Error("secret cause")),
+};
+
+test("only the owner can open the socket and its folder", async () => {
+  control = await openControl(path, verbs);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(join(folder, "state")).mode & 0o777).toBe(0o700);
+});
+
+test("a socket that a killed gateway left behind is replaced", async () => {
+  const killed = await openControl(path, verbs);
+  control = await openControl(path, verbs);
+  expect(await askControl(path, "echo", { a: 1 })).toEqual({ a: 1 });
+  await killed.close();
+});
+
+test.each(["reboot", "__proto__", "toString", "../echo", ""])("there is no verb %j", async (verb) => {
+  control = await openControl(path, verbs);
+  await expect(askControl(path, verb, {})).rejects.toMatchObject({ reason: `there is no "${verb}"` });
+});
+
+test("a question that is too large is refused, and the next one answered", async () => {
+  control = await openControl(path, verbs);
+  const large = { text: "x".repeat(1024 * 1024) };
+  await expect(askControl(path, "echo", large)).rejects.toMatchObject({ reason: "over 65536 bytes" });
+  expect(await askControl(path, "echo", {})).toEqual({});
+});
+
+test.each(["", "{", "[]", "null", "1"])("the body %j is refused as no question", async (body) => {
+  control = await openControl(path, verbs);
+  const answer = await new Promise<string>((resolve, reject) => {
+    const call = request({ socketPath: path, path: "/echo", method: "POST" }, (response) => {
+      response.setEncoding("utf8").on("data", resolve);
+    });
+    call.on("error", reject).end(body);
+  });
+  expect(JSON.parse(answer)).toEqual({ error: { code: "params_invalid", message: "an object is needed" } });
+});
+
+test("what fails inside is answered without its cause", async () => {
+  control = await openControl(path, verbs);
+  await expect(askControl(path, "fails", {})).rejects.toMatchObject({ reason: "Something went wrong here." });
+});

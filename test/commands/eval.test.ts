@@ -1,0 +1,97 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { type EvalOptions, evaluate } from "../../src/commands/eval.ts";
+import { fmt } from "../../src/commands/fmt.ts";
+import { company, POLICY } from "./company.ts";
+import { COMPANY, surroundings } from "./world.ts";
+
+async function run(folder: string, options: Partial<EvalOptions>, input = "") {
+  const { around, printed } = surroundings(folder, { input });
+  const code = await evaluate({ config: "portcullis.yaml", arguments: [], ...options }, around);
+  return { code, ...printed };
+}
+
+test("a user's capability for a target, layer by layer", async () => {
+  expect(await run(COMPANY, { user: "cho", target: "desk:close_ticket" })).toEqual({
+    code: 0,
+    out: `platform
+  holds  fresh_login
+acme
+  grant  acme's contractors close tickets
+         ticket      pattern ACME-[0-9]{1,6}
+         credential  role agent, source desk
+         requires    recent_login
+  holds  recent_login
+`,
+    err: "",
+  });
+});
+
+test("what holds is told for the arguments that are given", async () => {
+  const asked = { user: "ann", target: "desk:refund" };
+  const held = await run(COMPANY, { ...asked, args: '{"iban": "DE02120300000000202051"}' });
+  expect(held.out).toContain("  holds  account_not_blocked\n");
+  const blocked = await run(COMPANY, { ...asked, args: '{"iban": "DE89370400440532013000"}' });
+  expect(blocked.out).not.toContain("account_not_blocked\n  holds");
+  expect(blocked.out).not.toContain("holds  account_not_blocked");
+});
+
+test("a query answers with its value, of one tenant's layer alone where asked", async () => {
+  const { code, out } = await run(COMPANY, {
+    user: "ann",
+    target: "desk:refund",
+    tenant: "acme",
+    arguments: ["{keyword | some limit in data.authz.limit; limit.arguments.iban[keyword]}"],
+  });
+  expect({ code, out }).toEqual({ code: 0, out: 'acme\n  [\n    "pattern"\n  ]\n' });
+});
+
+test("an input is read from stdin, and JSON comes out for programs", async () => {
+  const input = JSON.stringify({
+    principal: { roles: ["support"] },
+    target: { upstream: "crm", name: "refund" },
+  });
+  const { code, out } = await run(company(), { input: "-", json: true }, input);
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({
+    layers: [
+      { layer: "platform", report: { results: [{ value: { grants: [{ reason: "support refunds" }] } }] } },
+    ],
+    problems: [],
+  });
+});
+
+test("a query that is wrong is told at its place", async () => {
+  const { code, err } = await run(company(), { user: "ann", arguments: ["1 +"] });
+  expect(code).toBe(2);
+  expect(err).toContain("query:1:3: rego_parse_error: ");
+});
+
+test.each<[Partial<EvalOptions>, string]>([
+  [{}, "give --user or --input"],
+  [{ user: "anm" }, 'there is no sample user "anm"'],
+  [
+    { user: "ann", target: "crm:refunt" },
+    'nothing is pinned as crm:refunt on "support": did you mean "crm:refund"?',
+  ],
+  [{ user: "ann", args: "[]" }, "--args must be a JSON object"],
+  [{ input: "-" }, "it is empty"],
+])("eval %j is refused", async (options, reason) => {
+  await expect(run(company(), options)).rejects.toMatchObject({ reason: expect.stringContaining(reason) });
+});
+
+test("fmt names what formatting changes, and changes it when told to", async () => {
+  const folder = company({
+    "policies/authz.rego": POLICY.replace("input.target.name ==", "input.target.name   =="),
+  });
+  const { around, printed } = surroundings(folder);
+  expect(await fmt({ config: "portcullis.yaml" }, around)).toBe(1);
+  expect(printed.out).toBe("policies/authz.rego\n");
+  expect(await fmt({ config: "portcullis.yaml", write: true }, around)).toBe(0);
+  expect(readFileSync(join(folder, "policies/authz.rego"), "utf8")).toBe(POLICY);
+  writeFileSync(join(folder, "policies/authz.rego"), "package");
+  printed.out = "";
+  expect(await fmt({ config: "portcullis.yaml" }, around)).toBe(1);
+  expect(printed.out).toMatch(/^policies\/authz.rego:1:\d+: rego_parse_error: /);
+});

@@ -1,0 +1,134 @@
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { load } from "../../src/commands/load.ts";
+import { pin } from "../../src/commands/pin.ts";
+import { type Running, start } from "../../src/commands/serve.ts";
+import { status } from "../../src/commands/status.ts";
+import { token } from "../../src/commands/token.ts";
+import { startSupportDesk } from "../../src/demo/support-desk/support-desk.ts";
+import { freePort } from "../../src/demo/world.ts";
+import { CONFIG, company } from "./company.ts";
+import { surroundings } from "./world.ts";
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+/** A gateway before a real server, whose `refund` is not the one that was pinned. */
+async function running(): Promise<{ folder: string; gateway: Running }> {
+  const desk = await startSupportDesk({ port: 0, keys: { keys: [] }, audience: "https://crm" });
+  closing.push(() => desk.close());
+  const listen = `listen: {port: ${await freePort(0)}}\n`;
+  const folder = company({ "portcullis.yaml": listen + CONFIG.replace("http://127.0.0.1:9/mcp", desk.url) });
+  const { around } = surroundings(folder);
+  const loaded = await load({ config: "portcullis.yaml" }, around, { secrets: true });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  const gateway = await start(loaded.config, around);
+  closing.push(() => gateway.close());
+  return { folder, gateway };
+}
+
+type Command = typeof status | typeof pin | typeof token;
+
+async function run(command: Command, folder: string, options: object = {}) {
+  const { around, printed } = surroundings(folder);
+  const given = { config: "portcullis.yaml", arguments: [], ...options };
+  return { code: await command(given, around), ...printed };
+}
+
+const REFUND = { arguments: ["crm", "refund"] };
+
+test("status names what is quarantined with what changed; pin brings it back at once", async () => {
+  const { folder } = await running();
+  const before = await run(status, folder);
+  expect(before.out).toMatch(
+    /^ready {2}http:\/\/127\.0\.0\.1:\d+ {2}0 sessions\npolicies\n {2}platform {2}[0-9a-f]{12} {2}since 20/,
+  );
+  expect(before.out).toMatch(/\n {2}crm {2}live {2}modern 2026-07-28 {2}6 targets {2}1 quarantined\n/);
+  expect(before.out).toContain("  changed crm: refund\n");
+  expect(before.out).toContain('    /description: "Pays back." -> "');
+  expect(before.out).toContain("    approve: portcullis pin crm refund\n");
+  expect(before.code).toBe(1);
+  expect(await run(pin, folder, REFUND)).toEqual({ code: 0, out: "approved: crm: refund\n", err: "" });
+  const after = await run(status, folder);
+  expect(after.out).toContain("7 targets\n");
+  expect(after.code).toBe(0);
+  expect(JSON.parse((await run(status, folder, { json: true })).out)).toMatchObject({
+    running: true,
+    ready: [],
+  });
+});
+
+test("status prints the policies' present errors, and says that something needs a person", async () => {
+  const { folder, gateway } = await running();
+  await run(pin, folder, REFUND);
+  const { writeFileSync } = await import("node:fs");
+  writeFileSync(join(folder, "acme/authz.rego"), "package authz\n\ndeny contains");
+  await gateway.gateway.reload();
+  const { code, out } = await run(status, folder);
+  expect(out).toContain("the present files are bad");
+  expect(out).toContain("acme/authz.rego:3:");
+  expect(code).toBe(1);
+});
+
+test("token prints a token that opens the guarded URL, and nothing else", async () => {
+  const { folder, gateway } = await running();
+  const { code, out, err } = await run(token, folder, { arguments: ["ann"] });
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  expect(out).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+  const response = await fetch(gateway.gateway.urlOf("support"), {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${out.trim()}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+    },
+    body: JSON.stringify({
+      jsonrpc: "2.0",
+      id: 1,
+      method: "initialize",
+      params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "t", version: "1" } },
+    }),
+  });
+  expect(response.status).toBe(200);
+});
+
+test("without a gateway: status says so, token too, and pin works on the file", async () => {
+  const folder = company();
+  const socket = join(folder, ".portcullis/state/control.sock");
+  const missing = `no gateway is running with ${socket}`;
+  expect(await run(status, folder)).toEqual({ code: 1, out: `${missing}\n`, err: "" });
+  expect(await run(status, folder, { json: true })).toMatchObject({
+    code: 1,
+    out: '{\n  "running": false\n}\n',
+  });
+  expect(await run(token, folder, { arguments: ["ann"] })).toEqual({
+    code: 2,
+    out: "",
+    err: `portcullis: ${missing}: start it with portcullis serve\n`,
+  });
+  expect(await run(pin, folder, REFUND)).toEqual({
+    code: 1,
+    out: "nothing waits for approval: crm: refund\n",
+    err: "",
+  });
+});
+
+test.each([
+  [{ arguments: ["anm"] }, 'portcullis: there is no sample user "anm": did you mean "ann"?\n'],
+  [
+    { arguments: ["ann"], server: "suport" },
+    'portcullis: there is no virtual server "suport": did you mean "support"?\n',
+  ],
+])("token with %j says what there is", async (options, err) => {
+  expect(await run(token, company(), options)).toEqual({ code: 2, out: "", err });
+});
+
+test("the control socket is its owner's alone", async () => {
+  const { folder } = await running();
+  const socket = join(folder, ".portcullis/state/control.sock");
+  expect(statSync(socket).mode & 0o777).toBe(0o600);
+  expect(readFileSync(join(folder, "pins.json"), "utf8")).toContain('"pending"');
+});
