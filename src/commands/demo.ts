@@ -67,18 +67,20 @@ interface PrintingGuide extends Guide {
   bad(text: string): string;
 }
 
-const WIDTHS = [6, 22, 17, 44];
-
 function guideTo(out: Output): PrintingGuide {
+  let widths: readonly number[] = [];
   const { bold, dim, green, red, yellow } = pc.createColors(out.isTTY === true);
   return {
     bold,
     bad: red,
-    heading: (text) => void out.write(`\n${bold(text)}\n`),
+    heading(text, columns = []) {
+      widths = columns;
+      out.write(`\n${bold(text)}\n`);
+    },
     row: (cells) =>
       void out.write(
         `  ${cells
-          .map((cell, index) => cell.padEnd(WIDTHS[index] ?? 0))
+          .map((cell, index) => cell.padEnd(widths[index] ?? 0))
           .join("  ")
           .trimEnd()}\n`,
       ),

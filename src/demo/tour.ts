@@ -5,7 +5,8 @@ import { type Told, type Visitor, visit } from "./visitor.ts";
 
 /** How the tour prints: one sentence or one row at a time. */
 export interface Guide {
-  heading(text: string): void;
+  /** `widths` of the columns of the rows below it. */
+  heading(text: string, widths?: readonly number[]): void;
   row(cells: readonly string[]): void;
   /** One step: what was tried, what came back, and whether that is what should have. */
   step(tried: string, told: Told, asItShouldBe: boolean): void;
@@ -106,7 +107,7 @@ async function showLists(
 ): Promise<boolean> {
   const of = gateway.status().catalog.servers.find(({ name }) => name === "support")?.targets ?? 0;
   const counts: number[] = [];
-  guide.heading("Who sees what");
+  guide.heading("Who sees what", [4, 20, 15, 41]);
   for (const [name, role] of PEOPLE) {
     const tools = (await visitors.get(name)?.tools()) ?? [];
     counts.push(tools.length);
@@ -133,14 +134,14 @@ async function showRecords(path: string, guide: Guide): Promise<boolean> {
     if (record.phase === "decision" && record.method === "tools/call") calls.push(record);
   }
   const last = calls.slice(-STEPS.length);
-  guide.heading("What the decision log says");
+  guide.heading("What the decision log says", [5, 4, 16, 6]);
   for (const { seq, principal, target, effect, code, grant } of last) {
     guide.row([
       `#${seq}`,
-      effect,
       principal?.subject ?? "",
       `${target?.upstream}.${target?.name}`,
-      grant?.reason ?? code,
+      effect,
+      effect === "allow" ? (grant?.reason ?? "") : code,
     ]);
   }
   return last.length === STEPS.length && last.every(({ code }, index) => code === STEPS[index]?.want);
