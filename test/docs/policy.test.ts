@@ -25,13 +25,17 @@ const page = readPage("policy.md");
 const toolchain = createToolchain();
 /** The example company, with the page's own policies and golden case in place of its platform's. */
 const company = mkdtempSync(join(tmpdir(), "docs-policy-"));
-const tenantSchema = JSON.parse(JSON.stringify(yaml(join(ROOT, "examples/acme-and-globex/tenant.schema.yaml"))));
+const tenantSchema = JSON.parse(
+  JSON.stringify(yaml(join(ROOT, "examples/acme-and-globex/tenant.schema.yaml"))),
+);
 
 beforeAll(() => {
   const example = join(ROOT, "examples/acme-and-globex");
   const left = [join(example, "policies"), join(example, ".portcullis")];
   cpSync(example, company, { recursive: true, filter: (path) => !left.includes(path) });
-  const files = [...page.blocks("rego"), ...page.blocks("yaml")].filter(({ info: [, path = ""] }) => path.includes("/"));
+  const files = [...page.blocks("rego"), ...page.blocks("yaml")].filter(({ info: [, path = ""] }) =>
+    path.includes("/"),
+  );
   for (const { info, text } of files) {
     const path = join(company, info[1] ?? "");
     mkdirSync(dirname(path), { recursive: true });
@@ -138,15 +142,22 @@ async function refundOf(user: string) {
   const target = targets.find(({ name }) => name === "refund");
   const schema = compileSchema(target?.inputSchema ?? {});
   if (target === undefined || !schema.ok) throw new Error("no refund");
-  const [capability] = policies.current(tenant.id).capabilities({ principal, tenant, server: "support", now: 0 }, [target]);
+  const [capability] = policies
+    .current(tenant.id)
+    .capabilities({ principal, tenant, server: "support", now: 0 }, [target]);
   policies.close();
-  return openCapability(capability ?? { grants: [], limits: [], denials: [], faults: [] }, schema.schema).listing();
+  return openCapability(
+    capability ?? { grants: [], limits: [], denials: [], faults: [] },
+    schema.schema,
+  ).listing();
 }
 
 test.each(["ann", "bob"])("%s is shown the schema on the page", async (user) => {
   const { inputSchema, note } = await refundOf(user);
   const [listed] = page.blocks("json", "listed", user);
-  expect((inputSchema as { properties: JsonObject }).properties.amount).toEqual(JSON.parse(listed?.text ?? ""));
+  expect((inputSchema as { properties: JsonObject }).properties.amount).toEqual(
+    JSON.parse(listed?.text ?? ""),
+  );
   const [told] = page.blocks("text", "note", user);
   expect(note).toBe(told === undefined ? "" : told.text.trim().replaceAll("\n", " "));
 });
@@ -160,14 +171,20 @@ test("every command prints what the page says it prints", async () => {
     const [line = "", ...output] = text.split("\n");
     const [verb = "", ...words] = line.replace("$ portcullis ", "").split(" ");
     const { around, printed } = surroundings(company);
-    await VERBS[verb as keyof typeof VERBS]({ config: "portcullis.yaml", arguments: [], ...optionsOf(words) }, around);
+    await VERBS[verb as keyof typeof VERBS](
+      { config: "portcullis.yaml", arguments: [], ...optionsOf(words) },
+      around,
+    );
     expect(printed).toEqual({ out: output.join("\n"), err: "" });
   }
 });
 
 /** `--user ann --coverage` as commander would give it. */
 function optionsOf(words: readonly string[]): Readonly<Record<string, string | true>> {
-  const options = words.join(" ").split(/(?:^| )--/).slice(1);
+  const options = words
+    .join(" ")
+    .split(/(?:^| )--/)
+    .slice(1);
   return Object.fromEntries(
     options.map((option) => {
       const [name = "", ...value] = option.split(" ");

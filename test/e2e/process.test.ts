@@ -3,11 +3,14 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { readLog, verifyLog } from "../../src/audit/read.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
 import { type Arrival, type Spy, serveSpy, text } from "./upstreams.ts";
 import { callTool, OPEN, ROOT, until, writeWorld } from "./world.ts";
+
+// Real processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 let issuer: Issuer;
 let spy: Spy;
@@ -55,23 +58,34 @@ async function aFolder(more: Record<string, unknown> = {}) {
   return { ...made, url, token, log: join(made.directory, "log") };
 }
 
+interface Served {
+  /** Sends the signal and gives exit code and signal. */
+  end(signal: NodeJS.Signals): Promise<unknown>;
+  readonly exited: Promise<unknown>;
+}
+
 /** `portcullis serve` as an operator starts it, once it serves. */
-async function serve(file: string, prefix: readonly string[] = []): Promise<ChildProcess> {
-  const [command = "", ...args] = [
-    ...prefix,
-    process.execPath,
-    join(ROOT, "dist/main.js"),
-    "serve",
-    "-c",
-    file,
-  ];
+async function serve(file: string, prefix: readonly string[] = []): Promise<Served> {
+  const main = join(ROOT, "dist/main.js");
+  const [command = "", ...args] = [...prefix, process.execPath, main, "serve", "-c", file];
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
   children.add(child);
-  child.once("exit", () => children.delete(child));
-  child.stderr.resume();
-  for await (const line of createInterface({ input: child.stdout }))
-    if (line.startsWith("url: ")) return child;
-  throw new Error("it ended before it served");
+  const exited = once(child, "exit").finally(() => children.delete(child));
+  let said = "";
+  child.stderr.on("data", (chunk) => {
+    said += chunk;
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (!line.startsWith("url: ")) continue;
+    return {
+      exited,
+      end(signal) {
+        child.kill(signal);
+        return exited;
+      },
+    };
+  }
+  throw new Error(`it ended before it served: ${said}`);
 }
 
 /** Calls on until stopped; what becomes of a call does not matter. */
@@ -116,13 +130,11 @@ test("after kill -9 under load, again and again, every call that arrived upstrea
     const child = await serve(file);
     const before = spy.calls().length;
     await until("load", () => spy.calls().length > before + 40 * round);
-    child.kill("SIGKILL");
-    await once(child, "exit");
+    await child.end("SIGKILL");
   }
   await calls.stop();
   const child = await serve(file);
-  child.kill("SIGTERM");
-  expect(await once(child, "exit")).toEqual([0, null]);
+  expect(await child.end("SIGTERM")).toEqual([0, null]);
   const { decisions, outcomes } = await logged(log);
   const arrived = idsOf(spy.calls().slice(start));
   expect(arrived.length).toBeGreaterThan(200);
@@ -142,8 +154,7 @@ test("SIGTERM under load lets calls in flight end, records them, and exits 0", a
     spy.calls().filter(({ params }) => (params.arguments as { text: string }).text === "hold").length;
   const held = callTool(url, "echo", { text: "hold" }, { token });
   await until("the call upstream", () => holds() === 1);
-  child.kill("SIGTERM");
-  const exited = once(child, "exit");
+  const exited = child.end("SIGTERM");
   // It accepts nothing new.
   await until("draining", () =>
     callTool(url, "echo", { text: "x" }, { token }).then(
@@ -168,8 +179,7 @@ test("a call that outlasts the drain is cut and recorded as cut", async () => {
   const before = spy.calls().length;
   const cut = expect(callTool(url, "echo", { text: "never" }, { token })).rejects.toThrow();
   await until("the call upstream", () => spy.calls().length > before);
-  child.kill("SIGTERM");
-  expect(await once(child, "exit")).toEqual([0, null]);
+  expect(await child.end("SIGTERM")).toEqual([0, null]);
   await cut;
   const { outcomes } = await logged(log);
   const [id = ""] = idsOf(spy.calls().slice(before));
@@ -180,9 +190,8 @@ test("when the disk is full nothing more is forwarded, and the process ends with
   const { file, url, token, log } = await aFolder();
   const start = spy.calls().length;
   const child = await serve(file, ["prlimit", "--fsize=65536"]);
-  const exited = once(child, "exit");
   const calls = load(url, token);
-  expect(await exited).toEqual([1, null]);
+  expect(await child.exited).toEqual([1, null]);
   await calls.stop();
   const arrived = idsOf(spy.calls().slice(start));
   expect(arrived.length).toBeGreaterThan(10);

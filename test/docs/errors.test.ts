@@ -1,0 +1,86 @@
+import { expect, test } from "vitest";
+import { ERRORS, PortcullisError } from "../../src/lib/errors.ts";
+import { errorText } from "../../src/lib/rpc.ts";
+import { codes, readPage } from "./page.ts";
+
+const page = readPage("errors.md");
+
+test("the table is the one that the gateway refuses by", () => {
+  const rows = page.table("Code", "HTTP", "JSON-RPC", "The caller is told", "What to do");
+  const told = Object.fromEntries(
+    rows.map(([code, http, rpc, text]) => [codes(code)[0], { http: Number(http), rpc: Number(rpc), text }]),
+  );
+  expect(told).toEqual(ERRORS);
+  expect(Object.keys(told)).toEqual(Object.keys(ERRORS));
+  expect(rows.filter(([, , , , todo = ""]) => todo === "")).toEqual([]);
+});
+
+test("a code never disappears and never changes its numbers", () => {
+  expect(Object.entries(ERRORS).map(([code, { http, rpc }]) => `${code} ${http} ${rpc}`)).toEqual(PINNED);
+});
+
+test("the refusals on the page are what the gateway writes", () => {
+  const lines = page.text.split("\n").filter((line) => line.startsWith('{"jsonrpc"'));
+  const { not_found, token_missing } = ERRORS;
+  expect(not_found.http).toBe(200);
+  expect(token_missing.http).toBe(401);
+  const bound = { pointer: "/amount", bound: { maximum: 200 } };
+  const text = "/amount must be at most 200 (policy).";
+  expect(lines).toEqual([
+    errorText(1, new PortcullisError("argument_out_of_bounds", { text, data: bound })),
+    errorText(1, new PortcullisError("not_found")),
+    errorText(1, new PortcullisError("token_missing")),
+  ]);
+});
+
+/** Part of the interface: add a line for a new code, and change none. */
+const PINNED = [
+  "not_found_path 404 -32600",
+  "method_not_allowed 405 -32600",
+  "host_refused 403 -32600",
+  "origin_refused 403 -32600",
+  "header_repeated 400 -32600",
+  "header_malformed 400 -32600",
+  "transfer_encoding_refused 400 -32600",
+  "content_type_refused 415 -32600",
+  "not_acceptable 406 -32600",
+  "body_too_large 413 -32600",
+  "body_incomplete 400 -32600",
+  "body_consumed 500 -32603",
+  "request_timeout 408 -32600",
+  "json_invalid 400 -32700",
+  "json_refused 400 -32700",
+  "request_invalid 400 -32600",
+  "params_invalid 400 -32602",
+  "method_unknown 404 -32601",
+  "header_mismatch 400 -32020",
+  "version_unsupported 400 -32022",
+  "id_in_use 400 -32600",
+  "session_required 400 -32600",
+  "session_unknown 404 -32001",
+  "too_many_sessions 429 -32003",
+  "token_missing 401 -32001",
+  "token_invalid 401 -32001",
+  "token_expired 401 -32001",
+  "token_in_query 400 -32600",
+  "insufficient_scope 403 -32001",
+  "tenant_unknown 403 -32001",
+  "identity_unavailable 503 -32002",
+  "not_found 200 -32602",
+  "arguments_invalid 200 -32602",
+  "argument_out_of_bounds 200 -32602",
+  "requirement_not_met 200 -32004",
+  "ambiguous_grant 200 -32004",
+  "policy_failed 200 -32005",
+  "policy_unavailable 503 -32002",
+  "audit_unavailable 503 -32002",
+  "credential_refused 200 -32006",
+  "credential_unavailable 503 -32006",
+  "upstream_unavailable 200 -32007",
+  "upstream_timeout 200 -32007",
+  "upstream_protocol 200 -32007",
+  "cancelled 200 -32008",
+  "shutting_down 503 -32002",
+  "overloaded 503 -32002",
+  "internal 500 -32603",
+];
