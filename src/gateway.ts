@@ -12,6 +12,9 @@ import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import type { PolicyStatus } from "./policy/store.ts";
 
+/** For an application of one's own: reads a portcullis.yaml and all that it names. */
+export { load as loadConfig } from "./commands/load.ts";
+
 export interface GatewayOptions {
   readonly config: Config;
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -85,10 +85,21 @@ function refusal(candidates: readonly Candidate[], schema: CompiledSchema, args:
     const failure = schema.validate(forwardedArguments(candidate, args));
     const failures = failure === null ? failuresOf(candidate, args) : [];
     if (failure !== null) misfit ??= { candidate, failure };
-    else if (closest === null || failures.length < closest.failures.length) closest = { candidate, failures };
+    else if (closest === null || closer(failures, closest.failures)) closest = { candidate, failures };
   }
   if (closest !== null) return outOfBounds(closest.candidate.grant, closest.failures);
   return misfit === null ? deny("not_found", ["no grant"]) : misfits(misfit.candidate, misfit.failure);
+}
+
+/** Fewer failures; of as many, the bound that leaves more room: an agent should not be told the smaller of two limits. */
+function closer(failures: readonly Failure[], than: readonly Failure[]): boolean {
+  if (failures.length !== than.length) return failures.length < than.length;
+  const [one, other] = [failures[0], than[0]];
+  if (one?.pointer !== other?.pointer || one?.keyword !== other?.keyword) return false;
+  const [a, b] = [Number(one?.value), Number(other?.value)];
+  return /^(exclusiveM|m)ax/.test(one?.keyword ?? "")
+    ? a > b
+    : /^(exclusiveM|m)in/.test(one?.keyword ?? "") && a < b;
 }
 
 function failuresOf(candidate: Candidate, args: JsonObject): readonly Failure[] {

@@ -71,6 +71,11 @@ test("every Rego block is accepted as it stands", async () => {
   }
 });
 
+test("the Rego on the page is formatted", async () => {
+  const files = page.blocks("rego").map(({ text }, at) => [`${at}.rego`, asFile(text)] as const);
+  expect(await toolchain.fmt(Object.fromEntries(files))).toEqual({ ok: true, changed: {} });
+});
+
 test("a refused block gives exactly what is printed below it", async () => {
   const refused = page.blocks("rego", "refused");
   const printed = page.blocks("text", "printed");
@@ -111,14 +116,11 @@ test.each(bounds)("the bound %s lets through %s and refuses %s", (written, lets,
 });
 
 test("every bound has a row", () => {
-  const known = Object.keys((grantSchema() as Shaped).$defs.bound.properties);
+  const { $defs } = grantSchema() as { readonly $defs: { readonly bound: { readonly properties: object } } };
+  const known = Object.keys($defs.bound.properties);
   const shown = new Set(bounds.flatMap(([written]) => Object.keys(JSON.parse(codes(written)[0] ?? ""))));
   expect([...shown].sort()).toEqual(known.sort());
 });
-
-interface Shaped {
-  readonly $defs: { readonly bound: { readonly properties: JsonObject } };
-}
 
 function decide(bound: Bound, args: JsonObject): string {
   const compiled = compileSchema({ type: "object", properties: { x: { properties: { to: {}, cc: {} } } } });

@@ -42,7 +42,7 @@ export function tool(name: string, properties: JsonObject = {}, more: JsonObject
   return { name, inputSchema: { type: "object", properties }, ...more };
 }
 
-export const ECHO = tool("echo", { text: { type: "string" } });
+const ECHO = tool("echo", { text: { type: "string" } });
 
 export function text(said: string): JsonObject {
   return { content: [{ type: "text", text: said }] };

@@ -158,7 +158,7 @@ export async function until<T>(
 // ---------------------------------------------------------------- clients
 
 const META = "io.modelcontextprotocol/";
-export const MODERN_META = {
+const MODERN_META = {
   [`${META}protocolVersion`]: "2026-07-28",
   [`${META}clientInfo`]: { name: "raw", version: "1" },
   [`${META}clientCapabilities`]: {},

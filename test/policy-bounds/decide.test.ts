@@ -75,6 +75,21 @@ test("a refusal by bounds names the argument and the bound of the grant that com
   });
 });
 
+test("of two grants that come as close, a refusal names the bound that leaves more room", () => {
+  const capability = open(money, {
+    grants: [
+      bounding({ amount: { minimum: 10, maximum: 200 } }, { rank: 10 }),
+      bounding({ amount: { minimum: 5, maximum: 1000 } }, { rank: 20 }),
+    ],
+  });
+  const told = (amount: number) => {
+    const decision = capability.decide({ amount }, nothingRequired);
+    return decision.effect === "deny" && decision.data;
+  };
+  expect(told(1001)).toEqual({ pointer: "/amount", bound: { maximum: 1000 } });
+  expect(told(1)).toEqual({ pointer: "/amount", bound: { minimum: 5 } });
+});
+
 test("the chosen grant is the one of lowest rank whose bounds the arguments meet", () => {
   const grants = [
     bounding(
