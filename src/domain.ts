@@ -317,13 +317,18 @@ export interface UpstreamIdentity {
   readonly instructions: string;
 }
 
+/** An answer, and the era in which it was given. */
+export interface UpstreamReply extends UpstreamAnswer {
+  readonly era: Era;
+}
+
 /** A real MCP server behind the gateway, over Streamable HTTP or stdio. */
 export interface Upstream {
   readonly name: string;
   /** Connects if need be and says who answers. Rejects with `upstream_unavailable`. */
   identify(signal: AbortSignal): Promise<UpstreamIdentity>;
   /** Rejects with an `upstream_*` PortcullisError or `cancelled`; never retries a request that may have run. */
-  request(request: UpstreamRequest): Promise<UpstreamAnswer>;
+  request(request: UpstreamRequest): Promise<UpstreamReply>;
   /** Ends what is held for this owner (an upstream session). */
   release(owner: string): Promise<void>;
   /** Calls back when the upstream announces that its tools changed. Returns how to stop. */

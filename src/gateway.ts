@@ -25,6 +25,7 @@ export interface GatewayOptions {
 }
 
 export interface GatewayStatus {
+  readonly url: string;
   readonly ready: readonly string[];
   readonly policies: PolicyStatus;
   readonly catalog: ReturnType<Catalog["status"]>;
@@ -109,6 +110,7 @@ function guard(
     },
     urlOf,
     status: () => ({
+      url: config.listen.public_url,
       ready: unready(),
       policies: policies.status(),
       catalog: catalog.status(),

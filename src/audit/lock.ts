@@ -8,8 +8,11 @@ import { isJsonObject } from "../lib/json.ts";
 function identityOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // proc(5): field 22, counted behind the name in parentheses, which may hold anything.
-    const startTime = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    // proc(5): fields 3 and 22, counted behind the name in parentheses, which may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state, startTime] = [fields[0], fields[19]];
+    // Killed, and not yet reaped by its parent: it holds nothing any more.
+    if (state === "Z" || state === "X") return null;
     return `${readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim()}:${startTime}`;
   } catch {
     return isAlive(pid) ? "unknown" : null;

@@ -19,7 +19,7 @@ export async function status(options: CommonOptions, around: Surroundings): Prom
   }
   const found = asked.value as unknown as GatewayStatus;
   if (options.json) around.stdout.write(json({ running: true, ...found }));
-  else around.stdout.write(described(found, config.listen.public_url, around));
+  else around.stdout.write(described(found, around));
   return isWell(found) ? 0 : 1;
 }
 
@@ -32,9 +32,9 @@ function isWell({ ready, policies, catalog }: GatewayStatus): boolean {
   );
 }
 
-function described(found: GatewayStatus, url: string, around: Surroundings): string {
+function described(found: GatewayStatus, around: Surroundings): string {
   const paint = paintFor(around);
-  const { ready, policies, catalog, schemas, sessions } = found;
+  const { url, ready, policies, catalog, schemas, sessions } = found;
   const head =
     ready.length === 0
       ? `${paint.green("ready")}  ${url}  ${count(sessions, "session")}\n`

@@ -23,7 +23,10 @@ export interface Told {
 }
 
 export async function visit(name: string, url: string, token: Secret): Promise<Visitor> {
-  const client = new Client({ name: "portcullis-tour", version: "1.0.0" });
+  const client = new Client(
+    { name: "portcullis-tour", version: "1.0.0" },
+    { versionNegotiation: { mode: "auto" } },
+  );
   await client.connect(
     new StreamableHTTPClientTransport(new URL(url), {
       requestInit: { headers: { authorization: `Bearer ${token.reveal()}` } },

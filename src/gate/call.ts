@@ -1,4 +1,4 @@
-import type { CallDecision, Target } from "../domain.ts";
+import type { CallDecision, Principal, Target } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest, isJsonObject, type JsonObject } from "../lib/json.ts";
 import { requireParamHeaders } from "../protocol/headers.ts";
@@ -59,28 +59,33 @@ function decide(ask: Ask, rooms: Rooms, target: Target, args: JsonObject): CallD
   if (capability.listed && ask.message.era === "modern") {
     requireParamHeaders(target.paramHeaders ?? [], args, ask.header);
   }
-  return capability.decide(args, policy.requirements(context, target));
+  const decision = capability.decide(args, policy.requirements(context, target));
+  return asShortfall(decision, context.principal);
 }
 
-/** What the caller hears. A missing scope is a challenge too, so that its OAuth client can step up (RFC 6750 §3.1). */
+/** A requirement that a scope would meet is a shortfall of scope, in the record and for the caller alike. */
+function asShortfall(decision: CallDecision, { scopes }: Principal): CallDecision {
+  if (decision.effect === "allow") return decision;
+  const scope = scopeOf(decision);
+  return scope === undefined || scopes.includes(scope)
+    ? decision
+    : { ...decision, code: "insufficient_scope" };
+}
+
+/** What the caller hears. A missing scope is a challenge, so that its OAuth client can step up (RFC 6750 section 3.1). */
 function refusalOf(decision: CallDecision, ask: Ask, rooms: Rooms): PortcullisError {
   if (decision.effect === "allow")
     return new PortcullisError("internal", { reason: "allowed without a target" });
   const { code, text, data } = decision;
   const told = { ...(text !== undefined && { text }), ...(data !== undefined && { data }) };
-  const scope = scopeOf(data);
-  const { scopes } = ask.identity.principal;
-  if (scope === undefined || scopes.includes(scope)) return new PortcullisError(code, told);
-  const problem = {
-    error: "insufficient_scope",
-    description: text ?? "",
-    scopes: [...scopes, scope],
-  } as const;
+  if (code !== "insufficient_scope") return new PortcullisError(code, told);
+  const scopes = [...ask.identity.principal.scopes, scopeOf(decision) ?? ""];
+  const problem = { error: "insufficient_scope", description: text ?? "", scopes } as const;
   const challenge = rooms.identity.challenge(ask.seen.server, problem);
-  return new PortcullisError("insufficient_scope", { ...told, headers: { "WWW-Authenticate": challenge } });
+  return new PortcullisError(code, { ...told, headers: { "WWW-Authenticate": challenge } });
 }
 
-function scopeOf(data: JsonObject | undefined): string | undefined {
+function scopeOf({ data }: Extract<CallDecision, { effect: "deny" }>): string | undefined {
   const requirement = data?.requirement;
   const stepUp = isJsonObject(requirement) ? requirement.step_up : undefined;
   return isJsonObject(stepUp) && typeof stepUp.scope === "string" ? stepUp.scope : undefined;

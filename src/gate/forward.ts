@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import type { Grant, Lease, Target, UpstreamAnswer } from "../domain.ts";
+import type { Grant, Lease, Target, UpstreamReply } from "../domain.ts";
 import { type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { paramHeaders } from "../lib/param-headers.ts";
@@ -26,9 +26,11 @@ export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise
   try {
     lease = await obtain(ask, rooms, allowed);
     const answer = await send(ask, rooms, allowed, lease);
-    ended = { status: "ok", isError: answer.isError, bytes: await reply(ask, rooms, allowed.target, answer) };
+    ended = { status: "ok", isError: answer.isError, bytes: reply(ask, rooms, answer) };
   } catch (thrown) {
     const error = toPortcullisError(thrown);
+    // Revoked early: the next call gets another.
+    if (error.code === "credential_rejected") await lease?.revoke();
     if (error.code === "internal")
       rooms.operations.error({ err: error, decision: allowed.id }, "forwarding failed");
     ended = { status: error.code, isError: true, bytes: ask.answer.error(error) };
@@ -55,7 +57,7 @@ function obtain(ask: Ask, rooms: Rooms, { id, target, grant }: Allowed): Promise
   });
 }
 
-function send(ask: Ask, rooms: Rooms, allowed: Allowed, lease: Lease): Promise<UpstreamAnswer> {
+function send(ask: Ask, rooms: Rooms, allowed: Allowed, lease: Lease): Promise<UpstreamReply> {
   const { id, target, arguments: args } = allowed;
   const { method, params, progressToken } = ask.message;
   return upstreamOf(rooms, target).request({
@@ -73,13 +75,10 @@ function send(ask: Ask, rooms: Rooms, allowed: Allowed, lease: Lease): Promise<U
   });
 }
 
-async function reply(ask: Ask, rooms: Rooms, target: Target, answer: UpstreamAnswer): Promise<number> {
+function reply(ask: Ask, rooms: Rooms, answer: UpstreamReply): number {
   if (answer.kind === "error") return ask.answer.upstreamError(answer.text);
-  const identity = rooms.catalog.view(ask.seen.server).upstreams.get(target.upstream);
-  const from = identity?.era ?? (await upstreamOf(rooms, target).identify(ask.signal)).era;
-  return ask.answer.result(
-    translateResult(answer.text, from, ask.message.era, describe(rooms, ask.seen.server).serverInfo),
-  );
+  const { serverInfo } = describe(rooms, ask.seen.server);
+  return ask.answer.result(translateResult(answer.text, answer.era, ask.message.era, serverInfo));
 }
 
 function upstreamOf(rooms: Rooms, { upstream }: Target) {

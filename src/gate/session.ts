@@ -15,7 +15,12 @@ export async function initialize(ask: Ask, rooms: Rooms): Promise<void> {
     clientInfo,
     clientCapabilities,
   });
-  await recordAllowed(ask, rooms);
+  try {
+    await recordAllowed(ask, rooms);
+  } catch (error) {
+    await rooms.sessions.delete(session.id, session.owner, session.server);
+    throw error;
+  }
   ask.answer.result(initializeResult(version, describe(rooms, ask.seen.server)), {
     "Mcp-Session-Id": session.id,
   });

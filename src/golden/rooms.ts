@@ -103,7 +103,7 @@ function keptUpstream(name: string, traces: Traces): Upstream {
     identify: async () => Promise.reject(new PortcullisError("upstream_unavailable")),
     async request({ params }) {
       traces.forwarded = params.arguments ?? null;
-      return { kind: "result", text: '{"content":[]}', isError: false };
+      return { kind: "result", text: '{"content":[]}', isError: false, era: "legacy" };
     },
     release: async () => {},
     onToolsChanged: () => () => {},

@@ -90,6 +90,11 @@ export const ERRORS = {
     rpc: -32006,
     text: "The credential for this call could not be obtained.",
   },
+  credential_rejected: {
+    http: 200,
+    rpc: -32006,
+    text: "The server behind this target did not accept the credential.",
+  },
   // The upstream
   upstream_unavailable: { http: 200, rpc: -32007, text: "The server behind this target cannot be reached." },
   upstream_timeout: { http: 200, rpc: -32007, text: "The server behind this target did not answer in time." },

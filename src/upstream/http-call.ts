@@ -144,7 +144,8 @@ export function headersOf(call: Pick<Call, "headers" | "credential" | "decisionI
 
 /** What an HTTP status means where no JSON-RPC answer came with it. */
 export function statusError({ status }: Outcome): PortcullisError {
-  const busy = status === 401 || status === 403 || status === 408 || status === 429 || status >= 500;
   const reason = status < 300 ? "the response ended without an answer" : `HTTP ${status}`;
+  if (status === 401 || status === 403) return new PortcullisError("credential_rejected", { reason });
+  const busy = status === 408 || status === 429 || status >= 500;
   return new PortcullisError(busy ? "upstream_unavailable" : "upstream_protocol", { reason });
 }

@@ -1,5 +1,5 @@
 import { Pool } from "undici";
-import type { Upstream, UpstreamIdentity, UpstreamRequest } from "../domain.ts";
+import type { Upstream, UpstreamIdentity, UpstreamReply, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
@@ -125,16 +125,17 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     return request.credential.size > 0 ? request : { ...request, credential: await credential() };
   }
 
-  async function request(asked: UpstreamRequest) {
+  async function request(asked: UpstreamRequest): Promise<UpstreamReply> {
     const scope = createScope(asked.signal, asked.timeoutMs);
     try {
       if (scope.error !== undefined) throw scope.error;
       const answering = identity ?? (await scope.race(identified()));
       const full = asked.owner === GATEWAY_OWNER ? await scope.race(asGateway(asked)) : asked;
-      return await (answering.era === "modern" ? modern : legacy).ask(full, scope);
+      const answer = await (answering.era === "modern" ? modern : legacy).ask(full, scope);
+      return { ...answer, era: answering.era };
     } catch (thrown) {
       const error = toPortcullisError(thrown);
-      if (error.code === "upstream_unavailable") forget();
+      if (error.code === "upstream_unavailable" || error.code === "credential_rejected") forget();
       throw error;
     } finally {
       scope.close();

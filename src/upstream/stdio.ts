@@ -1,4 +1,4 @@
-import type { Upstream, UpstreamRequest } from "../domain.ts";
+import type { Upstream, UpstreamReply, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
@@ -117,12 +117,12 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
     return current;
   }
 
-  async function request({ signal, timeoutMs, ...asked }: UpstreamRequest) {
+  async function request({ signal, timeoutMs, ...asked }: UpstreamRequest): Promise<UpstreamReply> {
     const scope = createScope(signal, timeoutMs);
     try {
       if (scope.error !== undefined) throw scope.error;
-      const { connection, meta } = await scope.race(ready());
-      return await connection.ask({ ...asked, meta }, scope);
+      const { connection, meta, identity } = await scope.race(ready());
+      return { ...(await connection.ask({ ...asked, meta }, scope)), era: identity.era };
     } catch (error) {
       throw toPortcullisError(error);
     } finally {

@@ -1,6 +1,6 @@
 import { type CatalogOptions, createCatalog } from "../../src/catalog/catalog.ts";
 import { createMemoryPins } from "../../src/catalog/pins.ts";
-import type { Upstream, UpstreamAnswer, UpstreamIdentity } from "../../src/domain.ts";
+import type { Upstream, UpstreamIdentity, UpstreamReply } from "../../src/domain.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { silentLog } from "../../src/lib/log.ts";
@@ -44,10 +44,10 @@ export function fixture(name: string, ...pages: string[]): Fixture {
       if (this.down) throw new PortcullisError("upstream_unavailable", { reason: "ECONNREFUSED" });
       return IDENTITY;
     },
-    async request({ params }): Promise<UpstreamAnswer> {
+    async request({ params }): Promise<UpstreamReply> {
       this.asked += 1;
       const at = typeof params.cursor === "string" ? Number(params.cursor) : 0;
-      return { kind: "result", text: this.pages[at] ?? "{}", isError: false };
+      return { kind: "result", text: this.pages[at] ?? "{}", isError: false, era: "legacy" };
     },
     release: async () => {},
     onToolsChanged(listener) {

@@ -76,6 +76,7 @@ const PINNED = [
   "audit_unavailable 503 -32002",
   "credential_refused 200 -32006",
   "credential_unavailable 503 -32006",
+  "credential_rejected 200 -32006",
   "upstream_unavailable 200 -32007",
   "upstream_timeout 200 -32007",
   "upstream_protocol 200 -32007",

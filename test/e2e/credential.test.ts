@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
+import { type Arrival, type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import {
   ask,
   callTool,
@@ -35,12 +35,19 @@ grant contains {"reason": "a source of few tenants", "credential": {"source": "a
 grant contains {"reason": "no credential"} if input.target.upstream in {"child", "written"}
 `;
 
+/** An assertion that the upstreams no longer take. */
+let rejected: string | undefined;
 let spies: Record<"legacy" | "modern", Spy>;
 let world: World;
 
 beforeAll(async () => {
   const tools = () => ["read", "write", "rare"].map((name) => tool(name));
-  const spy = (era: "legacy" | "modern") => serveSpy({ era, tools, call: () => text("done") });
+  const call = ({ response, headers }: Arrival) => {
+    if (bearerOf(headers.authorization) !== rejected) return text("done");
+    response.writeHead(401).end();
+    return undefined;
+  };
+  const spy = (era: "legacy" | "modern") => serveSpy({ era, tools, call });
   const [legacy, modern] = await Promise.all([spy("legacy"), spy("modern")]);
   spies = { legacy, modern };
   const servers = ["main", "modern", "child", "written"];
@@ -156,6 +163,17 @@ function tracesOf(token: string): string[] {
   const [, claims = "", signature = ""] = token.split(".");
   return [token, signature, claims, Buffer.from(token).toString("base64").slice(0, 64)];
 }
+
+test("an assertion that its upstream rejects is not used again", async () => {
+  const token = await world.token("ann", "main");
+  const call = () => callTool(world.url("main"), "read", {}, { token });
+  await call();
+  rejected = bearerOf(spies.legacy.calls().at(-1)?.headers.authorization);
+  const { body } = await call();
+  expect(body.error?.data.code).toBe("credential_rejected");
+  expect((await call()).body.error).toBeUndefined();
+  expect(bearerOf(spies.legacy.calls().at(-1)?.headers.authorization)).not.toBe(rejected);
+});
 
 test("the inbound token reaches no upstream, in no header, body or environment", async () => {
   const traces: string[] = [];

@@ -90,6 +90,7 @@ test("a tool's own error and a JSON-RPC error are told apart and both passed on"
   expect(await upstream.request(calling("rpc", {}))).toEqual({
     kind: "error",
     isError: true,
+    era: "legacy",
     text: '{"code":-5,"message":"m","data":9007199254740993}',
   });
 });
@@ -383,8 +384,8 @@ test("an error never shows a secret, whatever went wrong", async () => {
 });
 
 test.each([
-  [401, "upstream_unavailable"],
-  [403, "upstream_unavailable"],
+  [401, "credential_rejected"],
+  [403, "credential_rejected"],
   [429, "upstream_unavailable"],
   [503, "upstream_unavailable"],
   [302, "upstream_protocol"],
