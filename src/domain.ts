@@ -244,6 +244,9 @@ export interface DecisionEntry {
   readonly requirements: Readonly<Record<string, boolean>>;
   readonly reasons: readonly string[];
   readonly trace_id: string;
+  /** Digests of the tenant's record and of the pinned target: with them the decision can be made again. */
+  readonly tenant_sha256?: string;
+  readonly target_sha256?: string;
   /** Of a list only. */
   readonly listed?: number;
   readonly of?: number;

@@ -42,6 +42,8 @@ const DECISION: readonly (readonly [keyof DecisionEntry, Member])[] = members({
   requirements: "fresh",
   reasons: "fresh",
   trace_id: "fresh",
+  tenant_sha256: "fresh",
+  target_sha256: "fresh",
   listed: "fresh",
   of: "fresh",
   targets_sha256: "fresh",

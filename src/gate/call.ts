@@ -23,6 +23,7 @@ export async function call(ask: Ask, rooms: Rooms): Promise<void> {
       effect: decision.effect,
       code: decision.effect === "allow" ? "ok" : decision.code,
       target: { upstream: asked.upstream, kind: asked.kind, name: asked.name },
+      ...(target && { target_sha256: target.digest }),
       arguments: args,
       arguments_sha256: digest(args),
       grant: decision.grant,

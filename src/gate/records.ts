@@ -1,5 +1,6 @@
-import type { DecisionEntry, Identity, Revision } from "../domain.ts";
+import type { DecisionEntry, Identity, Revision, TenantRecord } from "../domain.ts";
 import type { ErrorCode } from "../lib/errors.ts";
+import { digest } from "../lib/json.ts";
 import type { Message } from "../protocol/messages.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -51,6 +52,7 @@ function decisionEntry(seen: Seen, said: Said): DecisionEntry {
     requirements: {},
     reasons: [],
     trace_id: seen.traceId,
+    ...(identity && { tenant_sha256: digestOf(identity.tenant) }),
     ...said,
   };
 }
@@ -69,4 +71,13 @@ export function recordUnasked(
   if (seen.identity !== undefined) return record(rooms, seen, said);
   rooms.metrics.decided(seen.server, "", code);
   return rooms.refusals.refuse(decisionEntry(seen, said));
+}
+
+const digests = new WeakMap<TenantRecord, string>();
+
+/** A tenant's record is the same object until it changes. */
+function digestOf(record: TenantRecord): string {
+  const sha256 = digests.get(record) ?? digest(record);
+  digests.set(record, sha256);
+  return sha256;
 }

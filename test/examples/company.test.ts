@@ -57,7 +57,10 @@ test("the example company loads whole", async () => {
     },
   });
   expect(await config.tenants.get("globex")).toMatchObject({
-    value: { record: { id: "globex", refund_limit: 50, currency: "GBP" }, policies: null },
+    value: {
+      record: { id: "globex", refund_limit: 50, currency: "GBP" },
+      policies: join(EXAMPLE, "tenants/globex/policies"),
+    },
   });
 });
 
