@@ -39,8 +39,8 @@ test("enforcement passes a value exactly when the pinned schema and the bounds o
     }),
     { numRuns },
   );
-  expect(passed, "the worlds are too hostile to show anything").toBeGreaterThan(1000);
-  expect(refused).toBeGreaterThan(1000);
+  expect(passed, "the worlds are too hostile to show anything").toBeGreaterThan(500);
+  expect(refused).toBeGreaterThan(500);
 });
 
 test("the listed schema never forbids what enforcement allows", () => {
@@ -62,7 +62,7 @@ test("the listed schema never forbids what enforcement allows", () => {
     }),
     { numRuns },
   );
-  expect(checked).toBeGreaterThan(1000);
+  expect(checked).toBeGreaterThan(500);
 });
 
 test("for a single grant the listed schema forbids all that enforcement refuses", () => {
@@ -83,7 +83,7 @@ test("for a single grant the listed schema forbids all that enforcement refuses"
     }),
     { numRuns },
   );
-  expect(Math.min(allowed, forbidden)).toBeGreaterThan(1000);
+  expect(Math.min(allowed, forbidden)).toBeGreaterThan(500);
 });
 
 test("what is forwarded is what the caller sent with the injected arguments, and nothing else", () => {

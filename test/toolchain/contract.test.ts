@@ -69,6 +69,7 @@ refused("`with` is for tests", [
 refused("a misspelt field is an error", [
   [grant(`input.action == "list"`), "input_unknown", "2:37", "there is no action"],
   [grant(`"a" in input.principal.rolls`), "input_unknown", "2:44", "did you mean roles?"],
+  [grant(`"a" in input.principal.roels`), "input_unknown", "2:44", "did you mean roles?"],
   [grant(`input.principal.run.ide == "x"`), "input_unknown", "2:37", "did you mean id?"],
   [grant("input.tenant.refund_limits > 1"), "input_unknown", "2:37", "did you mean refund_limit?"],
   [grant("count(input.targets) > 1"), "input_unknown", "2:43", "did you mean target?"],
