@@ -92,7 +92,8 @@ const INSIDE: readonly (readonly [RegExp, string])[] = [
   [/\\s/uy, "\\t\\n\\f\\r "],
   [/\[(?!:)/uy, "\\["],
 ];
-const CLASS_OPENS = /\[\^?(?!\])/uy;
+/** `]` first in a class is itself to RE2, and the end of an empty class to ECMAScript: such a class is not said. */
+const CLASS_OPENS = /\[(?:\^(?!\])|(?![\^\]]))/uy;
 const CLASS_CLOSES = /\]/uy;
 
 /** The same whole-string pattern for JSON Schema readers, which use ECMAScript; null where it cannot be said. */
