@@ -77,8 +77,9 @@ function send(ask: Ask, rooms: Rooms, allowed: Allowed, lease: Lease): Promise<U
 
 function reply(ask: Ask, rooms: Rooms, answer: UpstreamReply): number {
   if (answer.kind === "error") return ask.answer.upstreamError(answer.text);
-  const { serverInfo } = describe(rooms, ask.seen.server);
-  return ask.answer.result(translateResult(answer.text, answer.era, ask.message.era, serverInfo));
+  const { era } = ask.message;
+  const serverInfo = answer.era === era ? undefined : describe(rooms, ask.seen.server).serverInfo;
+  return ask.answer.result(translateResult(answer.text, answer.era, era, serverInfo));
 }
 
 function upstreamOf(rooms: Rooms, { upstream }: Target) {

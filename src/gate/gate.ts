@@ -1,4 +1,5 @@
 import type { Exchange, Identity } from "../domain.ts";
+import type { Refusal } from "../http/http.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { errorText } from "../lib/rpc.ts";
 import { Secret } from "../lib/secret.ts";
@@ -28,19 +29,11 @@ const VERBS: Partial<Record<Method, (ask: Ask, rooms: Rooms) => Promise<void>>> 
   "tools/call": call,
 };
 
-/** What the edge refused before there was a message: nothing of it was understood. */
-export interface EdgeRefusal {
-  readonly server: string;
-  readonly code: PortcullisError["code"];
-  readonly clientIp: string;
-  readonly reason: string;
-}
-
 export interface Gate {
   /** Answers an exchange. Every refusal is on disk before it is answered. */
   handle(exchange: Exchange): Promise<void>;
   /** Records a refusal of the edge. */
-  refused(refusal: EdgeRefusal): Promise<void>;
+  refused(refusal: Refusal): Promise<void>;
 }
 
 export function createGate(rooms: Rooms): Gate {

@@ -50,9 +50,14 @@ export function paramHeaders(
 ): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   for (const { name, path } of declared) {
-    const value = path.reduce<Json | undefined>((at, key) => (isJsonObject(at) ? at[key] : undefined), args);
+    const value = valueAt(args, path);
     if (typeof value === "string" || typeof value === "boolean") values.set(name, String(value));
     if (typeof value === "number" && Number.isSafeInteger(value)) values.set(name, String(value));
   }
   return values;
+}
+
+/** The value at a path of member names; undefined where it leads nowhere. */
+export function valueAt(args: JsonObject, path: readonly string[]): Json | undefined {
+  return path.reduce<Json | undefined>((at, key) => (isJsonObject(at) ? at[key] : undefined), args);
 }

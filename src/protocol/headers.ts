@@ -1,6 +1,7 @@
 import type { Era, ParamHeader } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import type { Json, JsonObject } from "../lib/json.ts";
+import { valueAt } from "../lib/param-headers.ts";
 
 type ReadHeader = (name: string) => string | undefined;
 
@@ -48,7 +49,7 @@ export function requireParamHeaders(
   header: ReadHeader,
 ): void {
   for (const { name, path } of declared) {
-    const value = path.reduce<Json | undefined>((at, key) => (isJsonObject(at) ? at[key] : undefined), args);
+    const value = valueAt(args, path);
     if (value === undefined || value === null || typeof value === "object") continue;
     const title = `Mcp-Param-${name}`;
     const sent = header(title.toLowerCase());
