@@ -39,12 +39,16 @@ func build(req request) (any, []problem) {
 	return built{wasm, c.facts}, problems
 }
 
+// checked finds everything at once: what the compiler refuses, and what the contract does whatever the compiler says.
 func checked(req request) (*contract, []problem) {
 	c, problems := load(req)
-	if failed(problems) {
-		return c, problems
+	switch {
+	case !failed(problems):
+		return c, c.verify()
+	case c.compiler == nil:
+		return c, problems // a file that does not parse: nobody knows what it defines
 	}
-	return c, c.verify()
+	return c, merge(problems, c.sources.besides())
 }
 
 // entrypoints is the module that the engine calls: the capability for each target in one evaluation, and the named

@@ -26,8 +26,7 @@ var kinds = []string{"grant", "limit", "deny"}
 // load compiles the policies and finds the rules of the contract.
 func load(req request) (*contract, []problem) {
 	s, problems := parse(req)
-	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}}
-	c.facts.Requirements, c.facts.Credentials = []requirement{}, []credential{}
+	c := newContract(s)
 	if failed(problems) {
 		return c, problems
 	}
@@ -53,6 +52,29 @@ func (c *contract) verify() []problem {
 			"package authz: grant contains {\"reason\": \"…\"} if {…}"))
 	}
 	return c.problems
+}
+
+// besides finds what the contract refuses in policies that do not compile. A compiler that checks nothing brings them into
+// the form that the checks read; where it cannot, or they stumble over what it let pass, they say nothing.
+func (s sources) besides() (problems []problem) {
+	defer func() {
+		if recover() != nil {
+			problems = nil
+		}
+	}()
+	c := newContract(s)
+	c.compiler = s.unchecked()
+	if c.compiler.Failed() {
+		return nil
+	}
+	c.sort()
+	return c.verify()
+}
+
+func newContract(s sources) *contract {
+	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}}
+	c.facts.Requirements, c.facts.Credentials = []requirement{}, []credential{}
+	return c
 }
 
 func (c *contract) add(problems ...problem) { c.problems = append(c.problems, problems...) }

@@ -39,6 +39,16 @@ func failed(problems []problem) bool {
 	return slices.ContainsFunc(problems, func(p problem) bool { return p.Severity == "error" })
 }
 
+// merge adds what was found besides, but for what the compiler told of the same line in its own words.
+func merge(problems, more []problem) []problem {
+	told := map[problem]bool{}
+	line := func(p problem) problem { return problem{Code: p.Code, File: p.File, Row: p.Row} }
+	for _, p := range problems {
+		told[line(p)] = true
+	}
+	return append(problems, slices.DeleteFunc(more, func(p problem) bool { return told[line(p)] })...)
+}
+
 // arrange sorts by place and drops what was found twice.
 func arrange(problems []problem) []problem {
 	slices.SortFunc(problems, func(a, b problem) int {

@@ -1,18 +1,20 @@
 import type { CallDecision, Capability, Grant, Limit } from "../domain.ts";
 import { canonicalJson, type Json, type JsonObject } from "../lib/json.ts";
 import { boundsSet, injection } from "./bound-set.ts";
-import { type Candidate, choose, deny, forwardedArguments, quoted } from "./choose.ts";
+import { type Candidate, choose, chooseFrom, deny, forwardedArguments, quoted } from "./choose.ts";
 import { type Listing, narrow } from "./narrow.ts";
 import { reachable } from "./reachable.ts";
-import { type RequirementSource, requirementsOf, settle, type Wanted } from "./requirements.ts";
+import { ALL_HOLD, type RequirementSource, requirementsOf, settle, type Wanted } from "./requirements.ts";
 import type { CompiledSchema } from "./schema.ts";
 import { intersect, valueSet } from "./value-algebra.ts";
-import { FORBIDDEN, TYPE, type ValueSet } from "./value-set.ts";
+import { FORBIDDEN, memberOf, TYPE, test, type ValueSet } from "./value-set.ts";
 
 /** A capability opened on one target: what listing and calling both ask. Immutable, so it can be cached. */
 export interface OpenCapability {
   /** Nothing denies the target and some grant can still be met. Otherwise every call is `not_found`. */
   readonly listed: boolean;
+  /** A denial, or a fault of one, closes the target: it is not merely without a grant. */
+  readonly denied: boolean;
   /** Why a grant is unusable or the target closed: for status, `check` and the record, never for the caller. */
   readonly warnings: readonly string[];
   /** Made when first asked for. Only for a listed target. */
@@ -22,6 +24,12 @@ export interface OpenCapability {
    * Never throws. `source.hold` is called at most once, and not at all where nothing is required.
    */
   decide(args: JsonObject, source: RequirementSource): CallDecision;
+  /** Whether a call with these arguments is within schema and bounds: allowed, if its requirements hold. */
+  admits(args: JsonObject): boolean;
+  /** Whether arguments that are not all there yet are each within the bounds of one and the same grant. */
+  begins(args: JsonObject): boolean;
+  /** Like `decide`, of arguments that are not all there yet: which grant a completion of the next one is made under. */
+  decideBegun(args: JsonObject, source: RequirementSource): CallDecision;
 }
 
 /** All objects: what a grant admits that bounds nothing. */
@@ -32,30 +40,56 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
   const candidates = capability.denials.length > 0 ? [] : usable(capability, schema, warnings);
   const hidden = deny("not_found", [...capability.denials, ...capability.faults, ...warnings]);
   const wanted = new Map<Candidate, readonly Wanted[]>();
+
+  function settled(candidate: Candidate, forwarded: JsonObject, source: RequirementSource): CallDecision {
+    const needed = wanted.get(candidate) ?? requirementsOf(candidate.grant, capability.limits);
+    wanted.set(candidate, needed);
+    return allowIfMet(candidate.grant, needed, forwarded, source);
+  }
+
+  /** Undefined means deny, and so does a throw. */
+  function guarded(decide: () => CallDecision): CallDecision {
+    try {
+      return candidates.length === 0 ? hidden : decide();
+    } catch (thrown) {
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      return deny("policy_failed", [`deciding threw: ${why}`]);
+    }
+  }
+
+  const decide: OpenCapability["decide"] = (args, source) =>
+    guarded(() => {
+      const choice = choose(candidates, schema, args);
+      if (!choice.ok) return choice.denied;
+      return settled(choice.candidate, forwardedArguments(choice.candidate, args), source);
+    });
+  const decideBegun: OpenCapability["decideBegun"] = (args, source) =>
+    guarded(() => {
+      const choice = chooseFrom(candidates.filter((candidate) => mayBegin(candidate, args)));
+      return choice.ok ? settled(choice.candidate, args, source) : choice.denied;
+    });
+
   let listing: Listing | null = null;
   return {
     listed: candidates.length > 0,
+    denied: capability.denials.length > 0,
     warnings,
     listing() {
       listing ??= narrow(schema.source, candidates.map(callerSet), injectedNames(candidates));
       return listing;
     },
-    decide(args, source) {
-      if (candidates.length === 0) return hidden;
-      try {
-        const choice = choose(candidates, schema, args);
-        if (!choice.ok) return choice.denied;
-        const { candidate } = choice;
-        const needed = wanted.get(candidate) ?? requirementsOf(candidate.grant, capability.limits);
-        wanted.set(candidate, needed);
-        return allowIfMet(candidate.grant, needed, forwardedArguments(candidate, args), source);
-      } catch (thrown) {
-        return deny("policy_failed", [
-          `deciding threw: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
-        ]);
-      }
-    },
+    decide,
+    decideBegun,
+    admits: (args) => decide(args, ALL_HOLD).effect === "allow",
+    begins: (args) => decideBegun(args, ALL_HOLD).effect === "allow",
   };
+}
+
+function mayBegin({ forwarded, injected }: Candidate, args: JsonObject): boolean {
+  return Object.entries(args).every(
+    ([name, value]) =>
+      !Object.hasOwn(injected ?? {}, name) && test(memberOf(forwarded, name).values, value) === null,
+  );
 }
 
 function allowIfMet(

@@ -34,11 +34,21 @@ export function choose(candidates: readonly Candidate[], schema: CompiledSchema,
       candidate.injected === null ? misfit() : schema.validate(forwardedArguments(candidate, args));
     if (fits === null && admits(candidate, args)) met.push(candidate);
   }
+  if (met.length === 0) return { ok: false, denied: refusal(candidates, schema, args) };
+  return chooseFrom(met);
+}
+
+/** The one of these that decides: the lowest rank, where equals are alike. `met` is sorted by rank. */
+export function chooseFrom(met: readonly Candidate[]): Choice {
   const [best, ...others] = met;
-  if (best === undefined) return { ok: false, denied: refusal(candidates, schema, args) };
-  if (others.length > 0) {
+  if (best === undefined) {
+    const text = "These arguments are outside their bounds (policy).";
+    return { ok: false, denied: deny("argument_out_of_bounds", ["no grant admits them"], { text }) };
+  }
+  const rivals = others.filter(({ grant }) => grant.rank === best.grant.rank);
+  if (rivals.length > 0) {
     const like = likeness(best);
-    const rival = others.find((other) => likeness(other) !== like);
+    const rival = rivals.find((other) => likeness(other) !== like);
     if (rival !== undefined) return { ok: false, denied: ambiguous(best.grant, rival.grant) };
   }
   return { ok: true, candidate: best };

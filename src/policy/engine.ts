@@ -18,7 +18,7 @@ export interface PolicyEngine {
   readonly revision: Revision;
   /** Whether a capability can change with time alone. */
   readonly readsClock: boolean;
-  /** What each target means to the principal, in order: one evaluation per layer. Never throws. */
+  /** What each target means to the principal, in order: each layer is asked once, in batches. Never throws. */
   capabilities(context: PolicyContext, targets: readonly PolicyTarget[]): readonly Capability[];
   /**
    * The requirements of one decision. Each is looked up in the layer that names it, in one evaluation per layer; it

@@ -39,7 +39,9 @@ type Answers =
   | { readonly ok: true; readonly values: readonly unknown[] }
   | { readonly ok: false; readonly fault: string };
 
-/** After a batch failed, its targets together may take this many times what one evaluation may. */
+/** Targets of one evaluation: a long list is as many evaluations, each with the whole of an evaluation's allowance. */
+const BATCH = 64;
+/** After batches failed, their targets together may take this many times what one evaluation may. */
 const ONE_BY_ONE = 2;
 
 export function createLayer({ layer, policy, program, pool, input }: LayerParts): PolicyLayer {
@@ -61,17 +63,23 @@ export function createLayer({ layer, policy, program, pool, input }: LayerParts)
     return { ok: false, fault: "policy: the capability is undefined" };
   }
 
-  /** A target that the evaluation dies of must not take the others with it. */
-  function answers(context: string, texts: readonly string[], now: number): Capability[] {
-    const { steps } = program.limits;
-    const together = ask(context, texts, now, { steps });
+  /** A target that the evaluation dies of must not take the others with it. @param alone for one target at a time */
+  function batch(context: string, texts: readonly string[], now: number, alone: Allowance): Capability[] {
+    const together = ask(context, texts, now, { steps: program.limits.steps });
     if (together.ok) return together.values.map((value) => readCapability(value, layer));
     if (texts.length === 1) return [closed(together.fault)];
-    const allowance = { steps: ONE_BY_ONE * steps };
     return texts.map((text) => {
-      const alone = ask(context, [text], now, allowance);
-      return alone.ok ? readCapability(alone.values[0], layer) : closed(alone.fault);
+      const one = ask(context, [text], now, alone);
+      return one.ok ? readCapability(one.values[0], layer) : closed(one.fault);
     });
+  }
+
+  function answers(context: string, texts: readonly string[], now: number): Capability[] {
+    const alone = { steps: ONE_BY_ONE * program.limits.steps };
+    const batches = Math.ceil(texts.length / BATCH);
+    return Array.from({ length: batches }, (_, at) =>
+      batch(context, texts.slice(at * BATCH, (at + 1) * BATCH), now, alone),
+    ).flat();
   }
 
   return {
@@ -86,7 +94,7 @@ export function createLayer({ layer, policy, program, pool, input }: LayerParts)
       if (!head.ok) return targets.map(() => closed(head.fault));
       const texts = targets.map(capability.target);
       const fit = texts.flatMap((text) => (text.ok ? [text.text] : []));
-      const decided = fit.length > 0 ? answers(head.text, fit, context.now) : [];
+      const decided = answers(head.text, fit, context.now);
       let next = 0;
       return texts.map((text) => (text.ok ? (decided[next++] as Capability) : closed(text.fault)));
     },

@@ -2,9 +2,9 @@
  * Puts a step counter into a WebAssembly module and a ceiling on its memory. A policy that loops over what a client
  * sent would otherwise hold the process for minutes: evaluation is synchronous and has no interrupt.
  *
- * The counter is a mutable i32 global, appended so that no index shifts, decremented at each loop head and at
- * each entry of a function that calls; below zero the module traps (`unreachable`). The C parts that OPA links in (JSON, regex, sets) are code
- * of the same module and are counted alike.
+ * The counter is a mutable i32 global, appended so that no index shifts, decremented at each loop head and at each entry
+ * of a function that calls; below zero the module traps (`unreachable`). The C parts that OPA links in (JSON, regex,
+ * sets) are code of the same module and are counted alike.
  *
  * Binary format: https://webassembly.github.io/spec/core/binary/
  */
@@ -12,11 +12,13 @@
 /** The export to set before an evaluation and to read after it. */
 export const STEPS = "portcullis_steps";
 
-const SECTION = { import: 2, memory: 5, global: 6, export: 7, code: 10 } as const;
+const SECTION = { type: 1, import: 2, function: 3, memory: 5, global: 6, export: 7, code: 10 } as const;
 /** The order in which sections must stand, `datacount` (12) coming before `code`. */
 const ORDER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
 const KIND = { function: 0, table: 1, memory: 2, global: 3 } as const;
 const LOOP = 0x03;
+const I32 = 0x7f;
+const FUNCTION = 0x60;
 /** i32, mutable, `i32.const 0x7fffffff`: the module's own start function runs before a host can set a budget. */
 const COUNTER = [0x7f, 1, 0x41, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0b];
 
@@ -48,7 +50,10 @@ export function meter(wasm: Uint8Array, maximumPages: number): Metered {
       SECTION.export,
       join(leb(exported.count + 1), exported.items, text(STEPS), Uint8Array.of(KIND.global), leb(index)),
     ],
-    [SECTION.code, meterCode(bodyOf(SECTION.code), charge(index))],
+    [
+      SECTION.code,
+      meterCode(bodyOf(SECTION.code), parameterCounts(bodyOf(SECTION.type), bodyOf(SECTION.function)), index),
+    ],
   ]);
   return {
     wasm: join(wasm.subarray(0, 8), ...writeSections(sections, replaced)),
@@ -140,32 +145,59 @@ function skipTable(reader: Reader): void {
   if (flags === 1) reader.u32();
 }
 
-/** `if (--steps < 0) unreachable`. */
-function charge(global: number): Uint8Array {
-  const index = leb(global);
-  const get = join(Uint8Array.of(0x23), index);
-  const set = join(Uint8Array.of(0x24), index);
-  // get, i32.const 1, i32.sub, set; get, i32.const 0, i32.lt_s, if, unreachable, end
-  const decrement = join(get, Uint8Array.of(0x41, 1, 0x6b), set);
-  return join(decrement, get, Uint8Array.of(0x41, 0, 0x48, 0x04, 0x40, 0x00, 0x0b));
+/** How many parameters each function has. */
+function parameterCounts(types: Uint8Array, functions: Uint8Array): number[] {
+  const reader = new Reader(types);
+  const counts = Array.from({ length: reader.u32() }, () => {
+    if (reader.byte() !== FUNCTION) throw new Error("wasm: a type that is no function's");
+    const parameters = reader.bytes(reader.u32()).length;
+    reader.bytes(reader.u32());
+    return parameters;
+  });
+  const indices = new Reader(functions);
+  return Array.from({ length: indices.u32() }, () => {
+    const count = counts[indices.u32()];
+    if (count === undefined) throw new Error("wasm: a function of no type");
+    return count;
+  });
 }
 
-function meterCode(body: Uint8Array, charged: Uint8Array): Uint8Array {
+/** `if ((left = --steps) < 0) unreachable`: from the local, the new value need not be loaded again. */
+function charge(global: number, local: number): Uint8Array {
+  const [steps, left] = [leb(global), leb(local)];
+  // global.get, i32.const 1, i32.sub, local.tee, global.set
+  const decrement = join(
+    Uint8Array.of(0x23),
+    steps,
+    Uint8Array.of(0x41, 1, 0x6b, 0x22),
+    left,
+    Uint8Array.of(0x24),
+    steps,
+  );
+  // local.get, i32.const 0, i32.lt_s, if, unreachable, end
+  return join(decrement, Uint8Array.of(0x20), left, Uint8Array.of(0x41, 0, 0x48, 0x04, 0x40, 0x00, 0x0b));
+}
+
+function meterCode(body: Uint8Array, parameters: readonly number[], global: number): Uint8Array {
   const reader = new Reader(body);
   const count = reader.u32();
+  if (count !== parameters.length) throw new Error("wasm: functions and their code differ in number");
   const out = [leb(count)];
-  for (let i = 0; i < count; i++) {
-    const metered = meterFunction(reader.bytes(reader.u32()), charged);
+  for (const before of parameters) {
+    const metered = meterFunction(reader.bytes(reader.u32()), before, global);
     out.push(leb(metered.length), metered);
   }
   return join(...out);
 }
 
 /** Charges each loop head, and the entry of a function that calls: one that does neither is soon done. */
-function meterFunction(body: Uint8Array, charged: Uint8Array): Uint8Array {
+function meterFunction(body: Uint8Array, parameters: number, global: number): Uint8Array {
   const reader = new Reader(body);
-  for (let groups = reader.u32(); groups > 0; groups--) {
-    reader.u32();
+  const groups = reader.u32();
+  const declared = reader.position;
+  let locals = parameters;
+  for (let group = 0; group < groups; group++) {
+    locals += reader.u32();
     reader.byte();
   }
   const entry = reader.position;
@@ -178,8 +210,11 @@ function meterFunction(body: Uint8Array, charged: Uint8Array): Uint8Array {
     calls ||= opcode === CALL || opcode === CALL_INDIRECT;
   }
   const points = calls ? [entry, ...loops] : loops;
-  const parts = points.flatMap((point, i) => [body.subarray(points[i - 1] ?? 0, point), charged]);
-  return join(...parts, body.subarray(points.at(-1) ?? 0));
+  if (points.length === 0) return body;
+  const charged = charge(global, locals);
+  const parts = points.flatMap((point, i) => [body.subarray(points[i - 1] ?? entry, point), charged]);
+  const withLocal = join(leb(groups + 1), body.subarray(declared, entry), Uint8Array.of(1, I32));
+  return join(withLocal, ...parts, body.subarray(points.at(-1)));
 }
 
 const CALL = 0x10;

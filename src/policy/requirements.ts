@@ -17,6 +17,12 @@ export interface RequirementSource {
   describe(wanted: Wanted): Requirement | undefined;
 }
 
+/** For what is asked ahead of a call or after it: its requirements are conditions of the call itself. */
+export const ALL_HOLD: RequirementSource = {
+  hold: (wanted) => wanted.map(() => true),
+  describe: () => undefined,
+};
+
 /** What the chosen grant and all limits require, each once. */
 export function requirementsOf(grant: Grant, limits: readonly Limit[]): readonly Wanted[] {
   const layers = new Map<string, Set<Layer>>();

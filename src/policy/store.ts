@@ -26,6 +26,8 @@ export interface PolicyStore {
   /** Reads all directories again, as a change of theirs does. */
   reload(): Promise<PolicyStatus>;
   status(): PolicyStatus;
+  /** Calls back when other policies decide from now on. Returns how to stop. */
+  onChange(listener: () => void): () => void;
   close(): void;
 }
 
@@ -45,7 +47,7 @@ export interface PolicyStoreOptions {
 }
 
 const MIB = 1024 * 1024;
-/** Steps: about 50 ms. An ordinary evaluation takes a few thousand, a list of 400 targets some hundred thousand. */
+/** Steps: about 50 ms. One target takes a few thousand, a batch of them some hundred thousand. */
 const LIMITS: PolicyLimits = {
   steps: 5_000_000,
   memory: 64 * MIB,
@@ -60,7 +62,11 @@ export function createPolicyStore(options: PolicyStoreOptions): PolicyStore {
   const schemas = { tenantSchema, ...(attributesSchema && { attributesSchema }) };
   const common = { schemas, toolchain, pool: createInstancePool(limits.instances), limits, log, clock };
   const engines = new Map<LayerSource | null, PolicyEngine>();
-  const onSwap = () => engines.clear();
+  const listeners = new Set<() => void>();
+  const onSwap = () => {
+    engines.clear();
+    for (const listener of listeners) listener();
+  };
 
   const platform = createLayerSource({
     ...common,
@@ -101,6 +107,10 @@ export function createPolicyStore(options: PolicyStoreOptions): PolicyStore {
     },
     reload: () => refreshAll().then(status),
     status,
+    onChange(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     close: () => {
       for (const source of sources) source.close();
     },

@@ -4,7 +4,7 @@ import { PortcullisError } from "../lib/errors.ts";
 import type { Problem } from "./toolchain-types.ts";
 
 const PROCESS = new URL("../../toolchain/process.mjs", import.meta.url);
-const WASM = new URL("../../toolchain/toolchain.wasm", import.meta.url);
+export const TOOLCHAIN_WASM = new URL("../../toolchain/toolchain.wasm", import.meta.url);
 
 /** Go's memory never shrinks: above this, the process is replaced after its request. */
 const MEMORY_LIMIT = 256 * 1024 * 1024;
@@ -60,7 +60,7 @@ export function createToolchainProcess(idleMs: number): ToolchainProcess {
 }
 
 function start(): ChildProcess {
-  if (!existsSync(WASM)) {
+  if (!existsSync(TOOLCHAIN_WASM)) {
     throw new PortcullisError("internal", { reason: "the Rego toolchain is not built: npm run setup" });
   }
   const child = fork(PROCESS, [], {

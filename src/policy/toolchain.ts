@@ -4,6 +4,7 @@ import { beyondLimits } from "./toolchain-limits.ts";
 import { createToolchainProcess } from "./toolchain-process.ts";
 import type {
   BuildResult,
+  BuiltPolicy,
   CheckResult,
   DepsReport,
   EvalReport,
@@ -72,24 +73,24 @@ export function createToolchain(options: ToolchainOptions = {}): Toolchain {
 
   return {
     async check(sources) {
-      const { ok, problems } = await ask({ verb: "check", ...whole(sources) });
+      const { ok, problems } = await ask({ verb: "check", ...requestOf(sources) });
       return { ok, problems };
     },
     async build(sources) {
-      const { ok, problems, result } = await ask<{ wasm: string; facts: PolicyFacts }>({
+      const { ok, problems, result } = await ask<Omit<Built, "warnings">>({
         verb: "build",
-        ...whole(sources),
+        ...requestOf(sources),
       });
       if (!ok || result === undefined) return { ok: false, problems };
-      return { ok: true, policy: builtPolicy(result, sources.data, problems) };
+      return { ok: true, policy: builtPolicy({ ...result, warnings: problems }, sources.data) };
     },
     test: (sources, { run = "", coverage = false, now } = {}) =>
-      report({ verb: "test", ...whole(sources), run, coverage }, testDeadlineMs, now),
+      report({ verb: "test", ...requestOf(sources), run, coverage }, testDeadlineMs, now),
     eval: (sources, { query = "", input, now }) =>
-      report({ verb: "eval", ...whole(sources), query, input }, deadlineMs, now),
+      report({ verb: "eval", ...requestOf(sources), query, input }, deadlineMs, now),
     fmt: (files) => report({ verb: "fmt", files }),
-    inspect: (sources) => report({ verb: "inspect", ...whole(sources) }),
-    deps: (sources, query) => report({ verb: "deps", ...whole(sources), query }),
+    inspect: (sources) => report({ verb: "inspect", ...requestOf(sources) }),
+    deps: (sources, query) => report({ verb: "deps", ...requestOf(sources), query }),
     close: () => toolchain.close(),
   };
 }
@@ -105,17 +106,26 @@ interface Request {
   readonly coverage?: boolean;
 }
 
-function whole({ files, data, tenantSchema, attributesSchema }: PolicySources): Omit<Request, "verb"> {
+/** All of the sources that a verb's answer depends on. */
+export function requestOf({
+  files,
+  data,
+  tenantSchema,
+  attributesSchema,
+}: PolicySources): Omit<Request, "verb"> {
   return { files, data, schema: inputSchema(tenantSchema, attributesSchema) };
 }
 
-function builtPolicy(
-  result: { wasm: string; facts: PolicyFacts },
-  data: JsonObject,
-  warnings: readonly Problem[],
-) {
-  const wasm = new Uint8Array(Buffer.from(result.wasm, "base64"));
-  const { facts } = result;
+/** What a build gives, as text. */
+export interface Built {
+  /** Base64. */
+  readonly wasm: string;
+  readonly facts: PolicyFacts;
+  readonly warnings: readonly Problem[];
+}
+
+export function builtPolicy({ wasm: base64, facts, warnings }: Built, data: JsonObject): BuiltPolicy {
+  const wasm = new Uint8Array(Buffer.from(base64, "base64"));
   const identity = {
     wasm: sha256(wasm),
     data: digest(data),
