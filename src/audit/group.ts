@@ -1,4 +1,5 @@
 import { PortcullisError } from "../lib/errors.ts";
+import type { Sealed } from "./line.ts";
 
 const LATER_MS = 20;
 
@@ -27,9 +28,9 @@ function createGroup(begins: number | null): Group {
 
 export interface GroupCommit {
   /** Adds a line to the group that forms; resolves when that group is on disk. */
-  add(line: string): Promise<void>;
+  add(line: Sealed): Promise<void>;
   /** The same for a line that nobody waits for: it goes with the next group, or alone after 20 ms. */
-  addLater(line: string): void;
+  addLater(line: Sealed): void;
   /** The lines from here on go to a new segment. */
   cut(first: number): void;
   /** Bytes that are not on disk yet. */
@@ -92,11 +93,10 @@ export function createGroupCommit(options: {
     running ??= run();
   }
 
-  function put(line: string): Group {
+  function put({ text, bytes }: Sealed): Group {
     const group = queue.at(-1) ?? createGroup(null);
     if (queue.length === 0) queue.push(group);
-    const bytes = Buffer.byteLength(line);
-    group.lines.push(line);
+    group.lines.push(text);
     group.bytes += bytes;
     pending += bytes;
     return group;

@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import type { DecisionEntry, LogEntry, OutcomeEntry } from "../domain.ts";
+import type { DecisionEntry, InputEntry, LeaseEntry, LogEntry, OutcomeEntry, TargetId } from "../domain.ts";
 import { isJsonObject } from "../lib/json.ts";
 
 /** What the log adds to an entry. `seq` is the order of records; `time` is the clock as it was read. */
@@ -11,8 +11,12 @@ interface Stamp {
   readonly time: string;
 }
 
-/** A decision or an outcome as it is read back. */
+/** A decision, an outcome or a lease as it is read back. */
 export type LogRecord = LogEntry & Stamp;
+export type DecisionRecord = DecisionEntry & Stamp;
+
+/** What decisions were made on, under the digest that their records name. */
+export type InputRecord = InputEntry & Stamp;
 
 /** The first line of every segment: the allowed decisions that had no outcome when it began. */
 export interface SegmentRecord extends Stamp {
@@ -20,55 +24,133 @@ export interface SegmentRecord extends Stamp {
   readonly open: readonly string[];
 }
 
-/** fresh: serialised each time. shared: the same frozen object comes again, so its text is kept. */
-type Member = "fresh" | "shared";
+/** Every line of the log. */
+export type LineRecord = LogRecord | InputRecord | SegmentRecord;
 
-const DECISION: readonly (readonly [keyof DecisionEntry, Member])[] = members({
-  phase: "fresh",
-  server: "fresh",
-  era: "fresh",
-  method: "fresh",
-  rpc_id: "fresh",
-  client_ip: "fresh",
-  revision: "shared",
-  principal: "shared",
-  target: "fresh",
-  arguments: "fresh",
-  arguments_sha256: "fresh",
-  context: "fresh",
-  effect: "fresh",
-  code: "fresh",
-  grant: "shared",
-  requirements: "fresh",
-  reasons: "fresh",
-  trace_id: "fresh",
-  tenant_sha256: "fresh",
-  target_sha256: "fresh",
-  listed: "fresh",
-  of: "fresh",
-  targets_sha256: "fresh",
-  count: "fresh",
-} satisfies Record<keyof DecisionEntry, Member>);
+type Write = (value: unknown) => string;
 
-const OUTCOME: readonly (readonly [keyof OutcomeEntry, Member])[] = members({
-  phase: "fresh",
-  decision: "fresh",
-  status: "fresh",
-  is_error: "fresh",
-  ms: "fresh",
-  bytes: "fresh",
-  lease_sha256: "fresh",
-} satisfies Record<keyof OutcomeEntry, Member>);
+const DECISION = members<DecisionEntry>({
+  phase: word,
+  server: word,
+  era: word,
+  method: word,
+  rpc_id: plain,
+  client_ip: word,
+  revision: shared,
+  principal: shared,
+  target: identity,
+  arguments: fresh,
+  arguments_sha256: plain,
+  context: clock,
+  effect: word,
+  code: word,
+  grant: shared,
+  requirements: fresh,
+  reasons: list,
+  trace_id: word,
+  tenant_sha256: word,
+  target_sha256: word,
+  within: plain,
+  matched: fresh,
+  matched_sha256: fresh,
+  listed: plain,
+  of: plain,
+  targets_sha256: word,
+  count: plain,
+});
 
-function members<Name extends string>(table: Record<Name, Member>): [Name, Member][] {
-  return Object.entries(table) as [Name, Member][];
+const OUTCOME = members<OutcomeEntry>({
+  phase: word,
+  decision: plain,
+  status: word,
+  is_error: fresh,
+  ms: plain,
+  bytes: plain,
+  lease_sha256: word,
+  withheld: plain,
+});
+
+const LEASE = members<LeaseEntry>({
+  phase: word,
+  event: word,
+  decision: plain,
+  lease_sha256: word,
+  expires: plain,
+  tenant: word,
+  issuer: word,
+  subject: word,
+  run: word,
+  source: word,
+  role: word,
+  upstream: word,
+  server: word,
+  revision: shared,
+  request_id: plain,
+  reason: word,
+});
+
+interface Member<Entry> {
+  readonly name: keyof Entry;
+  readonly prefix: string;
+  readonly write: Write;
+}
+
+function members<Entry>(table: Record<keyof Entry & string, Write>): readonly Member<Entry>[] {
+  return Object.entries<Write>(table).map(([name, write]) => ({
+    name: name as keyof Entry,
+    prefix: `,"${name}":`,
+    write,
+  }));
+}
+
+function fresh(value: unknown): string {
+  return JSON.stringify(value);
+}
+
+const PLAIN = /^[\w.:/+=-]*$/;
+
+/** A number, or a text that most likely needs no escapes. */
+function plain(value: unknown): string {
+  if (typeof value === "string" && PLAIN.test(value)) return `"${value}"`;
+  return Number.isFinite(value) ? `${value}` : JSON.stringify(value);
+}
+
+function identity(value: unknown): string {
+  if (value === null) return "null";
+  const { upstream, kind, name } = value as TargetId;
+  return `{"upstream":${word(upstream)},"kind":${word(kind)},"name":${word(name)}}`;
+}
+
+function clock(value: unknown): string {
+  return `{"now":${plain((value as DecisionEntry["context"]).now)}}`;
+}
+
+function list(value: unknown): string {
+  return Array.isArray(value) && value.length === 0 ? "[]" : JSON.stringify(value);
+}
+
+const MAX_WORDS = 4096;
+const MAX_WORD_LENGTH = 128;
+const words = new Map<string, string>();
+
+/** A text that comes again in many records: serialised once. */
+function word(value: unknown): string {
+  if (typeof value !== "string" || value.length > MAX_WORD_LENGTH) return JSON.stringify(value);
+  let text = words.get(value);
+  if (text === undefined) {
+    // Some of them are a client's own, new in each request.
+    if (words.size >= MAX_WORDS) words.clear();
+    text = JSON.stringify(value);
+    words.set(value, text);
+  }
+  return text;
 }
 
 const texts = new WeakMap<object, string>();
 
-function sharedText(value: object): string {
-  // Only what cannot change may be remembered.
-  if (!Object.isFrozen(value)) return JSON.stringify(value);
+/** An object that comes again in many records. Only what cannot change may be remembered. */
+function shared(value: unknown): string {
+  if (typeof value !== "object" || value === null || !Object.isFrozen(value)) return JSON.stringify(value);
   let text = texts.get(value);
   if (text === undefined) {
     text = JSON.stringify(value);
@@ -77,23 +159,25 @@ function sharedText(value: object): string {
   return text;
 }
 
-function textOf<Entry extends object>(
-  entry: Entry,
-  table: readonly (readonly [keyof Entry & string, Member])[],
-): string {
+function textOf<Entry>(entry: Entry, table: readonly Member<Entry>[]): string {
   let text = "";
-  for (const [name, member] of table) {
+  for (const { name, prefix, write } of table) {
     const value = entry[name];
-    if (value === undefined) continue;
-    const shared = member === "shared" && typeof value === "object" && value !== null;
-    text += `,"${name}":${shared ? sharedText(value) : JSON.stringify(value)}`;
+    if (value !== undefined) text += prefix + write(value);
   }
   return text;
 }
 
 /** The entry's members as JSON text, each with a comma before it. */
 export function entryText(entry: LogEntry): string {
-  return entry.phase === "decision" ? textOf(entry, DECISION) : textOf(entry, OUTCOME);
+  switch (entry.phase) {
+    case "decision":
+      return textOf(entry, DECISION);
+    case "outcome":
+      return textOf(entry, OUTCOME);
+    case "lease":
+      return textOf(entry, LEASE);
+  }
 }
 
 /** Members of a segment's first record, each with a comma before it. */
@@ -108,10 +192,19 @@ function checksum(bytes: string | Buffer): string {
   return crc32(bytes).toString(16).padStart(8, "0");
 }
 
+/** A line as it goes to disk, and how many bytes it has. */
+export interface Sealed {
+  readonly text: string;
+  readonly bytes: number;
+}
+
 /** One line: stamp, members, and last the CRC-32 of all bytes before it, so that torn and altered are told apart. */
-export function seal(seq: number, id: string, time: string, text: string): string {
+export function seal(seq: number, id: string, time: string, text: string): Sealed {
   const body = `{"v":1,"seq":${seq},"id":"${id}","time":"${time}"${text}`;
-  return `${body},"crc":"${checksum(body)}"}\n`;
+  return {
+    text: `${body},"crc":"${checksum(body)}"}\n`,
+    bytes: Buffer.byteLength(body) + CHECKSUM_BYTES + 1,
+  };
 }
 
 /** True if the bytes, without the newline, are a line that `seal` made. */
@@ -123,11 +216,11 @@ export function isSealed(bytes: Buffer): boolean {
 }
 
 /** The record of a sealed line, without its checksum; null if it is not one of ours. */
-export function unseal(bytes: Buffer): LogRecord | SegmentRecord | null {
+export function unseal(bytes: Buffer): LineRecord | null {
   if (!isSealed(bytes)) return null;
   try {
     const parsed: unknown = JSON.parse(`${bytes.toString("utf8", 0, bytes.length - CHECKSUM_BYTES)}}`);
-    return isJsonObject(parsed) && parsed.v === 1 ? (parsed as unknown as LogRecord | SegmentRecord) : null;
+    return isJsonObject(parsed) && parsed.v === 1 ? (parsed as unknown as LineRecord) : null;
   } catch {
     return null;
   }

@@ -1,12 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { DecisionLog, LogEntry } from "../domain.ts";
+import type { DecisionInputs, DecisionLog, LogEntry } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { createGroupCommit } from "./group.ts";
-import { entryText, seal, segmentText } from "./line.ts";
+import { createInputs } from "./inputs.ts";
+import { entryText, type Sealed, seal, segmentText } from "./line.ts";
 import { acquireLock } from "./lock.ts";
 import { awaitsOutcome, recover, type Tail } from "./recover.ts";
 import { syncDirectory } from "./segments.ts";
@@ -67,6 +68,7 @@ function createDecisionLog(
   const { segmentBytes, maxPendingBytes, clock, log, onFatal } = options;
   const { open } = tail;
   const now = createTimestamp(clock);
+  const inputs = createInputs(tail.inputs);
   const group = createGroupCommit({
     begin: writer.begin,
     write: writer.write,
@@ -80,25 +82,39 @@ function createDecisionLog(
   let size = tail.segment === null ? segmentBytes : tail.bytes;
   let closed: Promise<void> | null = null;
 
-  function line(id: string, text: string): string {
+  function line(id: string, text: string): Sealed {
     const sealed = seal(seq, id, now(), text);
     seq += 1;
-    size += Buffer.byteLength(sealed);
+    size += sealed.bytes;
     return sealed;
   }
 
+  /** A line that goes to disk no later than the next one. */
+  function before(text: string): void {
+    group.addLater(line(randomId(), text));
+  }
+
   /** The entry's line, after whatever has to stand before it. */
-  function lineFor(id: string, entry: LogEntry): string {
+  function lineFor(id: string, entry: LogEntry, seen: DecisionInputs = {}): Sealed {
     const text = entryText(entry);
-    if (size >= segmentBytes) {
+    const begins = size >= segmentBytes;
+    if (begins) inputs.clear();
+    const unsaid = entry.phase === "decision" ? inputs.missing(entry, seen) : [];
+    if (begins) {
       group.cut(seq);
       size = 0;
       // Recovery reads the last segment alone, so it carries over what is still open.
-      group.addLater(line(randomId(), segmentText(open)));
+      before(segmentText(open));
     }
+    for (const input of unsaid) before(input);
     if (entry.phase === "outcome") open.delete(entry.decision);
-    else if (awaitsOutcome(entry)) open.add(id);
+    else if (entry.phase === "decision" && awaitsOutcome(entry)) open.add(id);
     return line(id, text);
+  }
+
+  function append(entry: LogEntry): void {
+    if (group.failure !== null || closed !== null) return;
+    group.addLater(lineFor(randomId(), entry));
   }
 
   const unavailable = (reason: string, cause?: unknown) =>
@@ -106,24 +122,21 @@ function createDecisionLog(
 
   return {
     newId: randomId,
-    async decision(id, entry) {
-      if (group.failure !== null) throw group.failure;
-      if (closed !== null) throw unavailable("the decision log is closed");
+    decision(id, entry, seen) {
+      if (group.failure !== null) return Promise.reject(group.failure);
+      if (closed !== null) return Promise.reject(unavailable("the decision log is closed"));
       if (group.pending >= maxPendingBytes) {
-        throw new PortcullisError("overloaded", { reason: "too many decisions wait for the disk" });
+        const reason = "too many decisions wait for the disk";
+        return Promise.reject(new PortcullisError("overloaded", { reason }));
       }
-      let sealed: string;
       try {
-        sealed = lineFor(id, entry);
+        return group.add(lineFor(id, entry, seen));
       } catch (error) {
-        throw unavailable("the decision cannot be written as JSON", error);
+        return Promise.reject(unavailable("the decision cannot be written as JSON", error));
       }
-      await group.add(sealed);
     },
-    outcome(entry) {
-      if (group.failure !== null || closed !== null) return;
-      group.addLater(lineFor(randomId(), entry));
-    },
+    outcome: append,
+    lease: append,
     get healthy() {
       return group.failure === null && closed === null;
     },

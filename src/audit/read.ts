@@ -1,10 +1,11 @@
 import { basename } from "node:path";
-import type { LogRecord } from "./line.ts";
+import type { JsonObject } from "../lib/json.ts";
+import type { DecisionRecord, LineRecord, LogRecord } from "./line.ts";
 import { track } from "./recover.ts";
-import { damaged, listSegments, scan } from "./segments.ts";
+import { damaged, listSegments, type Segment, scan } from "./segments.ts";
 
 /**
- * The records of a log directory in the order of seq; the log may be in use.
+ * The decisions, outcomes and leases of a log directory in the order of seq; the log may be in use.
  * @param options.from the first seq wanted
  * @throws PortcullisError `audit_unavailable` at a damaged line
  */
@@ -13,18 +14,62 @@ export async function* readLog(
   options: { readonly from?: number; readonly filter?: (record: LogRecord) => boolean } = {},
 ): AsyncGenerator<LogRecord> {
   const { from = 0, filter = () => true } = options;
-  const segments = await listSegments(path);
-  const start = Math.max(
-    0,
-    segments.findLastIndex((segment) => segment.first <= from),
-  );
-  for (const segment of segments.slice(start)) {
-    for await (const found of scan(segment)) {
-      if (found.kind === "fault") throw damaged(segment, found.offset, found.reason);
-      if (found.kind !== "record") break;
-      const { record } = found;
-      if (record.phase !== "segment" && record.seq >= from && filter(record)) yield record;
+  for (const segment of await segmentsFrom(path, from)) {
+    for await (const record of recordsOf(segment)) {
+      if (record.phase === "segment" || record.phase === "input" || record.seq < from) continue;
+      if (filter(record)) yield record;
     }
+  }
+}
+
+/** A decision with what it was made on: enough to make it again, with the policies of its `revision`. */
+export interface Decided {
+  readonly record: DecisionRecord;
+  /** undefined: the record names none. */
+  readonly tenant?: JsonObject;
+  readonly target?: JsonObject;
+  readonly matched: readonly JsonObject[];
+}
+
+/** The decisions of a log directory, each with its inputs, which stand in its own segment. @throws like `readLog` */
+export async function* readDecided(
+  path: string,
+  options: { readonly from?: number } = {},
+): AsyncGenerator<Decided> {
+  const { from = 0 } = options;
+  for (const segment of await segmentsFrom(path, from)) {
+    const inputs = new Map<string, JsonObject>();
+    for await (const record of recordsOf(segment)) {
+      if (record.phase === "input") inputs.set(record.sha256, record.value);
+      if (record.phase === "decision" && record.seq >= from) yield decided(record, inputs);
+    }
+  }
+}
+
+function decided(record: DecisionRecord, inputs: ReadonlyMap<string, JsonObject>): Decided {
+  const { tenant_sha256 = "", target_sha256 = "", matched_sha256 = [] } = record;
+  const tenant = inputs.get(tenant_sha256);
+  const target = inputs.get(target_sha256);
+  const matched = matched_sha256.map((sha256) => inputs.get(sha256));
+  return {
+    record,
+    ...(tenant && { tenant }),
+    ...(target && { target }),
+    matched: matched.filter((one) => one !== undefined),
+  };
+}
+
+async function segmentsFrom(path: string, from: number): Promise<readonly Segment[]> {
+  const segments = await listSegments(path);
+  const start = segments.findLastIndex((segment) => segment.first <= from);
+  return segments.slice(Math.max(0, start));
+}
+
+async function* recordsOf(segment: Segment): AsyncGenerator<LineRecord> {
+  for await (const found of scan(segment)) {
+    if (found.kind === "fault") throw damaged(segment, found.offset, found.reason);
+    if (found.kind !== "record") return;
+    yield found.record;
   }
 }
 

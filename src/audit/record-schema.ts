@@ -35,6 +35,9 @@ function line(
   return { title, ...record({ ...stamp, ...properties, crc }, ...optional) };
 }
 
+const revision = record({ platform: text, tenant: text });
+const targetId = record({ upstream: text, kind: text, name: text });
+
 const principal = record({
   kind: { enum: ["user", "service"] },
   issuer: text,
@@ -72,9 +75,9 @@ const decision = line(
     method: text,
     rpc_id: { type: ["string", "integer", "null"] },
     client_ip: text,
-    revision: record({ platform: text, tenant: text }),
+    revision,
     principal: nullable(principal),
-    target: nullable(record({ upstream: text, kind: text, name: text })),
+    target: nullable(targetId),
     arguments: nullable(object),
     arguments_sha256: digestOrNone,
     context: record({ now: { type: "number" } }),
@@ -86,6 +89,9 @@ const decision = line(
     trace_id: text,
     tenant_sha256: { ...sha256, description: "Of the tenant's record that policy saw." },
     target_sha256: { ...sha256, description: "Of the pinned definition and labels that policy saw." },
+    within: { ...text, description: "Of a question within a call: the id of the call's decision." },
+    matched: { type: "array", items: targetId, description: "Other targets that the URI of a read matches." },
+    matched_sha256: { type: "array", items: sha256 },
     listed: { ...whole, description: "Of a list: how many were shown." },
     of: { ...whole, description: "Of a list: out of how many." },
     targets_sha256: sha256,
@@ -93,20 +99,61 @@ const decision = line(
   },
   "tenant_sha256",
   "target_sha256",
+  "within",
+  "matched",
+  "matched_sha256",
   "listed",
   "of",
   "targets_sha256",
   "count",
 );
 
-const outcome = line("What became of an allowed call", "outcome", {
-  decision: text,
-  status: { enum: [...code.enum, "unknown"] },
-  is_error: { type: "boolean" },
-  ms: { type: "number", minimum: 0 },
-  bytes: whole,
-  lease_sha256: nullable(sha256),
+const outcome = line(
+  "What became of an allowed call",
+  "outcome",
+  {
+    decision: text,
+    status: { enum: [...code.enum, "unknown"] },
+    is_error: { type: "boolean" },
+    ms: { type: "number", minimum: 0 },
+    bytes: whole,
+    lease_sha256: nullable(sha256),
+    withheld: {
+      type: "integer",
+      minimum: 1,
+      description: "Parts of the answer that were left out as hidden.",
+    },
+  },
+  "withheld",
+);
+
+const lease = line("What became of a credential in use", "lease", {
+  event: { enum: ["minted", "renewed", "revoked", "dropped", "revocation_failed"] },
+  decision: { ...text, description: "Id of the decision that it was minted for." },
+  lease_sha256: sha256,
+  expires: { type: "number", description: "Milliseconds since the epoch." },
+  tenant: text,
+  issuer: text,
+  subject: text,
+  run: text,
+  source: text,
+  role: text,
+  upstream: text,
+  server: text,
+  revision,
+  request_id: { ...text, description: "The source's own id, as in Vault's audit log." },
+  reason: text,
 });
+
+const input = line(
+  "What decisions were made on, once in a segment and before the first that names it",
+  "input",
+  {
+    kind: { enum: ["tenant", "target"] },
+    sha256: { ...sha256, description: "What records name it by." },
+    value: object,
+  },
+);
 
 const segment = line("The first line of a segment", "segment", {
   open: { ...texts, description: "Allowed decisions that had no outcome yet." },
@@ -118,6 +165,6 @@ export function recordSchema(): JsonObject {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Portcullis decision log line",
     type: "object",
-    oneOf: [decision, outcome, segment],
+    oneOf: [decision, outcome, lease, input, segment],
   };
 }

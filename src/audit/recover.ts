@@ -1,5 +1,6 @@
 import { open, rm, stat } from "node:fs/promises";
-import { type LogRecord, type SegmentRecord, unseal } from "./line.ts";
+import type { DecisionEntry } from "../domain.ts";
+import { type LineRecord, unseal } from "./line.ts";
 import { damaged, listSegments, type Segment, scan, syncDirectory } from "./segments.ts";
 
 /** Where a log goes on. */
@@ -12,23 +13,25 @@ export interface Tail {
   readonly seq: number;
   /** Allowed decisions that have no outcome. */
   readonly open: Set<string>;
+  /** Digests of the inputs that the segment holds. */
+  readonly inputs: ReadonlySet<string>;
   /** Length of the line that was dropped because its write never finished. */
   readonly torn: number;
 }
 
-/** An allowed decision about a target was forwarded, so an outcome follows it. */
-export function awaitsOutcome(entry: { readonly effect: string; readonly target: unknown }): boolean {
-  return entry.effect === "allow" && entry.target !== null;
+/** An allowed decision about a target was forwarded, so an outcome follows it; a question's is that of its call. */
+export function awaitsOutcome({ effect, target, within }: DecisionEntry): boolean {
+  return effect === "allow" && target !== null && within === undefined;
 }
 
 /** Keeps `open` as the decisions without an outcome after this record. */
-export function track(open: Set<string>, record: LogRecord | SegmentRecord): void {
+export function track(open: Set<string>, record: LineRecord): void {
   if (record.phase === "segment") {
     open.clear();
     for (const id of record.open) open.add(id);
   } else if (record.phase === "outcome") {
     open.delete(record.decision);
-  } else if (awaitsOutcome(record)) {
+  } else if (record.phase === "decision" && awaitsOutcome(record)) {
     open.add(record.id);
   }
 }
@@ -37,23 +40,25 @@ export function track(open: Set<string>, record: LogRecord | SegmentRecord): voi
 export async function recover(directory: string): Promise<Tail> {
   const segments = await listSegments(directory);
   const last = segments.at(-1);
-  if (last === undefined) return { segment: null, bytes: 0, seq: 1, open: new Set(), torn: 0 };
+  if (last === undefined)
+    return { segment: null, bytes: 0, seq: 1, open: new Set(), inputs: new Set(), torn: 0 };
   await checkOrder(segments);
-  const { seq, open, torn } = await readLast(last);
+  const { seq, open, inputs, torn } = await readLast(last);
   if (torn) await truncate(last, torn.offset);
   if (seq === last.first) {
     // It broke off while this segment began: go on in the one before.
     await rm(last.path);
     await syncDirectory(directory);
     const before = segments.length > 1 ? await recover(directory) : null;
-    return before ?? { segment: null, bytes: 0, seq, open, torn: torn?.bytes ?? 0 };
+    return before ?? { segment: null, bytes: 0, seq, open, inputs, torn: torn?.bytes ?? 0 };
   }
   const { size } = await stat(last.path);
-  return { segment: last, bytes: size, seq, open, torn: torn?.bytes ?? 0 };
+  return { segment: last, bytes: size, seq, open, inputs, torn: torn?.bytes ?? 0 };
 }
 
 async function readLast(segment: Segment) {
   const open = new Set<string>();
+  const inputs = new Set<string>();
   let seq = segment.first;
   let torn: { readonly offset: number; readonly bytes: number } | null = null;
   for await (const found of scan(segment)) {
@@ -62,10 +67,11 @@ async function readLast(segment: Segment) {
       torn = found;
     } else {
       track(open, found.record);
+      if (found.record.phase === "input") inputs.add(found.record.sha256);
       seq += 1;
     }
   }
-  return { seq, open, torn };
+  return { seq, open, inputs, torn };
 }
 
 /** Each segment before the last ends with the record before the next one's first. */

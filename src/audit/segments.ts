@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { PortcullisError } from "../lib/errors.ts";
-import { isSealed, type LogRecord, type SegmentRecord, unseal } from "./line.ts";
+import { isSealed, type LineRecord, unseal } from "./line.ts";
 
 /** One file of the log, named by the seq of its first record. */
 export interface Segment {
@@ -56,7 +56,7 @@ async function* linesOf(path: string): AsyncGenerator<Line> {
 }
 
 export type Found =
-  | { readonly kind: "record"; readonly record: LogRecord | SegmentRecord }
+  | { readonly kind: "record"; readonly record: LineRecord }
   /** The file ends within a line: it was never acknowledged. */
   | { readonly kind: "torn"; readonly offset: number; readonly bytes: number }
   | { readonly kind: "fault"; readonly offset: number; readonly reason: string };
