@@ -8,7 +8,7 @@ import type { DiscoveryLimits } from "./discover.ts";
 import { checkServers, type Servers } from "./names.ts";
 import type { PinStore } from "./pins.ts";
 import { createSource, type Source } from "./source.ts";
-import { type Assembled, assemble, type CatalogView, type Labels } from "./view.ts";
+import { type Assembled, assemble, type CatalogView, type Labels, type LeftOut } from "./view.ts";
 
 export interface CatalogOptions {
   readonly servers: Servers;
@@ -42,7 +42,7 @@ export interface CatalogStatus {
   readonly servers: readonly {
     readonly name: string;
     readonly targets: number;
-    readonly leftOut: readonly Refusal[];
+    readonly leftOut: readonly LeftOut[];
   }[];
 }
 
@@ -59,7 +59,13 @@ export interface Catalog {
   close(): void;
 }
 
-const LIMITS: DiscoveryLimits = { pages: 100, tools: 5000, bytes: 16 << 20, pageMs: 10_000 };
+const LIMITS: DiscoveryLimits = {
+  pages: 100,
+  targets: 5000,
+  templates: 256,
+  bytes: 16 << 20,
+  pageMs: 10_000,
+};
 const RETRY_MS = 1000;
 const DEBOUNCE_MS = 100;
 /** How often approvals by another process are looked for, while something waits for approval. */
@@ -101,10 +107,11 @@ export function createCatalog(options: CatalogOptions): Catalog {
   function admitFrom(name: string): void {
     const state = sources.get(name)?.state;
     const admission = state?.kind === "live" ? admit(name, state.discovery.definitions, pins) : NOTHING;
-    const known = new Set(admissions.get(name)?.quarantined.map((one) => one.name));
-    for (const { name: target, difference } of admission.quarantined) {
-      if (!known.has(target))
-        log.warn({ upstream: name, target, difference }, "definition changed: quarantined");
+    const known = new Set(admissions.get(name)?.quarantined.map(keyOf));
+    for (const one of admission.quarantined) {
+      const { kind, name: target, difference } = one;
+      if (!known.has(keyOf(one)))
+        log.warn({ upstream: name, kind, target, difference }, "definition changed: quarantined");
     }
     admissions.set(name, admission);
     for (const [server, names] of Object.entries(servers)) if (names.includes(name)) rebuild(server, names);
@@ -112,17 +119,17 @@ export function createCatalog(options: CatalogOptions): Catalog {
   }
 
   function rebuild(server: string, names: readonly string[]): void {
-    const before = assembled.get(server)?.view;
+    const before = assembled.get(server);
     const offers = names.flatMap((name) => {
       const state = sources.get(name)?.state;
       if (state?.kind !== "live") return [];
-      return [
-        { upstream: name, identity: state.identity, definitions: admissions.get(name)?.admitted ?? [] },
-      ];
+      const { admitted, quarantined, refused } = admissions.get(name) ?? NOTHING;
+      const withheld = [...state.discovery.refused, ...refused, ...quarantined];
+      return [{ upstream: name, identity: state.identity, definitions: admitted, withheld }];
     });
     const next: Assembled = assemble(names, offers, labels, before);
     assembled.set(server, next);
-    if (next.view !== before) for (const listener of listeners) listener(server);
+    if (next !== before) for (const listener of listeners) listener(server);
   }
 
   function lookForApprovals(): void {
@@ -185,4 +192,8 @@ export function createCatalog(options: CatalogOptions): Catalog {
       for (const source of sources.values()) source.close();
     },
   };
+}
+
+function keyOf({ kind, name }: Quarantined): string {
+  return `${kind} ${name}`;
 }

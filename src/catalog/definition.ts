@@ -1,65 +1,85 @@
+import type { ListedKind } from "../domain.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
-import { elementsOf, membersOf } from "../lib/members.ts";
-import { declaredParamHeaders, type ParamHeader } from "../lib/param-headers.ts";
+import { elementsOf, joinMembers, membersOf } from "../lib/members.ts";
+import type { ParamHeader } from "../lib/param-headers.ts";
+import { KINDS } from "./kinds.ts";
 
-/** A tool as its upstream announces it. */
+/** What an upstream announces: a tool, a resource, a template or a prompt. */
 export interface Definition {
+  readonly kind: ListedKind;
+  /** What it is known by: a name, a resource's canonical URI, a template's text. */
   readonly name: string;
   /** Each member as the text that the upstream sent. */
   readonly members: ReadonlyMap<string, string>;
   readonly inputSchema: JsonObject;
-  readonly paramHeaders: readonly ParamHeader[];
+  readonly paramHeaders?: readonly ParamHeader[];
   /** What policy sees: untrusted, bounded, every field present. */
   readonly announced: JsonObject;
-  /** Equal for equal definitions, whatever the order of their members. */
+  /** What is pinned, equal for equal definitions, whatever the order of their members. */
   readonly canonical: string;
+  /** Of what is pinned. */
   readonly digest: string;
+  /** Of all that was announced. */
+  readonly announcedDigest: string;
 }
 
 export interface Refusal {
+  readonly kind: ListedKind;
   readonly name: string;
   readonly reason: string;
 }
 
-export const TARGET_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
 const MAX_BYTES = 128 * 1024;
 const MAX_DEPTH = 64;
+const MAX_SHOWN = 2048;
 const ANNOUNCED = { title: 256, description: 4096, annotations: 4096 };
 
-/** Reads one tool definition from its text. */
-export function readDefinition(text: string): Definition | Refusal {
-  if (Buffer.byteLength(text) > MAX_BYTES)
-    return { name: "?", reason: `it is larger than ${MAX_BYTES} bytes` };
+/** Reads one definition from its text. */
+export function readDefinition(kind: ListedKind, text: string): Definition | Refusal {
   let name = "?";
   try {
+    if (Buffer.byteLength(text) > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
     const members = membersOf(text);
     const value = JSON.parse(text) as JsonObject;
-    if (typeof value.name !== "string") return { name, reason: "it has no name" };
-    name = value.name.slice(0, 128);
-    if (!TARGET_NAME.test(value.name))
-      return { name, reason: "its name is not 1-128 characters of A-Z a-z 0-9 _ . -" };
-    const { inputSchema } = value;
-    if (!isJsonObject(inputSchema)) return { name, reason: "its inputSchema is not an object" };
-    const paramHeaders = declaredParamHeaders(inputSchema);
-    if (paramHeaders === undefined)
-      return { name, reason: "it declares x-mcp-header where that is not allowed" };
-    const canonical = canonicalText(text);
+    const { member, subject } = KINDS[kind];
+    const given = value[member];
+    if (typeof given !== "string") throw new Error(`it has no ${member}`);
+    // It is printed in terminals.
+    name = given.slice(0, MAX_SHOWN).replace(/\p{C}/gu, "\ufffd");
+    const read = subject(given, value);
+    name = read.name;
+    const all = canonicalText(text);
+    const canonical = kind === "resource" ? withoutState(members) : all;
     return {
-      name,
+      kind,
+      ...read,
       members,
-      inputSchema,
-      paramHeaders,
       announced: announcedOf(value),
       canonical,
       digest: sha256(canonical),
+      announcedDigest: sha256(all),
     };
   } catch (error) {
-    return { name, reason: error instanceof Error ? error.message : "it cannot be read" };
+    return { kind, name, reason: error instanceof Error ? error.message : "it cannot be read" };
   }
 }
 
 export function isRefusal(read: Definition | Refusal): read is Refusal {
   return "reason" in read;
+}
+
+/** Size and time of change are a resource's state, not its definition: they change with every edit. */
+function withoutState(members: ReadonlyMap<string, string>): string {
+  const lasting = new Map(members);
+  lasting.delete("size");
+  const annotations = members.get("annotations") ?? "";
+  if (annotations.startsWith("{")) {
+    const own = membersOf(annotations);
+    own.delete("lastModified");
+    if (own.size === 0) lasting.delete("annotations");
+    else lasting.set("annotations", joinMembers(own));
+  }
+  return canonicalText(joinMembers(lasting));
 }
 
 function announcedOf({ title, description, annotations }: JsonObject): JsonObject {

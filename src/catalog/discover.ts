@@ -1,12 +1,17 @@
-import type { Upstream } from "../domain.ts";
+import type { Listed, ListedKind, Upstream, UpstreamIdentity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { isJsonObject } from "../lib/json.ts";
 import { elementsOf, membersOf } from "../lib/members.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import { type Definition, isRefusal, type Refusal, readDefinition } from "./definition.ts";
+import { KINDS, LISTED_KINDS } from "./kinds.ts";
 
+/** For each kind. */
 export interface DiscoveryLimits {
   readonly pages: number;
-  readonly tools: number;
+  readonly targets: number;
+  /** A URI is matched against every template. */
+  readonly templates: number;
   /** Bytes of all pages together. */
   readonly bytes: number;
   /** Milliseconds for one page. */
@@ -19,38 +24,70 @@ export interface Discovery {
   readonly refused: readonly Refusal[];
 }
 
-/** All pages of `tools/list`. Rejects with `upstream_*`, also when the upstream does not come to an end. */
-export async function discoverTools(
-  upstream: Upstream,
+const METHOD_NOT_FOUND = "-32601";
+
+export const LISTS: readonly Listed[] = ["tools", "resources", "prompts"];
+
+/**
+ * All pages of what belongs to one list; nothing where the upstream does not announce or know it. Rejects with
+ * `upstream_*`, also when the upstream does not come to an end.
+ */
+export async function discoverList(
+  listed: Listed,
+  { upstream, identity }: { readonly upstream: Upstream; readonly identity: UpstreamIdentity },
   limits: DiscoveryLimits,
   signal: AbortSignal,
 ): Promise<Discovery> {
+  if (!isJsonObject(identity.capabilities[listed])) return { definitions: [], refused: [] };
+  const kinds = LISTED_KINDS.filter((kind) => KINDS[kind].listed === listed);
+  const found: Discovery[] = [];
+  for (const kind of kinds) {
+    const most = kind === "template" ? limits.templates : limits.targets;
+    found.push(sorted(kind, await allPages(kind, upstream, { ...limits, targets: most }, signal)));
+  }
+  return {
+    definitions: found.flatMap(({ definitions }) => definitions),
+    refused: found.flatMap(({ refused }) => refused),
+  };
+}
+
+async function allPages(
+  kind: ListedKind,
+  upstream: Upstream,
+  limits: DiscoveryLimits,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { method, list } = KINDS[kind];
   const texts: string[] = [];
   const seen = new Set<string>();
   let bytes = 0;
   let cursor: string | undefined;
   for (let page = 0; ; page += 1) {
-    if (page === limits.pages) throw tooMuch(`more than ${limits.pages} pages of tools`);
-    const result = await listPage(upstream, cursor, limits.pageMs, signal);
+    if (page === limits.pages) throw tooMuch(`more than ${limits.pages} pages of ${list}`);
+    const result = await listPage(kind, upstream, cursor, limits.pageMs, signal);
+    if (result === null) return [];
     bytes += result.length;
-    texts.push(...elementsOf(result.tools));
-    if (bytes > limits.bytes) throw tooMuch(`more than ${limits.bytes} bytes of tools`);
-    if (texts.length > limits.tools) throw tooMuch(`more than ${limits.tools} tools`);
+    texts.push(...elementsOf(result.definitions));
+    if (bytes > limits.bytes) throw tooMuch(`more than ${limits.bytes} bytes of ${list}`);
+    if (texts.length > limits.targets) throw tooMuch(`more than ${limits.targets} ${list}`);
     cursor = result.nextCursor;
-    if (cursor === undefined) return sorted(texts);
-    if (seen.has(cursor)) throw tooMuch("a cursor of tools/list repeats");
+    if (cursor === undefined) return texts;
+    if (seen.has(cursor)) throw tooMuch(`a cursor of ${method} repeats`);
     seen.add(cursor);
   }
 }
 
+/** null: the upstream does not know this list. */
 async function listPage(
+  kind: ListedKind,
   upstream: Upstream,
   cursor: string | undefined,
   timeoutMs: number,
   signal: AbortSignal,
 ) {
+  const { method, list } = KINDS[kind];
   const answer = await upstream.request({
-    method: "tools/list",
+    method,
     params: cursor === undefined ? {} : { cursor },
     owner: GATEWAY_OWNER,
     clientInfo: null,
@@ -59,18 +96,21 @@ async function listPage(
     signal,
     timeoutMs,
   });
-  if (answer.kind === "error") throw tooMuch(`tools/list was answered with ${answer.text.slice(0, 200)}`);
+  if (answer.kind === "error") {
+    if (cursor === undefined && membersOf(answer.text).get("code") === METHOD_NOT_FOUND) return null;
+    throw tooMuch(`${method} was answered with ${answer.text.slice(0, 200)}`);
+  }
   const members = membersOf(answer.text);
   const nextCursor: unknown = JSON.parse(members.get("nextCursor") ?? "null");
   return {
-    tools: members.get("tools") ?? "null",
+    definitions: members.get(list) ?? "null",
     length: answer.text.length,
     nextCursor: typeof nextCursor === "string" && nextCursor !== "" ? nextCursor : undefined,
   };
 }
 
-function sorted(texts: readonly string[]): Discovery {
-  const read = texts.map(readDefinition);
+function sorted(kind: ListedKind, texts: readonly string[]): Discovery {
+  const read = texts.map((text) => readDefinition(kind, text));
   const definitions = read.filter((one): one is Definition => !isRefusal(one));
   const count = new Map<string, number>();
   for (const { name } of definitions) count.set(name, (count.get(name) ?? 0) + 1);
@@ -79,7 +119,7 @@ function sorted(texts: readonly string[]): Discovery {
     definitions: definitions.filter(({ name }) => count.get(name) === 1),
     refused: [
       ...read.filter(isRefusal),
-      ...repeated.map((name) => ({ name, reason: "the upstream lists it twice" })),
+      ...repeated.map((name) => ({ kind, name, reason: "the upstream lists it twice" })),
     ],
   };
 }

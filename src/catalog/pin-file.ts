@@ -1,7 +1,8 @@
-import type { TargetKind } from "../domain.ts";
+import type { ListedKind, TargetId } from "../domain.ts";
 import { sha256 } from "../lib/json.ts";
 import { elementsOf, membersOf } from "../lib/members.ts";
 import { canonicalText } from "./definition.ts";
+import { LISTED_KINDS } from "./kinds.ts";
 import type { Pin } from "./pins.ts";
 
 /**
@@ -29,7 +30,8 @@ export function readPinFile(text: string): readonly Pin[] {
   return elementsOf(file.get("pins") ?? "").map(readPin);
 }
 
-export function keyOf({ upstream, kind, name }: Pick<Pin, "upstream" | "kind" | "name">): string {
+/** Three parts, so that no two pins of other kinds can have one. */
+export function keyOf({ upstream, kind, name }: TargetId): string {
   return JSON.stringify([upstream, kind, name]);
 }
 
@@ -38,11 +40,17 @@ function readPin(text: string): Pin {
   const pending = members.get("pending");
   return {
     upstream: word(members, "upstream"),
-    kind: word(members, "kind") as TargetKind,
+    kind: kindIn(members),
     name: word(members, "name"),
     ...readVersion(members),
     pending: pending === undefined ? null : readVersion(membersOf(pending)),
   };
+}
+
+function kindIn(members: ReadonlyMap<string, string>): ListedKind {
+  const kind = word(members, "kind") as ListedKind;
+  if (!LISTED_KINDS.includes(kind)) throw new Error("a pin's kind is none that is pinned");
+  return kind;
 }
 
 function readVersion(members: ReadonlyMap<string, string>): { digest: string; definition: string } {

@@ -1,10 +1,11 @@
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
-import type { TargetId, TargetKind } from "../domain.ts";
+import type { ListedKind, TargetId } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
 import { keyOf, pinFileText, readPinFile } from "./pin-file.ts";
 
 export interface Pin extends TargetId {
+  readonly kind: ListedKind;
   readonly digest: string;
   /** The definition, canonical JSON text. */
   readonly definition: string;
@@ -18,7 +19,7 @@ export interface PinStore {
   /** Keeps these pins, all or none. Throws when they cannot be kept. */
   put(pins: readonly Pin[]): void;
   /** Pins the pending definition; false if there is none. */
-  approve(upstream: string, name: string, kind?: TargetKind): boolean;
+  approve(upstream: string, name: string, kind?: ListedKind): boolean;
   list(): readonly Pin[];
 }
 

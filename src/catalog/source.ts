@@ -1,8 +1,8 @@
-import type { Upstream, UpstreamIdentity } from "../domain.ts";
+import type { Listed, Upstream, UpstreamIdentity } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import { type Discovery, type DiscoveryLimits, discoverTools } from "./discover.ts";
+import { type Discovery, type DiscoveryLimits, discoverList, LISTS } from "./discover.ts";
 
 export type SourceState =
   | { readonly kind: "waiting" }
@@ -35,23 +35,40 @@ export function createSource(options: SourceOptions): Source {
   const closing = new AbortController();
   let state: SourceState = { kind: "waiting" };
   let running: Promise<void> | undefined;
-  let again = false;
+  /** Lists that are to be asked for. */
+  const wanted = new Set<Listed>();
+  const lists = new Map<Listed, Discovery>();
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  const stopListening = upstream.onToolsChanged(() => schedule(debounceMs));
+  const stopListening = upstream.onChange((what) => {
+    wanted.add(what);
+    if (running === undefined) schedule(debounceMs, ask);
+  });
 
-  function schedule(ms: number): void {
+  function schedule(ms: number, next: () => Promise<void>): void {
     clearTimeout(timer);
-    if (!closing.signal.aborted) timer = setTimeout(() => void refresh(), ms).unref();
+    if (!closing.signal.aborted) timer = setTimeout(() => void next(), ms).unref();
   }
 
   async function discover(): Promise<SourceState> {
+    // What is not known yet, or may have changed while the upstream was away, is asked for with the rest.
+    const asked = state.kind === "live" ? [...wanted] : LISTS;
+    wanted.clear();
     try {
       const identity = await upstream.identify(closing.signal);
-      const discovery = await discoverTools(upstream, limits, closing.signal);
+      for (const listed of asked)
+        lists.set(listed, await discoverList(listed, { upstream, identity }, limits, closing.signal));
       failures = 0;
-      return { kind: "live", identity, discovery };
+      const found = LISTS.flatMap((listed) => lists.get(listed) ?? []);
+      return {
+        kind: "live",
+        identity,
+        discovery: {
+          definitions: found.flatMap(({ definitions }) => definitions),
+          refused: found.flatMap(({ refused }) => refused),
+        },
+      };
     } catch (thrown) {
       const { code, reason } = toPortcullisError(thrown);
       failures += 1;
@@ -62,7 +79,6 @@ export function createSource(options: SourceOptions): Source {
 
   async function run(): Promise<void> {
     do {
-      again = false;
       const before = state;
       const found = await discover();
       if (closing.signal.aborted) return;
@@ -71,15 +87,18 @@ export function createSource(options: SourceOptions): Source {
         log.warn({ upstream: upstream.name, reason: found.reason }, "upstream offers nothing now");
       }
       options.onChange();
-    } while (again);
-    schedule(failures === 0 ? refreshMs : Math.min(refreshMs, retryMs * 2 ** (failures - 1)));
+    } while (wanted.size > 0);
+    schedule(failures === 0 ? refreshMs : Math.min(refreshMs, retryMs * 2 ** (failures - 1)), refresh);
   }
 
   function refresh(): Promise<void> {
-    if (running !== undefined) {
-      again = true;
-      return running;
-    }
+    for (const listed of LISTS) wanted.add(listed);
+    return ask();
+  }
+
+  /** One round at a time; what is wanted meanwhile is asked for in the next. */
+  function ask(): Promise<void> {
+    if (running !== undefined) return running;
     clearTimeout(timer);
     running = run().finally(() => {
       running = undefined;

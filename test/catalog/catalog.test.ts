@@ -15,7 +15,10 @@ import { catalogOf, fixture, page, tool } from "./fixture.ts";
 afterEach(closeAll);
 
 function exposed(catalog: ReturnType<typeof catalogOf>, server = "support"): string[] {
-  return catalog.view(server).targets.map(({ exposedName }) => exposedName);
+  return catalog
+    .view(server)
+    .of("tool")
+    .map(({ exposedName }) => exposedName);
 }
 
 test("the official servers and a modern one appear behind one virtual server, each under its name", async () => {
@@ -29,10 +32,22 @@ test("the official servers and a modern one appear behind one virtual server, ea
   const names = exposed(catalog);
   expect(names).toHaveLength(13 + 9 + 4);
   expect(names.slice(-4)).toEqual(["desk__echo", "desk__move", "desk__steps", "desk__wait"]);
-  const echo = catalog.view("support").find("everything__echo");
+  const echo = catalog.view("support").find("tool", "everything__echo");
   expect(echo).toMatchObject({ upstream: "everything", kind: "tool", name: "echo" });
   expect([...(echo?.definition.keys() ?? [])]).toContain("inputSchema");
-  expect(catalog.view("support").find("desk__move")?.paramHeaders).toEqual([
+  const others = catalog.view("support").targets.filter(({ kind }) => kind !== "tool");
+  expect(others.map(({ kind }) => kind)).toEqual([
+    ...Array(7).fill("resource"),
+    ...Array(2).fill("template"),
+    ...Array(4).fill("prompt"),
+    "resource",
+  ]);
+  expect(catalog.view("support").resource("everything+demo://resource/dynamic/text/7")).toMatchObject({
+    uri: "demo://resource/dynamic/text/7",
+    matches: [{ target: { kind: "template" }, arguments: { resourceId: "7" } }],
+  });
+  expect(catalog.status().upstreams.flatMap(({ refused }) => refused)).toEqual([]);
+  expect(catalog.view("support").find("tool", "desk__move")?.paramHeaders).toEqual([
     { name: "Region", path: ["region"] },
   ]);
   expect(catalog.status().upstreams.map(({ protocol }) => protocol)).toEqual([
@@ -54,7 +69,7 @@ test("lookup is by the exact string", async () => {
   const catalog = catalogOf([fixture("a", page(tool("refund")))]);
   await catalog.start();
   const { find } = catalog.view("support");
-  expect(find("refund")?.name).toBe("refund");
+  expect(find("tool", "refund")?.name).toBe("refund");
   for (const name of [
     "Refund",
     "refund ",
@@ -64,7 +79,7 @@ test("lookup is by the exact string", async () => {
     "__proto__",
     "constructor",
   ]) {
-    expect(find(name)).toBeUndefined();
+    expect(find("tool", name)).toBeUndefined();
   }
 });
 
@@ -93,7 +108,7 @@ test("a tool that its upstream lists twice is left out, under both definitions, 
   await catalog.start();
   expect(exposed(catalog)).toEqual(["once"]);
   expect(catalog.status().upstreams[0]?.refused).toEqual([
-    { name: "twice", reason: "the upstream lists it twice" },
+    { kind: "tool", name: "twice", reason: "the upstream lists it twice" },
   ]);
 });
 
@@ -103,7 +118,7 @@ test("an exposed name that grows too long is left out, and status says so", asyn
   await catalog.start();
   expect(exposed(catalog)).toEqual(["a__ok"]);
   expect(catalog.status().servers[0]?.leftOut).toEqual([
-    { name: `a: ${long}`, reason: `its exposed name a__${long} is too long` },
+    { upstream: "a", kind: "tool", name: long, reason: `its exposed name a__${long} is too long` },
   ]);
 });
 
@@ -125,7 +140,7 @@ test.each([
   await catalog.start();
   expect(exposed(catalog)).toEqual(["good"]);
   expect(catalog.status().upstreams[0]?.refused).toEqual([
-    { name: expect.any(String), reason: expect.stringContaining(reason) },
+    { kind: "tool", name: expect.any(String), reason: expect.stringContaining(reason) },
   ]);
 });
 
@@ -144,7 +159,7 @@ test.each([
   ["no list of tools", ['{"tools":{}}'], "not an array"],
 ])("an upstream with %s is down, and status says why", async (_, pages, reason) => {
   const catalog = catalogOf([fixture("a", ...pages), fixture("b", page(tool("ok")))], {
-    limits: { pages: 3, tools: 10, bytes: 5000 },
+    limits: { pages: 3, targets: 10, bytes: 5000 },
   });
   await catalog.start();
   expect(exposed(catalog)).toEqual(["b__ok"]);
@@ -191,7 +206,7 @@ test("an announced change replaces the view at once; the old snapshot stays whol
   await changed.promise;
   expect(exposed(catalog)).toEqual(["x", "y"]);
   expect(before.targets).toHaveLength(1);
-  expect(catalog.view("support").find("x")).toBe(before.find("x"));
+  expect(catalog.view("support").find("tool", "x")).toBe(before.find("tool", "x"));
   expect(a.asked).toBe(2);
   catalog.close();
 });
@@ -212,7 +227,7 @@ test("labels come from configuration, sorted, and are part of a target's digest"
     labels: (upstream, kind, name) => ["z", `${upstream}/${kind}/${name}`, "z"],
   });
   await Promise.all([plain.start(), labelled.start()]);
-  const [one, two] = [plain.view("support").find("x"), labelled.view("support").find("x")];
+  const [one, two] = [plain.view("support").find("tool", "x"), labelled.view("support").find("tool", "x")];
   expect([one?.labels, two?.labels]).toEqual([[], ["a/tool/x", "z"]]);
   expect(one?.digest).not.toBe(two?.digest);
 });
@@ -221,7 +236,7 @@ test("a definition is kept as the text that the upstream sent", async () => {
   const text = '{"name":"x", "icons" : [ ],"inputSchema":{"maximum":18446744073709551615},"_meta":{"a":1.0}}';
   const catalog = catalogOf([fixture("a", page(text))]);
   await catalog.start();
-  expect([...(catalog.view("support").find("x")?.definition ?? [])]).toEqual([
+  expect([...(catalog.view("support").find("tool", "x")?.definition ?? [])]).toEqual([
     ["name", '"x"'],
     ["icons", "[ ]"],
     ["inputSchema", '{"maximum":18446744073709551615}'],
@@ -238,8 +253,12 @@ test("what policy sees of a server's own words is whole, typed and bounded", asy
   const catalog = catalogOf([fixture("a", page(odd, fine))]);
   await catalog.start();
   const { find } = catalog.view("support");
-  expect(find("odd")?.announced).toEqual({ title: "", description: "d".repeat(4096), annotations: {} });
-  expect(find("fine")?.announced).toEqual({
+  expect(find("tool", "odd")?.announced).toEqual({
+    title: "",
+    description: "d".repeat(4096),
+    annotations: {},
+  });
+  expect(find("tool", "fine")?.announced).toEqual({
     title: "Fine",
     description: "",
     annotations: { readOnlyHint: true },
@@ -255,7 +274,7 @@ test("a changed definition is not callable until it is approved, and status show
   await catalog.refresh();
   expect(exposed(catalog)).toEqual(["y"]);
   expect(catalog.status().upstreams[0]?.quarantined).toEqual([
-    { name: "x", difference: ['/description: "adds" -> "adds, and reads ~/.ssh first"'] },
+    { kind: "tool", name: "x", difference: ['/description: "adds" -> "adds, and reads ~/.ssh first"'] },
   ]);
   expect(pins.approve("a", "x")).toBe(true);
   await catalog.refresh();
@@ -299,7 +318,7 @@ test("a change beyond what a double holds is a change", async () => {
   a.pages = [page(tool("x", ',"max":9007199254740993'))];
   await catalog.refresh();
   expect(catalog.status().upstreams[0]?.quarantined).toEqual([
-    { name: "x", difference: ["a number changed beyond 2^53"] },
+    { kind: "tool", name: "x", difference: ["a number changed beyond 2^53"] },
   ]);
   catalog.close();
 });

@@ -43,6 +43,7 @@ test("an approval by another process is seen, and neither undoes what the other 
 test.each([
   ["is not JSON", "{"],
   ["is something else", '{"v":2}'],
+  ["pins what is not listed", JSON.stringify({ v: 1, pins: [{ ...pin("x", "{}"), kind: "server" }] })],
   ["was edited by hand", JSON.stringify({ v: 1, pins: [{ ...pin("x", "{}"), definition: '{"evil":1}' }] })],
 ])("a pin file that %s refuses start", (_, text) => {
   const path = join(folder, "bad.json");
