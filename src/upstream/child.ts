@@ -1,9 +1,12 @@
+import { isUtf8 } from "node:buffer";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../lib/clock.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { createLines } from "../lib/lines.ts";
 import type { Log } from "../lib/log.ts";
 import { Secret } from "../lib/secret.ts";
-import { createLines } from "./lines.ts";
+import type { OrphanGuard } from "./orphans.ts";
 
 export interface Command {
   readonly command: string;
@@ -20,6 +23,7 @@ export interface ChildOptions extends Command {
   readonly backlogBytes: number;
   /** Milliseconds that each of the steps of an end may take: end of input, SIGTERM. */
   readonly graceMs: number;
+  readonly orphans: OrphanGuard;
   readonly log: Log;
   readonly clock: Clock;
   onLine(line: string): void;
@@ -35,34 +39,38 @@ export interface Child {
   close(): Promise<void>;
 }
 
+/** What its pipes may hold when it ends is read for so long, in ms; they may be held open by what it started. */
+const LAST_WORDS_MS = 200;
 const STDERR_LINE_BYTES = 4096;
 const STDERR_LINES_PER_SECOND = 50;
 
+/** Throws `upstream_unavailable` for what no process can be given. */
 export function startChild(options: ChildOptions): Child {
-  const { command, args, env, cwd, graceMs } = options;
-  const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(command, [...args], {
-    env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, revealed(value)])),
-    stdio: ["pipe", "pipe", "pipe"],
-    // A group of its own, so that what the command starts can be ended with it.
-    detached: process.platform !== "win32",
-    windowsHide: true,
-    ...(cwd === undefined ? {} : { cwd }),
-  });
+  const { graceMs } = options;
+  const child = spawnCommand(options);
+  const forget = child.pid === undefined ? () => {} : options.orphans.hold(child.pid);
   const gone = new Promise<void>((resolve) => {
     const leave = (reason: string) => {
       signalGroup("SIGKILL");
+      forget();
       resolve();
       options.onExit(reason);
     };
     child.once("error", (error: NodeJS.ErrnoException) => leave(error.code ?? error.name));
     child.once("close", (code, signal) => leave(`ended with ${signal ?? code}`));
-    // Its pipes may be held open by what it started: those are ended, then `close` follows.
-    child.once("exit", () => setTimeout(() => signalGroup("SIGKILL"), 200).unref());
+    child.once("exit", () => setTimeout(cut, LAST_WORDS_MS).unref());
   });
 
   child.stdin.on("error", () => {});
-  child.stdout.on("data", createLines({ ...options, maxBytes: options.lineBytes }));
+  child.stdout.on("data", textLines({ ...options, maxBytes: options.lineBytes }));
   child.stderr.on("data", stderrLines(options));
+
+  /** Ends what it started; a process that left the group may hold its pipes on, so they are closed as well. */
+  function cut(): void {
+    signalGroup("SIGKILL");
+    child.stdout.destroy();
+    child.stderr.destroy();
+  }
 
   function signalGroup(signal: NodeJS.Signals): void {
     if (child.pid === undefined) return;
@@ -91,6 +99,41 @@ export function startChild(options: ChildOptions): Child {
   };
 }
 
+type ChildWithPipes = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/** Throws `upstream_unavailable`; what Node throws may quote a secret. */
+function spawnCommand({ command, args, env, cwd }: Command): ChildWithPipes {
+  let child: ChildWithPipes;
+  try {
+    child = spawn(command, [...args], {
+      env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, revealed(value)])),
+      stdio: ["pipe", "pipe", "pipe"],
+      // A group of its own, so that what the command starts can be ended with it.
+      detached: process.platform !== "win32",
+      windowsHide: true,
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+  } catch {
+    throw new PortcullisError("upstream_unavailable", { reason: "it cannot be started" });
+  }
+  // Without descriptors left there are no pipes, and the error is told later.
+  child.on("error", () => {});
+  if (child.stdin === undefined) throw new PortcullisError("upstream_unavailable", { reason: "no pipes" });
+  return child;
+}
+
+interface TextLines extends Pick<ChildOptions, "onLine" | "onGarbage"> {
+  readonly maxBytes: number;
+}
+
+function textLines({ maxBytes, onLine, onGarbage }: TextLines): (chunk: Buffer) => void {
+  return createLines({
+    maxBytes,
+    onLine: (line) => (isUtf8(line) ? onLine(line.toString("utf8")) : onGarbage()),
+    onTooLong: onGarbage,
+  });
+}
+
 function revealed(value: string | Secret): string {
   return value instanceof Secret ? value.reveal() : value;
 }
@@ -107,7 +150,9 @@ function within(event: Promise<void>, ms: number): Promise<boolean> {
 
 /** A child's stderr in the log: lines cut, their rate bounded, the secrets it was given taken out. */
 function stderrLines({ env, log, clock }: ChildOptions): (chunk: Buffer) => void {
-  const secrets = Object.values(env).flatMap((value) => (value instanceof Secret ? [value.reveal()] : []));
+  const secrets = Object.values(env)
+    .flatMap(partsOf)
+    .sort((a, b) => b.length - a.length);
   let second = 0;
   let lines = 0;
 
@@ -119,15 +164,23 @@ function stderrLines({ env, log, clock }: ChildOptions): (chunk: Buffer) => void
     return lines <= STDERR_LINES_PER_SECOND;
   }
 
-  return createLines({
+  return textLines({
     maxBytes: STDERR_LINE_BYTES,
     onLine(line) {
       if (!mayLog()) return;
-      const safe = secrets
-        .filter((one) => one !== "")
-        .reduce((text, one) => text.replaceAll(one, "[secret]"), line);
+      const safe = secrets.reduce((text, one) => text.replaceAll(one, "[secret]"), line);
       log.info({ stderr: safe }, "upstream says");
     },
     onGarbage() {},
   });
+}
+
+const SHORTEST_PART = 8;
+
+/** A secret as it may stand in a line: whole, or line by line, such as a key in PEM. */
+function partsOf(value: string | Secret): readonly string[] {
+  if (!(value instanceof Secret)) return [];
+  const whole = value.reveal();
+  const lines = whole.split(/\r?\n/).filter((line) => line.length >= SHORTEST_PART);
+  return [whole, ...lines].filter((one) => one !== "");
 }

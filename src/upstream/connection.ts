@@ -1,18 +1,19 @@
-import type { UpstreamAnswer } from "../domain.ts";
+import type { Listed, UpstreamAnswer } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { type Child, type ChildOptions, startChild } from "./child.ts";
-import { outboundParams } from "./era.ts";
+import { changedList, outboundParams } from "./era.ts";
 import {
-  answerText,
   type Message,
   notificationText,
   progressTokenOf,
   readMessage,
   requestText,
   restoreToken,
+  takeSubscription,
 } from "./message.ts";
+import { type AskClient, createQuestions } from "./questions.ts";
 import type { Scope } from "./scope.ts";
 
 export interface Ask {
@@ -21,6 +22,7 @@ export interface Ask {
   /** The era's own `_meta`. */
   readonly meta: JsonObject | null;
   readonly progressToken?: string | number;
+  /** Progress, with the caller's token; of `subscriptions/listen` all that it brings. */
   onNotification?(method: string, params: string): void;
 }
 
@@ -30,7 +32,7 @@ interface Pending {
   reject(error: PortcullisError): void;
 }
 
-/** JSON-RPC with one child, shared by all callers: ids and progress tokens are ours, mapped back for each. */
+/** JSON-RPC with one child, for all its callers: ids and progress tokens are ours, mapped back for each. */
 export interface Connection {
   ask(ask: Ask, scope: Scope): Promise<UpstreamAnswer>;
   notify(method: string): void;
@@ -41,7 +43,11 @@ export interface Connection {
 
 export type ConnectionOptions = Omit<ChildOptions, "onLine" | "onGarbage"> & {
   readonly log: Log;
-  onToolsChanged(): void;
+  onChange(what: Listed): void;
+  /** What belongs to no request by anything that it says. */
+  onNotification(method: string, params: string): void;
+  /** Rejects where nobody answers; undefined for a child that may ask nothing. */
+  readonly onQuestion: AskClient | undefined;
 };
 
 export function connect(options: ConnectionOptions): Connection {
@@ -64,8 +70,14 @@ export function connect(options: ConnectionOptions): Connection {
       exited = new PortcullisError("upstream_unavailable", { reason });
       for (const one of pending.values()) one.reject(exited);
       pending.clear();
+      questions.close();
       options.onExit(reason);
     },
+  });
+  const questions = createQuestions({
+    ask: options.onQuestion,
+    send: child.send,
+    onDropped: (what) => log.warn({ what }, "dropped what an upstream sent"),
   });
 
   function onGarbage(): void {
@@ -74,7 +86,7 @@ export function connect(options: ConnectionOptions): Connection {
   }
 
   function receive(message: Message): void {
-    if (message.kind === "request") child.send(answerText(message));
+    if (message.kind === "request") questions.receive(message);
     else if (message.kind === "notification") passOn(message.method, message.params);
     else settle(message.id, message.answer);
   }
@@ -85,17 +97,27 @@ export function connect(options: ConnectionOptions): Connection {
     else one.resolve(answer);
   }
 
-  /** `notifications/message` does not say whose request it is about, so on a shared child nobody may see it. */
   function passOn(method: string, params: string): void {
-    if (method === "notifications/tools/list_changed") {
-      options.onToolsChanged();
-      return;
-    }
-    const token = method === "notifications/progress" ? progressTokenOf(params) : undefined;
+    const list = changedList(method);
+    const subscribed = takeSubscription(params);
+    if (list !== undefined) options.onChange(list);
+    else if (method === "notifications/cancelled") questions.withdraw(params);
+    else if (method === "notifications/progress") passProgress(params);
+    else if (subscribed === undefined) options.onNotification(method, params);
+    else passToListen(subscribed.id, method, subscribed.params);
+  }
+
+  function passToListen(id: number, method: string, params: string): void {
+    const { ask } = pending.get(id) ?? {};
+    if (ask?.method === "subscriptions/listen") ask.onNotification?.(method, params);
+  }
+
+  function passProgress(params: string): void {
+    const token = progressTokenOf(params);
     const one = typeof token === "number" ? pending.get(token) : undefined;
     const restored = one && restoreToken(params, token as number, one.ask.progressToken);
-    if (restored !== undefined) one?.ask.onNotification?.(method, restored);
-    else log.debug({ method: method.slice(0, 64) }, "dropped a notification");
+    if (restored !== undefined) one?.ask.onNotification?.("notifications/progress", restored);
+    else log.debug({}, "dropped the progress of no request");
   }
 
   function ask(asked: Ask, scope: Scope): Promise<UpstreamAnswer> {

@@ -1,4 +1,4 @@
-import type { Era, UpstreamAnswer, UpstreamIdentity } from "../domain.ts";
+import type { Era, Listed, UpstreamAnswer, UpstreamIdentity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 
@@ -17,14 +17,20 @@ const OWN_META = new Set([
   `${PREFIX}clientInfo`,
   `${PREFIX}clientCapabilities`,
   `${PREFIX}subscriptionId`,
+  `${PREFIX}logLevel`,
 ]);
 
 /** MCP 2026-07-28, basic: what `_meta` of every modern request carries. */
-export function modernMeta(clientInfo: JsonObject): JsonObject {
+export function modernMeta(
+  clientInfo: JsonObject,
+  capabilities: JsonObject = {},
+  logLevel?: string,
+): JsonObject {
   return {
     [`${PREFIX}protocolVersion`]: MODERN_VERSION,
     [`${PREFIX}clientInfo`]: clientInfo,
-    [`${PREFIX}clientCapabilities`]: {},
+    [`${PREFIX}clientCapabilities`]: capabilities,
+    ...(logLevel !== undefined && { [`${PREFIX}logLevel`]: logLevel }),
   };
 }
 
@@ -107,16 +113,42 @@ function identity(
   };
 }
 
-export function initializeParams(clientInfo: JsonObject): JsonObject {
-  return { protocolVersion: LEGACY_VERSION, capabilities: {}, clientInfo };
+export function initializeParams(clientInfo: JsonObject, capabilities: JsonObject = {}): JsonObject {
+  return { protocolVersion: LEGACY_VERSION, capabilities, clientInfo };
 }
 
-export function announcesToolChanges(identity: UpstreamIdentity): boolean {
-  return objectOf(identity.capabilities.tools).listChanged === true;
+const LISTS: readonly Listed[] = ["tools", "resources", "prompts"];
+
+/** The list whose change a notification announces, if it does. */
+export function changedList(method: string): Listed | undefined {
+  return LISTS.find((list) => method === `notifications/${list}/list_changed`);
 }
 
-/** Params of `subscriptions/listen` (2026-07-28) for changes of the tool list. */
-export const LISTEN_PARAMS: JsonObject = { notifications: { toolsListChanged: true } };
+/** The lists whose changes a server promises to announce. */
+export function announcedLists({ capabilities }: UpstreamIdentity): readonly Listed[] {
+  return LISTS.filter((list) => objectOf(capabilities[list]).listChanged === true);
+}
+
+/** Params of `subscriptions/listen` (2026-07-28). */
+export function listenParams(lists: readonly Listed[], uris: readonly string[]): JsonObject {
+  const changes = lists.map((list) => [`${list}ListChanged`, true] as const);
+  const updates = uris.length === 0 ? {} : { resourceSubscriptions: uris };
+  return { notifications: { ...Object.fromEntries(changes), ...updates } };
+}
+
+export function announcesLogging({ capabilities }: UpstreamIdentity): boolean {
+  return isJsonObject(capabilities.logging);
+}
+
+const CAPABILITIES = ["sampling", "elicitation", "roots", "tasks", "experimental", "extensions"];
+
+/** Of a client's capabilities those that a legacy server can make use of. */
+export function knownCapabilities(given: JsonObject | null | undefined): JsonObject {
+  const known = Object.entries(given ?? {}).filter(
+    ([name, value]) => CAPABILITIES.includes(name) && isJsonObject(value),
+  );
+  return Object.fromEntries(known);
+}
 
 function objectOf(value: Json | undefined): JsonObject {
   return isJsonObject(value) ? value : {};

@@ -16,7 +16,7 @@ export interface ExchangeRequest {
   readonly path: string;
   /** Flat name-value pairs. */
   readonly headers: string[];
-  readonly body?: string;
+  readonly body?: string | undefined;
   /** Longest silence of an event stream in milliseconds; 0: any. */
   readonly idleMs: number;
 }
@@ -26,6 +26,12 @@ export interface ExchangeSink {
   head(status: number, headers: IncomingHttpHeaders): void;
   /** A JSON body, or the data of one event. */
   text(text: string): void;
+  /** The id of an event, before its data. */
+  saw?(id: string): void;
+  /** The `retry:` field of an event stream, milliseconds. */
+  retry?(ms: number): void;
+  /** true: an event stream may stay silent for longer. */
+  isPatient?(): boolean;
   end(): void;
   fail(error: PortcullisError): void;
 }
@@ -61,6 +67,10 @@ export function exchange(
   function deliver(text: string): void {
     if (!over && text !== "") sink.text(text);
   }
+  function onSilence(): void {
+    if (sink.isPatient?.()) idle?.refresh();
+    else fail(new PortcullisError("upstream_timeout"));
+  }
 
   const { method, path, headers } = request;
   dispatcher.dispatch(
@@ -72,11 +82,11 @@ export function exchange(
       },
       onResponseStart(_, status, received) {
         if (over || status < 200) return;
-        const isStream = String(received["content-type"] ?? "").startsWith("text/event-stream");
-        body = isStream ? eventBody(limits, deliver, fail) : wholeBody(limits.answerBytes, deliver, fail);
-        if (isStream && request.idleMs > 0) {
-          idle = setTimeout(() => fail(new PortcullisError("upstream_timeout")), request.idleMs);
-        }
+        const isStream = isEventStream(received);
+        body = isStream
+          ? eventBody(limits, sink, deliver, fail)
+          : wholeBody(limits.answerBytes, deliver, fail);
+        if (isStream && request.idleMs > 0) idle = setTimeout(onSilence, request.idleMs);
         sink.head(status, received);
       },
       onResponseData(_, chunk) {
@@ -94,6 +104,10 @@ export function exchange(
     },
   );
   return abort;
+}
+
+export function isEventStream(headers: IncomingHttpHeaders): boolean {
+  return String(headers["content-type"] ?? "").startsWith("text/event-stream");
 }
 
 /** An undici error holds sockets and options: only its code goes on. */
@@ -129,6 +143,7 @@ function wholeBody(
 
 function eventBody(
   limits: ExchangeLimits,
+  sink: ExchangeSink,
   deliver: (text: string) => void,
   fail: (error: PortcullisError) => void,
 ): Body {
@@ -136,7 +151,9 @@ function eventBody(
   let decoder: InstanceType<typeof TextDecoder> | undefined;
   const parser = createParser({
     maxBufferSize: limits.answerBytes,
-    onEvent: ({ event, data }) => {
+    onRetry: (ms) => sink.retry?.(ms),
+    onEvent: ({ id, event, data }) => {
+      if (id !== undefined) sink.saw?.(id);
       if (event === undefined || event === "message") deliver(data);
     },
     onError: ({ type }) => {

@@ -1,26 +1,40 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
-import type { UpstreamAnswer } from "../domain.ts";
+import type { Lease, Listed, UpstreamAnswer, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import type { Log } from "../lib/log.ts";
-import type { Secret } from "../lib/secret.ts";
-import { type ExchangeLimits, exchange } from "./exchange.ts";
-import { answerText, type Message, readMessage, restoreToken } from "./message.ts";
+import { changedList } from "./era.ts";
+import { type ExchangeLimits, type ExchangeSink, exchange, isEventStream } from "./exchange.ts";
+import { type Message, readMessage, restoreToken } from "./message.ts";
+import type { ServerRequest } from "./questions.ts";
+import { createResumption, type Resumption } from "./resumption.ts";
 import type { Scope } from "./scope.ts";
+import type { Backoff } from "./watch.ts";
 
 /** A stream that has given its answer is read a little longer, so that its connection can be used again. */
 const LINGER_MS = 1000;
+/** How often in a row a broken stream is asked for without bringing anything. */
+const MOST_TRIES = 5;
+
+/** With what a request travels. */
+export type Access = Pick<UpstreamRequest, "credential" | "lease">;
 
 export interface Call {
   readonly id: number;
   readonly body: string;
   /** Flat name-value pairs: those of the era, session and content. */
   readonly headers: readonly string[];
-  readonly credential: ReadonlyMap<string, Secret>;
+  readonly access: Access;
   readonly decisionId: string;
-  readonly progressToken?: string | number;
+  readonly progressToken?: string | number | undefined;
+  /** An event stream that broke, or that the server closed before the answer, may be resumed with GET. */
+  readonly isResumable?: boolean;
+  /** Whether the upstream waited for its client, so that its silence is no fault. */
+  isPatient?(): boolean;
   onNotification?(method: string, params: string): void;
-  /** The upstream asked something on this call's stream; `text` is what it is told. */
-  onQuestion?(text: string): void;
+  /** The upstream asks something on this call's stream. */
+  onRequest?(request: ServerRequest): void;
+  /** The params of the upstream's `notifications/cancelled`. */
+  onCancelled?(params: string): void;
   /** The call ended without its answer after it may have begun upstream. */
   onCut?(): void;
 }
@@ -35,117 +49,205 @@ export interface Outcome {
 }
 
 export interface CallerOptions {
-  readonly dispatcher: Dispatcher;
+  dispatcherOf(lease: Lease | undefined): Dispatcher;
   readonly path: string;
   readonly limits: ExchangeLimits;
   /** Longest silence of an event stream, milliseconds. */
   readonly idleMs: number;
-  readonly log: Log;
-  onToolsChanged(): void;
+  readonly reconnect: Backoff;
+  onListChanged(what: Listed): void;
+  /** Something that was not for this call. */
+  onDropped(what: string): void;
 }
 
 export type Caller = (call: Call, scope: Scope) => Promise<Outcome>;
 
-/** One request as one POST, answered as JSON or as an event stream that ends with the answer. */
+/** One request as one POST, answered as JSON or as an event stream that ends with the answer. Never sent twice. */
 export function createCaller(options: CallerOptions): Caller {
-  const { dispatcher, path, limits, idleMs, log } = options;
   return (call, scope) =>
     new Promise((resolve, reject) => {
-      const head = { status: 0, session: "", isStream: false };
-      let settled = false;
-      let linger: NodeJS.Timeout | undefined;
-
-      function settle(answer: UpstreamAnswer | undefined, code: number): void {
-        settled = true;
-        if (head.isStream && answer !== undefined) linger = setTimeout(abort, LINGER_MS);
-        resolve({ status: head.status, answer, code, session: head.session });
-      }
-      function fail(error: PortcullisError): void {
-        clearTimeout(linger);
-        if (settled) return;
-        settled = true;
-        if (head.status !== 0 || scope.error !== undefined) call.onCut?.();
-        reject(error);
-      }
-      function receive(text: string): void {
-        if (settled) return;
-        const message = readMessage(text);
-        if (message?.kind === "response") {
-          if (isAnswer(message, call.id, head.status)) settle(message.answer, message.code);
-          else log.warn({}, "dropped a response with a foreign id");
-        } else if (message !== undefined) {
-          passOn(message, call, options);
-        } else if (head.status < 300) {
-          abort();
-          fail(
-            new PortcullisError("upstream_protocol", { reason: "it sent something that is not JSON-RPC" }),
-          );
-        }
-      }
-
       if (scope.error !== undefined) return reject(scope.error);
-      const request = { method: "POST", path, headers: headersOf(call), body: call.body, idleMs } as const;
-      const abort = exchange(dispatcher, request, limits, {
-        head(status, headers) {
-          head.status = status;
-          head.session = String(headers["mcp-session-id"] ?? "");
-          head.isStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
-        },
-        text: receive,
-        end() {
-          clearTimeout(linger);
-          if (!settled) settle(undefined, 0);
-        },
-        fail,
-      });
-      scope.whenEnded = (error) => {
-        abort();
-        fail(error);
-      };
+      new CallInFlight(options, call, scope, resolve, reject).send();
     });
 }
 
-/** A refusal of the request as a whole may not know its id. */
-function isAnswer(
-  { id, answer }: Extract<Message, { kind: "response" }>,
-  own: number,
-  status: number,
-): boolean {
-  return id === own || (id === null && status >= 400 && answer.kind === "error");
-}
+/** A class, since one is made for every call and most parts are seldom used. */
+class CallInFlight implements ExchangeSink {
+  readonly #options: CallerOptions;
+  readonly #call: Call;
+  readonly #scope: Scope;
+  readonly #resolve: (outcome: Outcome) => void;
+  readonly #reject: (error: PortcullisError) => void;
+  #abort = () => {};
+  #status = 0;
+  #session = "";
+  #isStream = false;
+  #isSettled = false;
+  #taken = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #resumption: Resumption | undefined;
+  #isResumed = false;
 
-/** What an upstream says on a call's stream besides the answer. */
-function passOn(
-  message: Exclude<Message, { kind: "response" }>,
-  call: Call,
-  { log, onToolsChanged }: CallerOptions,
-): void {
-  if (message.kind === "request") {
-    call.onQuestion?.(answerText(message));
-    return;
+  constructor(
+    options: CallerOptions,
+    call: Call,
+    scope: Scope,
+    resolve: (outcome: Outcome) => void,
+    reject: (error: PortcullisError) => void,
+  ) {
+    this.#options = options;
+    this.#call = call;
+    this.#scope = scope;
+    this.#resolve = resolve;
+    this.#reject = reject;
   }
-  const { method, params } = message;
-  if (method === "notifications/tools/list_changed") onToolsChanged();
-  else if (method === "notifications/message") call.onNotification?.(method, params);
-  else if (method === "notifications/progress") {
-    const restored = restoreToken(params, call.id, call.progressToken);
-    if (restored !== undefined) call.onNotification?.(method, restored);
-    else log.warn({}, "dropped progress of another request");
-  } else log.debug({ method: method.slice(0, 64) }, "dropped a notification");
+
+  send(): void {
+    this.#exchange("POST", headersOf(this.#call), this.#call.body);
+    this.#scope.whenEnded = (error) => {
+      this.#abort();
+      this.#giveUp(error);
+    };
+  }
+
+  #exchange(method: "POST" | "GET", headers: string[], body?: string): void {
+    const { dispatcherOf, path, limits, idleMs } = this.#options;
+    const request = { method, path, headers, idleMs, body };
+    this.#abort = exchange(dispatcherOf(this.#call.access.lease), request, limits, this);
+  }
+
+  head(status: number, headers: IncomingHttpHeaders): void {
+    if (this.#isResumed) this.#resumedHead(status, isEventStream(headers));
+    else {
+      this.#status = status;
+      this.#session = String(headers["mcp-session-id"] ?? "");
+      this.#isStream = isEventStream(headers);
+    }
+  }
+
+  text(text: string): void {
+    if (this.#isSettled) return;
+    this.#taken += text.length;
+    const message = readMessage(text);
+    if (this.#taken > this.#options.limits.streamBytes) this.#refuse("the event stream is too long");
+    else if (message?.kind === "response") this.#receive(message);
+    else if (message !== undefined) this.#passOn(message);
+    else if (this.#status < 300) this.#refuse("it sent something that is not JSON-RPC");
+  }
+
+  /** A refusal of the request as a whole may not know its id. */
+  #receive({ id, answer, code }: Extract<Message, { kind: "response" }>): void {
+    const isOwn = id === this.#call.id || (id === null && this.#status >= 400 && answer.kind === "error");
+    if (isOwn) this.#settle(answer, code);
+    else this.#options.onDropped("a response with a foreign id");
+  }
+
+  /** What an upstream says on a call's stream besides the answer. */
+  #passOn(message: Exclude<Message, { kind: "response" }>): void {
+    if (message.kind === "request") this.#call.onRequest?.(message);
+    else this.#hear(message.method, message.params);
+  }
+
+  #hear(method: string, params: string): void {
+    const call = this.#call;
+    const list = changedList(method);
+    if (list !== undefined) this.#options.onListChanged(list);
+    else if (method === "notifications/cancelled") call.onCancelled?.(params);
+    else if (method === "notifications/progress") {
+      const restored = restoreToken(params, call.id, call.progressToken);
+      if (restored !== undefined) call.onNotification?.(method, restored);
+      else this.#options.onDropped("progress of another request");
+    } else call.onNotification?.(method, params);
+  }
+
+  isPatient(): boolean {
+    return this.#call.isPatient?.() === true;
+  }
+
+  saw(id: string): void {
+    if (this.#call.isResumable !== true) return;
+    this.#resumption ??= createResumption(this.#options.reconnect);
+    this.#resumption.saw(id);
+  }
+
+  retry(ms: number): void {
+    if (this.#call.isResumable !== true) return;
+    this.#resumption ??= createResumption(this.#options.reconnect);
+    this.#resumption.retry(ms);
+  }
+
+  end(): void {
+    this.#lost(undefined);
+  }
+
+  fail(error: PortcullisError): void {
+    this.#lost(error);
+  }
+
+  /** The exchange is over. Without the answer it goes on where it was left, or it was all there is. */
+  #lost(error: PortcullisError | undefined): void {
+    clearTimeout(this.#timer);
+    if (this.#isSettled) return;
+    const left = this.#resumption;
+    const broke = error === undefined || error.code === "upstream_unavailable";
+    if (broke && left?.lastEventId !== undefined && left.tries < MOST_TRIES) {
+      this.#timer = setTimeout(() => this.#resume(left), left.nextWait());
+    } else if (error === undefined && !this.#isResumed) this.#settle(undefined, 0);
+    else this.#giveUp(error ?? unavailable("its stream ended without an answer"));
+  }
+
+  #resume({ lastEventId = "" }: Resumption): void {
+    this.#isResumed = true;
+    this.#exchange("GET", [...headersOf(this.#call), "last-event-id", lastEventId]);
+  }
+
+  #resumedHead(status: number, isStream: boolean): void {
+    const isResumed = status === 200 && isStream;
+    if (isResumed) this.#resumption?.reached();
+    else this.#abort();
+    if (isBusy(status)) this.#lost(undefined);
+    else if (!isResumed) this.#giveUp(unavailable(`its stream broke, and cannot be resumed: HTTP ${status}`));
+  }
+
+  #settle(answer: UpstreamAnswer | undefined, code: number): void {
+    this.#isSettled = true;
+    if (this.#isStream && answer !== undefined) this.#timer = setTimeout(this.#abort, LINGER_MS);
+    this.#resolve({ status: this.#status, answer, code, session: this.#session });
+  }
+
+  #refuse(reason: string): void {
+    this.#abort();
+    this.#giveUp(new PortcullisError("upstream_protocol", { reason }));
+  }
+
+  #giveUp(error: PortcullisError): void {
+    clearTimeout(this.#timer);
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    if (this.#status !== 0 || this.#scope.error !== undefined) this.#call.onCut?.();
+    this.#reject(error);
+  }
 }
 
-/** The only place where a lease's secret is revealed. Nothing of the client's own headers is here. */
-export function headersOf(call: Pick<Call, "headers" | "credential" | "decisionId">): string[] {
+/** The only place where a lease's secret headers are revealed. Nothing of the client's own headers is here. */
+export function headersOf(call: Pick<Call, "headers" | "access" | "decisionId">): string[] {
   const headers = [...call.headers];
   if (call.decisionId !== "") headers.push("portcullis-decision", call.decisionId);
-  for (const [name, secret] of call.credential) headers.push(name, secret.reveal());
+  for (const [name, secret] of call.access.credential) headers.push(name, secret.reveal());
   return headers;
 }
 
 /** What an HTTP status means where no JSON-RPC answer came with it. */
-export function statusError({ status }: Outcome): PortcullisError {
+export function statusError({ status }: Pick<Outcome, "status">): PortcullisError {
   const reason = status < 300 ? "the response ended without an answer" : `HTTP ${status}`;
   if (status === 401 || status === 403) return new PortcullisError("credential_rejected", { reason });
-  const busy = status === 408 || status === 429 || status >= 500;
-  return new PortcullisError(busy ? "upstream_unavailable" : "upstream_protocol", { reason });
+  return isBusy(status) ? unavailable(reason) : new PortcullisError("upstream_protocol", { reason });
+}
+
+function isBusy(status: number): boolean {
+  return status === 408 || status === 429 || status >= 500;
+}
+
+function unavailable(reason: string): PortcullisError {
+  return new PortcullisError("upstream_unavailable", { reason });
 }

@@ -2,14 +2,21 @@ import type { UpstreamAnswer, UpstreamIdentity, UpstreamRequest } from "../domai
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
+import type { Log } from "../lib/log.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import type { Secret } from "../lib/secret.ts";
-import { initializeParams, legacyIdentity, outboundParams } from "./era.ts";
-import { type Outcome, statusError } from "./http-call.ts";
+import { announcesLogging, initializeParams, knownCapabilities, legacyIdentity } from "./era.ts";
+import { type Access, type Outcome, statusError } from "./http-call.ts";
+import { LegacyCall } from "./legacy-call.ts";
+import { createLegacyListener } from "./legacy-listener.ts";
 import type { Link } from "./link.ts";
+import type { Attach } from "./listening.ts";
 import { notificationText, requestText } from "./message.ts";
 import { createScope, type Scope } from "./scope.ts";
-import { createSessions, type Session } from "./sessions.ts";
+import { createSession, createSessions, type Session } from "./sessions.ts";
+import type { SharedSessions } from "./shared-sessions.ts";
+import { createStandalone, type Standalone } from "./standalone.ts";
+import type { Backoff } from "./watch.ts";
 
 export interface LegacyOptions {
   readonly link: Link;
@@ -18,6 +25,9 @@ export interface LegacyOptions {
   readonly openMs: number;
   readonly sessionIdleMs: number;
   readonly sessions: number;
+  readonly shared: SharedSessions | undefined;
+  readonly reconnect: Backoff;
+  readonly log: Log;
   readonly clock: Clock;
   /** The server no longer knows a session: it may be another server now. */
   onSessionLost(): void;
@@ -26,48 +36,48 @@ export interface LegacyOptions {
 export interface LegacyEra {
   identify(credential: ReadonlyMap<string, Secret>): Promise<UpstreamIdentity>;
   ask(request: UpstreamRequest, scope: Scope): Promise<UpstreamAnswer>;
-  /** Follows the GET stream of the gateway's own session. */
-  follow(
-    credential: ReadonlyMap<string, Secret>,
-    signal: AbortSignal,
-    onOpen: (status: number) => void,
-    text: (text: string, reply: (answer: string) => void) => void,
-  ): Promise<void>;
+  /** Follows the GET stream of the owner's session, and subscribes. */
+  readonly attach: Attach;
   release(owner: string): Promise<void>;
   close(): Promise<void>;
 }
 
-type Opener = Pick<UpstreamRequest, "clientInfo" | "credential" | "decisionId">;
+export type Opener = Pick<
+  UpstreamRequest,
+  "clientInfo" | "clientCapabilities" | "credential" | "lease" | "decisionId"
+>;
 
-const NO_CREDENTIAL: ReadonlyMap<string, Secret> = new Map();
+const NOTHING: Access = { credential: new Map() };
+/** After the last call that could be asked something, a session's stream stays open for the next one. */
+const LINGER_MS = 30_000;
 
 /** MCP up to 2025-11-25 over Streamable HTTP: one upstream session for each owner. */
 export function createLegacyEra(options: LegacyOptions): LegacyEra {
-  const { link, content } = options;
+  const { link, content, shared } = options;
+  const standalones = new WeakMap<Session, Standalone>();
   const sessions = createSessions({
     max: options.sessions,
     idleMs: options.sessionIdleMs,
     clock: options.clock,
+    shared,
     async end({ headers }) {
-      await link.post({ method: "DELETE", headers, credential: NO_CREDENTIAL });
+      await link.post({ method: "DELETE", headers, access: NOTHING });
     },
   });
 
-  async function open({ clientInfo, credential, decisionId }: Opener): Promise<Session> {
+  async function open(opener: Opener): Promise<Session> {
     const id = link.nextId();
-    const body = requestText(id, "initialize", initializeParams(clientInfo ?? options.clientInfo));
+    const { clientInfo, clientCapabilities, decisionId } = opener;
+    const params = initializeParams(clientInfo ?? options.clientInfo, knownCapabilities(clientCapabilities));
+    const body = requestText(id, "initialize", params);
     const scope = createScope(null, options.openMs);
     try {
-      const outcome = await link.call({ id, body, headers: content, credential, decisionId }, scope);
+      const outcome = await link.call({ id, body, headers: content, access: opener, decisionId }, scope);
       if (outcome.answer === undefined) throw statusError(outcome);
-      const session = sessionOf(outcome, legacyIdentity(outcome.answer));
+      const session = createSession(outcome.session, legacyIdentity(outcome.answer), content);
       const initialized = notificationText("notifications/initialized");
-      const status = await link.post({
-        method: "POST",
-        headers: session.headers,
-        credential,
-        body: initialized,
-      });
+      const { headers } = session;
+      const status = await link.post({ method: "POST", headers, access: opener, body: initialized });
       if (status < 200 || status > 299)
         throw new PortcullisError("upstream_unavailable", { reason: "initialized was refused" });
       return session;
@@ -76,11 +86,27 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     }
   }
 
-  function sessionOf({ session: id }: Outcome, identity: UpstreamIdentity): Session {
-    if (!/^[\x21-\x7e]{0,1024}$/.test(id))
-      throw new PortcullisError("upstream_protocol", { reason: "bad session id" });
-    const headers = [...content, "mcp-protocol-version", identity.protocolVersion];
-    return { id, identity, headers: id === "" ? headers : [...headers, "mcp-session-id", id] };
+  function standaloneOf(owner: string, session: Session): Standalone {
+    const known = standalones.get(session);
+    if (known !== undefined) return known;
+    const standalone = createStandalone({
+      link,
+      session,
+      backoff: options.reconnect,
+      // A server sends to one of its client's streams alone: between calls it is left to the other replicas.
+      lingerMs: shared === undefined ? LINGER_MS : 0,
+      isAlive: (access) => isAlive(session, access),
+      onLost: () => void lose(owner, session).catch(() => {}),
+      log: options.log,
+      clock: options.clock,
+    });
+    standalones.set(session, standalone);
+    return standalone;
+  }
+
+  async function lose(owner: string, session: Session): Promise<void> {
+    await sessions.forget(owner, session);
+    options.onSessionLost();
   }
 
   async function ask(request: UpstreamRequest, scope: Scope, again = true): Promise<UpstreamAnswer> {
@@ -92,40 +118,76 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       async (session) => {
         const outcome = await askIn(session, request, scope);
         if (!isLost(session, outcome)) return outcome;
-        sessions.forget(owner, session);
+        await lose(owner, session);
         return undefined;
       },
     );
     if (outcome?.answer !== undefined) return outcome.answer;
     if (outcome !== undefined) throw statusError(outcome);
-    options.onSessionLost();
     if (again) return ask(request, scope, false);
     throw new PortcullisError("upstream_unavailable", { reason: "it forgets its sessions" });
   }
 
-  function askIn({ headers }: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
-    const { method, params, credential, decisionId, progressToken, onNotification } = request;
-    const id = link.nextId();
-    const outbound = outboundParams(params, null, progressToken === undefined ? undefined : id);
-    const tell = (body: string) => link.post({ method: "POST", headers, credential, body }).catch(() => 0);
-    return link.call(
-      {
-        id,
-        body: requestText(id, method, outbound),
-        headers,
-        credential,
-        decisionId,
-        ...(progressToken === undefined ? {} : { progressToken }),
-        ...(onNotification === undefined
-          ? {}
-          : { onNotification: (kind, text) => request.onNotification?.(kind, text) }),
-        onQuestion: tell,
-        onCut: () =>
-          tell(notificationText("notifications/cancelled", { requestId: id, reason: "cancelled" })),
-      },
-      scope,
-    );
+  async function askIn(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
+    const { logLevel, onQuestion, owner } = request;
+    if (logLevel !== undefined) {
+      const outcome = await setLogLevel(session, logLevel, request, scope);
+      if (outcome !== undefined && isLost(session, outcome)) return outcome;
+    }
+    if (onQuestion === undefined || session.id === "") return converse(session, request, scope);
+    const { opened, leave } = standaloneOf(owner, session).join({ access: request });
+    try {
+      await scope.race(opened);
+      return await converse(session, request, scope);
+    } finally {
+      leave();
+    }
   }
+
+  async function converse(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
+    const call = new LegacyCall(link, session, request, scope);
+    try {
+      return await link.call(call, scope);
+    } finally {
+      call.close();
+    }
+  }
+
+  /** A request of the leg's own. */
+  function tell(session: Session, method: string, params: JsonObject, access: Access, scope: Scope) {
+    const id = link.nextId();
+    const body = requestText(id, method, params);
+    return link.call({ id, body, headers: session.headers, access, decisionId: "" }, scope);
+  }
+
+  /** Undefined where there is nothing to tell. A refusal is the server's affair: it sends what it likes. */
+  async function setLogLevel(session: Session, level: string, access: Access, scope: Scope) {
+    if (session.logLevel === level || !announcesLogging(session.identity)) return undefined;
+    const outcome = await tell(session, "logging/setLevel", { level }, access, scope);
+    if (outcome.answer?.kind === "result") session.logLevel = level;
+    return outcome;
+  }
+
+  async function isAlive(session: Session, access: Access): Promise<boolean> {
+    const scope = createScope(session.over.signal, options.openMs);
+    try {
+      return !isLost(session, await tell(session, "ping", {}, access, scope));
+    } catch {
+      return true;
+    } finally {
+      scope.close();
+    }
+  }
+
+  const attach = createLegacyListener({
+    openMs: options.openMs,
+    with: (wanted, scope, use) => sessions.with(wanted.owner, scope, () => open(wanted), use),
+    standaloneOf,
+    setLogLevel,
+    tell,
+    isLost,
+    lose,
+  });
 
   return {
     async identify(credential) {
@@ -143,32 +205,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       }
     },
     ask,
-    async follow(credential, signal, onOpen, text) {
-      const scope = createScope(signal, options.openMs);
-      const opener = { clientInfo: null, credential, decisionId: "" };
-      await sessions.with(
-        GATEWAY_OWNER,
-        scope,
-        () => open(opener),
-        async (session) => {
-          scope.close();
-          const { headers } = session;
-          const opened = (status: number) => {
-            if (status === 404 || status === 400) sessions.forget(GATEWAY_OWNER, session);
-            onOpen(status);
-          };
-          const reply = (body: string) => link.post({ method: "POST", headers, credential, body });
-          await link.stream({
-            method: "GET",
-            headers,
-            credential,
-            signal,
-            onOpen: opened,
-            text: (one) => text(one, reply),
-          });
-        },
-      );
-    },
+    attach,
     release: sessions.release,
     close: sessions.close,
   };

@@ -2,17 +2,12 @@ import type { UpstreamAnswer, UpstreamIdentity, UpstreamRequest } from "../domai
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Secret } from "../lib/secret.ts";
-import {
-  LISTEN_PARAMS,
-  MODERN_VERSION,
-  modernHeaders,
-  modernIdentity,
-  modernMeta,
-  outboundParams,
-} from "./era.ts";
-import { statusError } from "./http-call.ts";
+import { MODERN_VERSION, modernHeaders, modernIdentity, modernMeta, outboundParams } from "./era.ts";
+import { type Call, type Outcome, statusError } from "./http-call.ts";
 import type { Link } from "./link.ts";
+import type { Attach } from "./listening.ts";
 import { requestText } from "./message.ts";
+import { createModernListener } from "./modern-listener.ts";
 import { createScope, type Scope } from "./scope.ts";
 
 export interface ModernOptions {
@@ -29,41 +24,48 @@ export interface ModernEra {
   probe(credential: ReadonlyMap<string, Secret>): Promise<UpstreamIdentity | undefined>;
   ask(request: UpstreamRequest, scope: Scope): Promise<UpstreamAnswer>;
   /** Follows `subscriptions/listen`. */
-  follow(
-    credential: ReadonlyMap<string, Secret>,
-    signal: AbortSignal,
-    onOpen: (status: number) => void,
-    text: (text: string, reply: (answer: string) => void) => void,
-  ): Promise<void>;
+  readonly attach: Attach;
 }
+
+/** Who asks, as far as a modern server hears of it. */
+export type Asker = Pick<UpstreamRequest, "clientInfo" | "clientCapabilities" | "logLevel">;
+/** What all requests of a method have in common, whether they are answered or followed. */
+export type Compose = (
+  method: string,
+  params: JsonObject,
+  asker: Asker,
+  more?: Pick<UpstreamRequest, "progressToken" | "paramHeaders">,
+) => Pick<Call, "id" | "body" | "headers">;
 
 /** UnsupportedProtocolVersion of 2026-07-28, and what the official legacy servers answer ahead of any handler. */
 const ERA_REFUSALS = [-32022, -32000];
 
 /** MCP 2026-07-28 over Streamable HTTP: no session; closing the stream is how a request is cancelled. */
-export function createModernEra({
-  link,
-  clientInfo,
-  content,
-  openMs,
-  onEraRefused,
-}: ModernOptions): ModernEra {
+export function createModernEra(options: ModernOptions): ModernEra {
+  const { link, content, openMs, onEraRefused } = options;
   const base = [...content, "mcp-protocol-version", MODERN_VERSION];
 
-  function messageOf(method: string, params: JsonObject, client: JsonObject | null, progress: boolean) {
+  const compose: Compose = (method, params, asker, { progressToken, paramHeaders } = {}) => {
     const id = link.nextId();
-    const outbound = outboundParams(params, modernMeta(client ?? clientInfo), progress ? id : undefined);
-    return { id, body: requestText(id, method, outbound) };
+    const { clientInfo, clientCapabilities, logLevel } = asker;
+    const meta = modernMeta(clientInfo ?? options.clientInfo, clientCapabilities ?? {}, logLevel);
+    const outbound = outboundParams(params, meta, progressToken === undefined ? undefined : id);
+    const headers = [...base, ...modernHeaders(method, params, paramHeaders)];
+    return { id, body: requestText(id, method, outbound), headers };
+  };
+
+  function refusesEra({ status, code }: Pick<Outcome, "status" | "code">): boolean {
+    const refuses = status === 400 && ERA_REFUSALS.includes(code);
+    if (refuses) onEraRefused();
+    return refuses;
   }
 
   return {
     async probe(credential) {
       const scope = createScope(null, openMs);
-      const method = "server/discover";
-      const headers = [...base, ...modernHeaders(method, {}, undefined)];
       try {
-        const message = messageOf(method, {}, null, false);
-        const outcome = await link.call({ ...message, headers, credential, decisionId: "" }, scope);
+        const message = compose("server/discover", {}, { clientInfo: null });
+        const outcome = await link.call({ ...message, access: { credential }, decisionId: "" }, scope);
         const { status, answer } = outcome;
         if (answer !== undefined && status < 500) return modernIdentity(answer);
         if (status >= 500 || status === 401 || status === 403) throw statusError(outcome);
@@ -77,37 +79,16 @@ export function createModernEra({
     },
 
     async ask(request, scope) {
-      const { method, params, credential, decisionId, progressToken, paramHeaders } = request;
-      const outcome = await link.call(
-        {
-          ...messageOf(method, params, request.clientInfo, progressToken !== undefined),
-          headers: [...base, ...modernHeaders(method, params, paramHeaders)],
-          credential,
-          decisionId,
-          ...(progressToken === undefined ? {} : { progressToken }),
-          onNotification: (kind, text) => request.onNotification?.(kind, text),
-        },
-        scope,
-      );
-      if (outcome.status === 400 && ERA_REFUSALS.includes(outcome.code)) onEraRefused();
+      const { id, body, headers } = compose(request.method, request.params, request, request);
+      const { decisionId, progressToken } = request;
+      const onNotification = (method: string, params: string) => request.onNotification?.(method, params);
+      const call: Call = { id, body, headers, access: request, decisionId, progressToken, onNotification };
+      const outcome = await link.call(call, scope);
+      refusesEra(outcome);
       if (outcome.answer === undefined) throw statusError(outcome);
       return outcome.answer;
     },
 
-    follow(credential, signal, onOpen, text) {
-      const method = "subscriptions/listen";
-      const headers = [...base, ...modernHeaders(method, {}, undefined)];
-      const { body } = messageOf(method, LISTEN_PARAMS, null, false);
-      // A modern server asks nothing: there is no way to reply.
-      return link.stream({
-        method: "POST",
-        headers,
-        credential,
-        body,
-        signal,
-        onOpen,
-        text: (one) => text(one, () => {}),
-      });
-    },
+    attach: createModernListener({ link, compose, openMs, refusesEra }),
   };
 }

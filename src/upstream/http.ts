@@ -1,18 +1,27 @@
-import { Pool } from "undici";
-import type { Upstream, UpstreamIdentity, UpstreamReply, UpstreamRequest } from "../domain.ts";
+import type {
+  Listed,
+  SharedStore,
+  Upstream,
+  UpstreamIdentity,
+  UpstreamReply,
+  UpstreamRequest,
+} from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
+import type { Seal } from "../lib/seal.ts";
 import type { Secret } from "../lib/secret.ts";
-import { announcesToolChanges, type EraChoice } from "./era.ts";
+import { createDispatchers } from "./dispatchers.ts";
+import { announcedLists, type EraChoice } from "./era.ts";
 import { createLegacyEra } from "./http-legacy.ts";
 import { createModernEra } from "./http-modern.ts";
 import { createLink } from "./link.ts";
-import { answerText, readMessage } from "./message.ts";
+import { createListenings } from "./listening.ts";
 import { createScope } from "./scope.ts";
-import { type Backoff, createWatch } from "./watch.ts";
+import { createSharedSessions, type SharedSessions } from "./shared-sessions.ts";
+import { type Backoff, createWatch, type StreamEnd } from "./watch.ts";
 
 export interface HttpUpstreamOptions {
   readonly name: string;
@@ -22,6 +31,12 @@ export interface HttpUpstreamOptions {
   readonly clientInfo: JsonObject;
   /** For the gateway's own requests: negotiation, discovery, change streams. */
   readonly credential?: () => Promise<ReadonlyMap<string, Secret>>;
+  /** Certificates of the upstream's own authority, PEM; absent: those of the system. */
+  readonly ca?: string;
+  /** Where replicas find each other's legacy sessions; absent: there is one replica. */
+  readonly shared?: SharedStore;
+  /** For what is put there; without it nothing is. */
+  readonly seal?: Seal;
   readonly timeouts?: Partial<HttpTimeouts>;
   readonly limits?: Partial<HttpLimits>;
   readonly log: Log;
@@ -36,7 +51,7 @@ export interface HttpTimeouts {
   readonly idleMs: number;
   /** An upstream session without a request for so long is ended. */
   readonly sessionIdleMs: number;
-  /** For change streams. */
+  /** For streams that are opened again. */
   readonly reconnect: Backoff;
 }
 
@@ -44,8 +59,9 @@ export interface HttpLimits {
   /** Bytes of one answer or event, and of a whole event stream. */
   readonly answerBytes: number;
   readonly streamBytes: number;
-  /** Legacy sessions held at a time. */
+  /** Legacy sessions held at a time, and streams beside calls. */
   readonly sessions: number;
+  /** For calls. */
   readonly connections: number;
 }
 
@@ -66,31 +82,42 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
   const limits = { ...LIMITS, ...options.limits };
   const log = withFields(options.log, { upstream: name });
   const { origin, pathname, search } = new URL(options.url);
-  const dispatcher = new Pool(origin, {
+  const { connectMs: openMs, sessionIdleMs, reconnect } = timeouts;
+  const dispatchers = createDispatchers({
+    origin,
+    ...(options.ca !== undefined && { ca: options.ca }),
+    connectMs: openMs,
     connections: limits.connections,
-    connect: { timeout: timeouts.connectMs },
-    headersTimeout: 0,
-    bodyTimeout: 0,
+    streams: limits.sessions,
+    clock,
   });
-  const watch = createWatch(follow, timeouts.reconnect, log, clock);
+  const reopening = { backoff: reconnect, log, clock };
+  const watch = createWatch(follow, reopening);
+  const listenings = createListenings(
+    async (wanted, signal, onOpen) => sideOf(await identified()).attach(wanted, signal, onOpen),
+    reopening,
+  );
   const link = createLink({
-    dispatcher,
+    dispatchers,
     path: pathname + search,
     limits,
     idleMs: timeouts.idleMs,
-    postMs: Math.min(timeouts.connectMs, 2000),
+    postMs: Math.min(openMs, 2000),
+    reconnect,
     log,
-    onToolsChanged: watch.notify,
+    onListChanged: watch.notify,
   });
-  const openMs = timeouts.connectMs;
   const modern = createModernEra({ link, clientInfo, content: CONTENT, openMs, onEraRefused: forget });
   const legacy = createLegacyEra({
     link,
     clientInfo,
     content: CONTENT,
     openMs,
-    sessionIdleMs: timeouts.sessionIdleMs,
+    sessionIdleMs,
     sessions: limits.sessions,
+    shared: sharedSessions(),
+    reconnect,
+    log,
     clock,
     onSessionLost: forget,
   });
@@ -99,6 +126,24 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
 
   function forget(): void {
     identity = undefined;
+  }
+
+  function sharedSessions(): SharedSessions | undefined {
+    const { shared: store, seal } = options;
+    if (store === undefined || seal === undefined) return undefined;
+    return createSharedSessions({
+      upstream: name,
+      store,
+      seal,
+      idleMs: sessionIdleMs,
+      content: CONTENT,
+      log,
+      clock,
+    });
+  }
+
+  function sideOf({ era: answering }: UpstreamIdentity) {
+    return answering === "modern" ? modern : legacy;
   }
 
   /** Once for all who wait; remembered until there is reason to think that another server answers. */
@@ -131,7 +176,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
       if (scope.error !== undefined) throw scope.error;
       const answering = identity ?? (await scope.race(identified()));
       const full = asked.owner === GATEWAY_OWNER ? await scope.race(asGateway(asked)) : asked;
-      const answer = await (answering.era === "modern" ? modern : legacy).ask(full, scope);
+      const answer = await sideOf(answering).ask(full, scope);
       return { ...answer, era: answering.era };
     } catch (thrown) {
       const error = toPortcullisError(thrown);
@@ -142,23 +187,14 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     }
   }
 
-  async function follow(signal: AbortSignal, onOpen: () => void): Promise<"ended" | "unsupported"> {
+  /** The gateway's own stream, for changes of the lists that the upstream offers. */
+  async function follow(signal: AbortSignal, onOpen: (lists: readonly Listed[]) => void): Promise<StreamEnd> {
     const answering = await identified();
-    if (!announcesToolChanges(answering)) return "unsupported";
-    const own = await credential();
-    const side = answering.era === "modern" ? modern : legacy;
-    let status = 0;
-    const opened = (received: number) => {
-      status = received;
-      if (status === 200) onOpen();
-    };
-    await side.follow(own, signal, opened, (text, reply) => {
-      const message = readMessage(text);
-      if (message?.kind === "request") reply(answerText(message));
-      if (message?.kind === "notification" && message.method === "notifications/tools/list_changed")
-        watch.notify();
-    });
-    return status === 405 || (answering.era === "modern" && status >= 400) ? "unsupported" : "ended";
+    const lists = announcedLists(answering);
+    if (lists.length === 0) return "unsupported";
+    const own = { owner: GATEWAY_OWNER, clientInfo: null, decisionId: "", credential: await credential() };
+    const wanted = { ...own, signal, lists, uris: [], onNotification() {} };
+    return sideOf(answering).attach(wanted, signal, () => onOpen(lists));
   }
 
   return {
@@ -172,12 +208,17 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
       }
     },
     request,
-    release: legacy.release,
-    onToolsChanged: watch.add,
+    async release(owner) {
+      listenings.release(owner);
+      await legacy.release(owner);
+    },
+    listen: listenings.listen,
+    onChange: watch.add,
     async close() {
       watch.close();
+      listenings.close();
       await legacy.close();
-      await dispatcher.destroy();
+      await dispatchers.close();
     },
   };
 }

@@ -1,31 +1,36 @@
 import type { IncomingHttpHeaders } from "node:http";
-import type { Dispatcher } from "undici";
+import type { Listed } from "../domain.ts";
 import type { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import type { Secret } from "../lib/secret.ts";
+import type { Dispatchers } from "./dispatchers.ts";
 import { type ExchangeLimits, exchange } from "./exchange.ts";
-import { type Caller, createCaller, headersOf } from "./http-call.ts";
+import { type Access, type Caller, createCaller, headersOf } from "./http-call.ts";
+import type { Resumption } from "./resumption.ts";
+import type { Backoff } from "./watch.ts";
 
 export interface LinkOptions {
-  readonly dispatcher: Dispatcher;
+  readonly dispatchers: Dispatchers;
   readonly path: string;
   readonly limits: ExchangeLimits;
   readonly idleMs: number;
   /** For messages that have no answer. */
   readonly postMs: number;
+  readonly reconnect: Backoff;
   readonly log: Log;
-  onToolsChanged(): void;
+  onListChanged(what: Listed): void;
 }
 
 interface Message {
   readonly method: "POST" | "GET" | "DELETE";
   readonly headers: readonly string[];
-  readonly credential: ReadonlyMap<string, Secret>;
+  readonly access: Access;
   readonly body?: string;
 }
 
 interface Stream extends Message {
   readonly signal: AbortSignal;
+  /** Where the stream is left. */
+  readonly resumption?: Resumption;
   onOpen(status: number, headers: IncomingHttpHeaders): void;
   text(text: string): void;
 }
@@ -39,10 +44,14 @@ export interface Link {
   post(message: Message): Promise<number>;
   /** A long stream, until it ends. Rejects when it fails, resolves when it ends or the signal aborts. */
   stream(stream: Stream): Promise<void>;
+  onListChanged(what: Listed): void;
+  /** Counts what an upstream sent that is for nobody here. */
+  onDropped(what: string): void;
 }
 
 export function createLink(options: LinkOptions): Link {
-  const { dispatcher, path, limits, postMs } = options;
+  const { dispatchers, path, limits, postMs, onListChanged } = options;
+  const onDropped = createDropped(options.log);
   let lastId = 0;
 
   function post(message: Message): Promise<number> {
@@ -56,6 +65,7 @@ export function createLink(options: LinkOptions): Link {
         clearTimeout(timer);
         resolve(result);
       };
+      const dispatcher = dispatchers.forCalls(message.access.lease);
       const abort = exchange(dispatcher, requestOf(message), limits, {
         head(received) {
           status = received;
@@ -67,7 +77,7 @@ export function createLink(options: LinkOptions): Link {
     });
   }
 
-  function stream({ signal, onOpen, text, ...message }: Stream): Promise<void> {
+  function stream({ signal, resumption, onOpen, text, ...message }: Stream): Promise<void> {
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         abort();
@@ -78,7 +88,15 @@ export function createLink(options: LinkOptions): Link {
         if (error === undefined) resolve();
         else reject(error);
       };
-      const sink = { head: onOpen, text, end: () => finish(), fail: finish };
+      const sink = {
+        head: onOpen,
+        text,
+        saw: (id: string) => resumption?.saw(id),
+        retry: (ms: number) => resumption?.retry(ms),
+        end: () => finish(),
+        fail: finish,
+      };
+      const dispatcher = dispatchers.forStreams(message.access.lease);
       const abort = exchange(dispatcher, requestOf(message), limits, sink);
       if (signal.aborted) onAbort();
       else signal.addEventListener("abort", onAbort, { once: true });
@@ -90,5 +108,16 @@ export function createLink(options: LinkOptions): Link {
     return { method, path, headers, idleMs: 0, ...(body === undefined ? {} : { body }) };
   }
 
-  return { nextId: () => ++lastId, call: createCaller(options), post, stream };
+  const dispatcherOf = dispatchers.forCalls;
+  const call = createCaller({ ...options, dispatcherOf, onDropped });
+  return { nextId: () => ++lastId, call, post, stream, onListChanged, onDropped };
+}
+
+/** An upstream can send any number of them: the log has the first, then every time their count has doubled. */
+function createDropped(log: Log): (what: string) => void {
+  let dropped = 0;
+  return (what) => {
+    dropped += 1;
+    if ((dropped & (dropped - 1)) === 0) log.warn({ what, dropped }, "dropped what an upstream sent");
+  };
 }

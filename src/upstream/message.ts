@@ -1,11 +1,11 @@
-import type { UpstreamAnswer } from "../domain.ts";
+import type { ClientAnswer, UpstreamAnswer } from "../domain.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
 
 /** A JSON-RPC message of an upstream. What is passed on is kept as the text that the upstream sent. */
 export type Message =
   | { readonly kind: "response"; readonly id: Json; readonly answer: UpstreamAnswer; readonly code: number }
-  | { readonly kind: "request"; readonly id: string; readonly method: string }
+  | { readonly kind: "request"; readonly id: string; readonly method: string; readonly params: string }
   | { readonly kind: "notification"; readonly method: string; readonly params: string };
 
 /** Reads one message; undefined when the text is not JSON, or not JSON-RPC 2.0. */
@@ -23,8 +23,10 @@ function messageOf(raw: ReadonlyMap<string, string>): Message | undefined {
   if (parsed(raw.get("jsonrpc")) !== "2.0") return undefined;
   // Some servers leave the id out where they should say null.
   if (typeof method !== "string") return responseOf((parsed(id) as Json) ?? null, raw);
-  if (id === undefined) return { kind: "notification", method, params: raw.get("params") ?? "{}" };
-  return { kind: "request", id, method };
+  const params = raw.get("params") ?? "{}";
+  return id === undefined
+    ? { kind: "notification", method, params }
+    : { kind: "request", id, method, params };
 }
 
 function responseOf(id: Json, raw: ReadonlyMap<string, string>): Message | undefined {
@@ -68,7 +70,12 @@ export function notificationText(method: string, params?: JsonObject): string {
   return `{"jsonrpc":"2.0","method":${JSON.stringify(method)}${member}}`;
 }
 
-/** The only answers that an upstream's own requests get: ping works, everything else is not offered. */
+/** What the client says to an upstream's question; `id` is the raw text of the question's. */
+export function clientAnswerText(id: string, { kind, text }: ClientAnswer): string {
+  return `{"jsonrpc":"2.0","id":${id},"${kind}":${oneLine(text)}}`;
+}
+
+/** What an upstream's own request gets that no client answers: ping works, everything else is not offered. */
 export function answerText(request: { readonly id: string; readonly method: string }): string {
   const outcome =
     request.method === "ping" ? '"result":{}' : '"error":{"code":-32601,"message":"Method not found"}';
@@ -88,6 +95,30 @@ export function restoreToken(
 export function progressTokenOf(params: string): unknown {
   try {
     return parsed(membersOf(params).get("progressToken"));
+  } catch {
+    return undefined;
+  }
+}
+
+const SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId";
+
+/**
+ * Of a notification that came by a `subscriptions/listen` (2026-07-28): the id of that request, which is ours, and the
+ * params without it; undefined for any other.
+ */
+export function takeSubscription(
+  params: string,
+): { readonly id: number; readonly params: string } | undefined {
+  if (!params.includes(SUBSCRIPTION)) return undefined;
+  try {
+    const members = membersOf(params);
+    const meta = membersOf(members.get("_meta") ?? "");
+    const id = parsed(meta.get(SUBSCRIPTION));
+    if (typeof id !== "number") return undefined;
+    meta.delete(SUBSCRIPTION);
+    if (meta.size === 0) members.delete("_meta");
+    else members.set("_meta", joinMembers(meta));
+    return { id, params: joinMembers(members) };
   } catch {
     return undefined;
   }

@@ -1,4 +1,6 @@
+import { performance } from "node:perf_hooks";
 import { PortcullisError } from "../lib/errors.ts";
+import { createDeadline, type Deadline } from "./deadline.ts";
 
 /** How long one request may take, and who may end it early: its caller, or the clock. */
 export interface Scope {
@@ -8,42 +10,79 @@ export interface Scope {
   whenEnded: ((error: PortcullisError) => void) | undefined;
   /** The promise's outcome, or the scope's end if that comes first. */
   race<T>(promise: Promise<T>): Promise<T>;
+  /** Stops the clock while the upstream waits for an answer of its client's. Returns how to let it go on. */
+  pause(): () => void;
   close(): void;
 }
 
 const ONCE = { once: true } as const;
+/** How long a call may wait for its client's answers, all in all. */
+const PAUSES_MS = 600_000;
+/** The longest delay of a timer, for requests that are answered when they end. */
+export const NO_LIMIT_MS = 2 ** 31 - 1;
 
 /** Ends with `cancelled` when the signal, if any, aborts and with `upstream_timeout` after `timeoutMs`. */
 export function createScope(signal: AbortSignal | null, timeoutMs: number): Scope {
-  const onAbort = () => end(new PortcullisError("cancelled"));
-  const timer = setTimeout(() => end(new PortcullisError("upstream_timeout")), timeoutMs);
-  const scope: { -readonly [Key in keyof Scope]: Scope[Key] } = {
-    error: undefined,
-    whenEnded: undefined,
-    race,
-    close,
-  };
+  return new RequestScope(signal, timeoutMs);
+}
 
-  function end(error: PortcullisError): void {
-    close();
-    scope.error = error;
-    scope.whenEnded?.(error);
+/** A class, since one is made for every call and most parts are seldom used. */
+class RequestScope implements Scope {
+  error: PortcullisError | undefined;
+  whenEnded: ((error: PortcullisError) => void) | undefined;
+  readonly #signal: AbortSignal | null;
+  readonly #timeoutMs: number;
+  readonly #began = performance.now();
+  readonly #timer: NodeJS.Timeout;
+  /** In place of the timer, from the first pause on. */
+  #deadline: Deadline | undefined;
+  #isClosed = false;
+
+  constructor(signal: AbortSignal | null, timeoutMs: number) {
+    this.#signal = signal;
+    this.#timeoutMs = timeoutMs;
+    this.#timer = setTimeout(expire, timeoutMs, this);
+    if (signal?.aborted) this.handleEvent();
+    else signal?.addEventListener("abort", this, ONCE);
   }
 
-  function close(): void {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
+  /** The signal aborted. */
+  handleEvent(): void {
+    this.end(new PortcullisError("cancelled"));
   }
 
-  function race<T>(promise: Promise<T>): Promise<T> {
+  end(error: PortcullisError): void {
+    this.close();
+    this.error = error;
+    this.whenEnded?.(error);
+  }
+
+  race<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (scope.error !== undefined) reject(scope.error);
-      scope.whenEnded = reject;
+      if (this.error !== undefined) reject(this.error);
+      this.whenEnded = reject;
       promise.then(resolve, reject);
     });
   }
 
-  if (signal?.aborted) end(new PortcullisError("cancelled"));
-  else signal?.addEventListener("abort", onAbort, ONCE);
-  return scope;
+  pause(): () => void {
+    if (this.#isClosed) return () => {};
+    if (this.#deadline === undefined) {
+      clearTimeout(this.#timer);
+      const left = this.#timeoutMs - (performance.now() - this.#began);
+      this.#deadline = createDeadline(left, PAUSES_MS, () => expire(this));
+    }
+    return this.#deadline.pause();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#deadline?.clear();
+    this.#signal?.removeEventListener("abort", this);
+  }
+}
+
+function expire(scope: RequestScope): void {
+  scope.end(new PortcullisError("upstream_timeout"));
 }

@@ -1,7 +1,9 @@
 import type { UpstreamIdentity } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import type { LegacyCall } from "./legacy-call.ts";
 import type { Scope } from "./scope.ts";
+import type { SharedSessions } from "./shared-sessions.ts";
 
 /** A legacy session with an upstream. */
 export interface Session {
@@ -10,25 +12,47 @@ export interface Session {
   readonly identity: UpstreamIdentity;
   /** Headers of every request of this session, flat name-value pairs. */
   readonly headers: readonly string[];
+  /** What it is asked now, by id. */
+  readonly pending: Map<number, LegacyCall>;
+  /** Aborts when the session is over. */
+  readonly over: AbortController;
+  /** The least severe log message that it was told to send; undefined: it was told nothing. */
+  logLevel: string | undefined;
+}
+
+/**
+ * A session as its server opened it.
+ *
+ * @throws PortcullisError `upstream_protocol` for an id that no header may have.
+ */
+export function createSession(id: string, identity: UpstreamIdentity, content: readonly string[]): Session {
+  if (!/^[\x21-\x7e]{0,1024}$/.test(id))
+    throw new PortcullisError("upstream_protocol", { reason: "bad session id" });
+  const headers = [...content, "mcp-protocol-version", identity.protocolVersion];
+  return {
+    id,
+    identity,
+    headers: id === "" ? headers : [...headers, "mcp-session-id", id],
+    pending: new Map(),
+    over: new AbortController(),
+    logLevel: undefined,
+  };
 }
 
 interface Held {
   readonly session: Promise<Session>;
   ready: Session | undefined;
   used: number;
-  inFlight: number;
+  users: number;
 }
 
+type Open = () => Promise<Session>;
+
 export interface Sessions {
-  /** Runs `use` with the owner's session, opening it (once for all who wait) if there is none. */
-  with<T>(
-    owner: string,
-    scope: Scope,
-    open: () => Promise<Session>,
-    use: (session: Session) => Promise<T>,
-  ): Promise<T>;
+  /** Runs `use` with the owner's session, opening it (once for all who wait) if there is none. It is not ended before. */
+  with<T>(owner: string, scope: Scope, open: Open, use: (session: Session) => Promise<T>): Promise<T>;
   /** Drops a session that its server no longer knows, unless another took its place. */
-  forget(owner: string, session: Session): void;
+  forget(owner: string, session: Session): Promise<void>;
   release(owner: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -37,43 +61,59 @@ export interface SessionsOptions {
   readonly max: number;
   readonly idleMs: number;
   readonly clock: Clock;
+  /** What other replicas know of them; undefined: there are none. */
+  readonly shared: SharedSessions | undefined;
   /** Tells the upstream that a session is over. */
   end(session: Session): Promise<void>;
 }
 
 /** One session for each owner, least recently used first: two owners never share one. */
-export function createSessions({ max, idleMs, clock, end }: SessionsOptions): Sessions {
+export function createSessions({ max, idleMs, clock, shared, end }: SessionsOptions): Sessions {
   const held = new Map<string, Held>();
-  const sweep = setInterval(endIdle, Math.max(1000, idleMs / 4)).unref();
+  const sweepMs = Math.max(1000, idleMs / 4);
+  const sweep = setInterval(endIdle, sweepMs).unref();
+  // Longer than a shared entry lives without use: if it is there still, another replica goes on with the session.
+  const mostIdleMs = shared === undefined ? idleMs : idleMs + 2 * sweepMs;
 
+  /** Lets go of a session, and ends it unless another replica goes on with it. */
   async function drop(owner: string, one: Held): Promise<void> {
+    const session = await put(owner, one);
+    if (session !== undefined && !(await shared?.holds(owner, session))) await end(session);
+  }
+
+  /** Out of what is held; undefined where the server would not know what to end. */
+  async function put(owner: string, one: Held): Promise<Session | undefined> {
     if (held.get(owner) === one) held.delete(owner);
     const session = await one.session.catch(() => undefined);
-    if (session !== undefined && session.id !== "") await end(session);
+    session?.over.abort();
+    return session?.id === "" ? undefined : session;
   }
 
   function endIdle(): void {
     for (const [owner, one] of held) {
-      if (one.inFlight === 0 && clock() - one.used > idleMs) drop(owner, one).catch(() => {});
+      const idle = clock() - one.used;
+      if (one.users > 0 || idle <= sweepMs) shared?.keep(owner);
+      else if (idle > mostIdleMs) drop(owner, one).catch(() => {});
     }
   }
 
   function makeRoom(): void {
     if (held.size < max) return;
     for (const [owner, one] of held) {
-      if (one.inFlight > 0) continue;
+      if (one.users > 0) continue;
       drop(owner, one).catch(() => {});
       return;
     }
     throw new PortcullisError("overloaded", { reason: `all ${max} upstream sessions are in use` });
   }
 
-  function opened(owner: string, open: () => Promise<Session>): Held {
+  function opened(owner: string, open: Open): Held {
     makeRoom();
-    const one: Held = { session: open(), ready: undefined, used: clock(), inFlight: 0 };
-    one.session.then(
-      (session) => {
-        one.ready = session;
+    const session = shared === undefined ? open() : shared.find(owner, open);
+    const one: Held = { session, ready: undefined, used: clock(), users: 0 };
+    session.then(
+      (ready) => {
+        one.ready = ready;
       },
       () => {
         if (held.get(owner) === one) held.delete(owner);
@@ -88,20 +128,25 @@ export function createSessions({ max, idleMs, clock, end }: SessionsOptions): Se
       held.delete(owner);
       held.set(owner, one);
       one.used = clock();
-      one.inFlight += 1;
+      one.users += 1;
       try {
         return await use(one.ready ?? (await scope.race(one.session)));
       } finally {
-        one.inFlight -= 1;
+        one.users -= 1;
         one.used = clock();
       }
     },
-    forget(owner, session) {
+    async forget(owner, session) {
       if (held.get(owner)?.ready === session) held.delete(owner);
+      session.over.abort();
+      await shared?.lose(owner, session);
     },
     async release(owner) {
       const one = held.get(owner);
-      if (one !== undefined) await drop(owner, one);
+      const own = one === undefined ? undefined : await put(owner, one);
+      const other = await shared?.take(owner);
+      if (own !== undefined) await end(own);
+      if (other !== undefined && other.id !== own?.id) await end(other);
     },
     async close() {
       clearInterval(sweep);

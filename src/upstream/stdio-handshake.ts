@@ -1,44 +1,43 @@
-import type { UpstreamAnswer, UpstreamIdentity } from "../domain.ts";
+import type { UpstreamAnswer, UpstreamIdentity, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Ask, Connection } from "./connection.ts";
 import {
-  announcesToolChanges,
+  announcedLists,
   type EraChoice,
   initializeParams,
-  LISTEN_PARAMS,
   legacyIdentity,
+  listenParams,
   modernIdentity,
   modernMeta,
 } from "./era.ts";
-import { createScope } from "./scope.ts";
+import { createScope, NO_LIMIT_MS } from "./scope.ts";
 
 export interface Ready {
   readonly connection: Connection;
   readonly identity: UpstreamIdentity;
-  /** The era's own `_meta` of every request. */
-  readonly meta: JsonObject | null;
+  /** The era's own `_meta` of a request. */
+  metaOf(asked: Partial<Pick<UpstreamRequest, "clientInfo" | "logLevel">>): JsonObject | null;
 }
 
 export interface HandshakeOptions {
   readonly era: EraChoice;
+  /** Who the client is, where a request does not say. */
   readonly clientInfo: JsonObject;
+  /** What the client can. */
+  readonly capabilities: JsonObject;
   readonly connectMs: number;
-  start(): Connection;
+  start(): Promise<Connection>;
 }
-
-const PROBE_MS = 3000;
-/** The longest delay of a timer: a subscription is answered when it ends. */
-const NO_LIMIT_MS = 2 ** 31 - 1;
 
 /** Starts a child and finds out which era it speaks. Rejects with `upstream_*`; the child is then closed. */
 export async function shakeHands(options: HandshakeOptions): Promise<Ready> {
-  const connection = options.start();
+  const connection = await options.start();
   try {
     if (options.era === "legacy") return await initialize(connection, options);
     const answer = await discover(connection, options);
     const identity = answer && modernIdentity(answer);
-    if (identity !== undefined) return greetModern(connection, identity, options.clientInfo);
+    if (identity !== undefined) return greetModern(connection, identity, options);
     if (options.era === "modern") {
       throw new PortcullisError("upstream_protocol", { reason: "it does not speak MCP 2026-07-28" });
     }
@@ -53,31 +52,36 @@ export async function shakeHands(options: HandshakeOptions): Promise<Ready> {
 }
 
 /** Undefined: no answer at all. */
-async function discover(connection: Connection, { clientInfo, connectMs }: HandshakeOptions) {
-  const ask = { method: "server/discover", params: {}, meta: modernMeta(clientInfo) };
-  return askWithin(connection, ask, Math.min(PROBE_MS, connectMs)).catch(() => undefined);
+async function discover(
+  connection: Connection,
+  { clientInfo, capabilities, connectMs }: HandshakeOptions,
+): Promise<UpstreamAnswer | undefined> {
+  const ask = { method: "server/discover", params: {}, meta: modernMeta(clientInfo, capabilities) };
+  return askWithin(connection, ask, connectMs / 2).catch(() => undefined);
 }
 
-function greetModern(connection: Connection, identity: UpstreamIdentity, clientInfo: JsonObject): Ready {
-  const meta = modernMeta(clientInfo);
-  if (announcesToolChanges(identity)) {
-    const listen = { method: "subscriptions/listen", params: LISTEN_PARAMS, meta };
+function greetModern(connection: Connection, identity: UpstreamIdentity, options: HandshakeOptions): Ready {
+  const { clientInfo: own, capabilities } = options;
+  const metaOf: Ready["metaOf"] = ({ clientInfo, logLevel }) =>
+    modernMeta(clientInfo ?? own, capabilities, logLevel);
+  const lists = announcedLists(identity);
+  if (lists.length > 0) {
+    const listen = { method: "subscriptions/listen", params: listenParams(lists, []), meta: metaOf({}) };
     askWithin(connection, listen, NO_LIMIT_MS).catch(() => {});
   }
-  return { connection, identity, meta };
+  return { connection, identity, metaOf };
 }
 
-async function initialize(
-  connection: Connection,
-  { clientInfo, connectMs }: HandshakeOptions,
-): Promise<Ready> {
-  const ask = { method: "initialize", params: initializeParams(clientInfo), meta: null };
+async function initialize(connection: Connection, options: HandshakeOptions): Promise<Ready> {
+  const { clientInfo, capabilities, connectMs } = options;
+  const ask = { method: "initialize", params: initializeParams(clientInfo, capabilities), meta: null };
   const identity = legacyIdentity(await askWithin(connection, ask, connectMs));
   connection.notify("notifications/initialized");
-  return { connection, identity, meta: null };
+  return { connection, identity, metaOf: () => null };
 }
 
-async function askWithin(connection: Connection, ask: Ask, ms: number): Promise<UpstreamAnswer> {
+/** Rejects with `upstream_timeout` after `ms`. */
+export async function askWithin(connection: Connection, ask: Ask, ms: number): Promise<UpstreamAnswer> {
   const scope = createScope(null, ms);
   try {
     return await connection.ask(ask, scope);

@@ -1,128 +1,106 @@
-import type { Upstream, UpstreamReply, UpstreamRequest } from "../domain.ts";
+import type { Era, Listed, ListenRequest, Upstream, UpstreamReply, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
 import type { Command } from "./child.ts";
-import { type Connection, connect } from "./connection.ts";
 import type { EraChoice } from "./era.ts";
+import type { Kin, StdioLimits, StdioTimeouts } from "./life.ts";
+import type { OrphanGuard } from "./orphans.ts";
+import { type Asker, type Isolation, placeOf } from "./place.ts";
 import { createScope } from "./scope.ts";
-import { type Ready, shakeHands } from "./stdio-handshake.ts";
-import type { Backoff } from "./watch.ts";
+import { createSeat, type Seat } from "./seat.ts";
 
 export interface StdioUpstreamOptions extends Command {
   readonly name: string;
   readonly era: EraChoice;
-  /** The gateway's own `clientInfo`: a shared child has one client, the gateway. */
+  /** Which children are held apart. */
+  readonly isolation: Isolation;
+  /** The gateway's own `clientInfo`: what a child is told that has no client of its own. */
   readonly clientInfo: JsonObject;
   readonly timeouts?: Partial<StdioTimeouts>;
   readonly limits?: Partial<StdioLimits>;
+  readonly orphans: OrphanGuard;
   readonly log: Log;
   readonly clock: Clock;
-}
-
-/** Milliseconds. */
-export interface StdioTimeouts {
-  /** For each step of the handshake. */
-  readonly connectMs: number;
-  /** For each step of ending a child: end of input, SIGTERM; SIGKILL follows. */
-  readonly graceMs: number;
-  /** The first restart after a crash is immediate, the following ones wait. */
-  readonly restart: Backoff;
-}
-
-export interface StdioLimits {
-  /** Bytes of one answer. */
-  readonly answerBytes: number;
-  /** Bytes that wait for a child that does not read. */
-  readonly backlogBytes: number;
 }
 
 const TIMEOUTS: StdioTimeouts = {
   connectMs: 10_000,
   graceMs: 2000,
+  idleMs: 300_000,
   restart: { firstMs: 100, maxMs: 30_000 },
 };
-const LIMITS: StdioLimits = { answerBytes: 8 << 20, backlogBytes: 16 << 20 };
+const LIMITS: StdioLimits = { children: 64, answerBytes: 8 << 20, backlogBytes: 16 << 20 };
 
 /**
- * An upstream over stdio: one child for all callers, started on first use, and again on next use after a crash.
+ * An upstream over stdio: a child for all callers, or for each tenant, user or lease.
  * The framing is our own, since the SDK's transport parses messages (it rounds big integers) and adds environment.
  */
 export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
-  const { name, clientInfo, clock } = options;
+  const { name, isolation } = options;
   const timeouts = { ...TIMEOUTS, ...options.timeouts };
   const limits = { ...LIMITS, ...options.limits };
-  const log = withFields(options.log, { upstream: name });
-  const listeners = new Set<() => void>();
-  const children = new Set<Connection>();
-  const restart = createRestart(timeouts.restart, clock);
-  let era = options.era;
-  let current: Promise<Ready> | undefined;
+  const listeners = new Set<(what: Listed) => void>();
+  const seats = new Map<string, Seat>();
+  let processes = 0;
   let closed = false;
 
-  function start(): Connection {
-    const connection = connect({
-      ...options,
-      lineBytes: limits.answerBytes,
-      backlogBytes: limits.backlogBytes,
-      graceMs: timeouts.graceMs,
-      log,
-      onToolsChanged() {
-        for (const listener of listeners) listener();
+  const kin: Kin = {
+    ...options,
+    timeouts,
+    limits,
+    log: withFields(options.log, { upstream: name }),
+    era: {
+      choice: options.era,
+      learn(found: Era | undefined) {
+        if (options.era === "auto") this.choice = found ?? "auto";
       },
-      onExit(reason) {
-        children.delete(connection);
-        log.info({ reason, garbage: connection.garbage }, "upstream process is gone");
-        if (lives === connection) lost();
-      },
-    });
-    children.add(connection);
-    return connection;
-  }
+    },
+    enter,
+    leave() {
+      processes -= 1;
+      sweep();
+    },
+    onChange(what) {
+      for (const listener of listeners) listener(what);
+    },
+  };
 
-  let lives: Connection | undefined;
-
-  function lost(): void {
-    lives = undefined;
-    current = undefined;
-    restart.failed();
-  }
-
-  async function begin(): Promise<Ready> {
-    restart.check();
-    try {
-      const ready = await shakeHands({ era, clientInfo, connectMs: timeouts.connectMs, start });
-      if (!children.has(ready.connection))
-        throw new PortcullisError("upstream_unavailable", { reason: "it ended" });
-      lives = ready.connection;
-      restart.began();
-      if (options.era === "auto") era = ready.identity.era;
-      const { era: found, protocolVersion: version } = ready.identity;
-      log.info({ era: found, version }, "upstream answers");
-      return ready;
-    } catch (error) {
-      era = options.era;
-      lost();
-      throw error;
+  /** Ends the child unused for longest, one that nobody watches a resource with if there is one. */
+  async function enter(): Promise<void> {
+    while (processes >= limits.children) {
+      const idle = [...seats.values()].filter(({ idleSince }) => idleSince !== undefined);
+      const [first] = idle.sort(
+        (a, b) => Number(a.isWatching) - Number(b.isWatching) || (a.idleSince ?? 0) - (b.idleSince ?? 0),
+      );
+      if (first === undefined)
+        throw new PortcullisError("overloaded", { reason: `all ${limits.children} processes are in use` });
+      await first.end();
     }
+    processes += 1;
   }
 
-  function ready(): Promise<Ready> {
-    if (closed) return Promise.reject(new PortcullisError("upstream_unavailable", { reason: "closed" }));
-    current ??= begin().catch((error) => {
-      current = undefined;
-      throw error;
-    });
-    return current;
+  function sweep(): void {
+    for (const [key, seat] of seats) if (seat.isVacant) seats.delete(key);
+  }
+
+  function seatOf(asker: Asker): Seat {
+    if (closed) throw new PortcullisError("upstream_unavailable", { reason: "closed" });
+    const place = placeOf(isolation, asker);
+    const found = seats.get(place.key);
+    if (found !== undefined) return found;
+    sweep();
+    const seat = createSeat(place, kin);
+    seats.set(place.key, seat);
+    return seat;
   }
 
   async function request({ signal, timeoutMs, ...asked }: UpstreamRequest): Promise<UpstreamReply> {
     const scope = createScope(signal, timeoutMs);
     try {
       if (scope.error !== undefined) throw scope.error;
-      const { connection, meta, identity } = await scope.race(ready());
-      return { ...(await connection.ask({ ...asked, meta }, scope)), era: identity.era };
+      return await seatOf(asked).request(asked, scope);
     } catch (error) {
       throw toPortcullisError(error);
     } finally {
@@ -130,49 +108,35 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
     }
   }
 
+  /** With another lease or other capabilities it listens at another child than before. */
+  async function listen(request: ListenRequest) {
+    const listening = await seatOf(request).listen(request);
+    for (const seat of seats.values()) seat.unlisten(request.owner, request);
+    return listening;
+  }
+
   return {
     name,
     async identify(signal) {
       const scope = createScope(signal, 3 * timeouts.connectMs);
       try {
-        return (await scope.race(ready())).identity;
+        return await seatOf({}).identify(scope);
       } finally {
         scope.close();
       }
     },
     request,
-    // A shared child holds nothing for an owner.
-    release: async () => {},
-    onToolsChanged(listener) {
+    async release(owner) {
+      await Promise.all([...seats.values()].map((seat) => seat.release(owner)));
+    },
+    listen,
+    onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
     async close() {
       closed = true;
-      await Promise.all([...children].map((child) => child.close()));
-    },
-  };
-}
-
-/** Keeps a child that crashes again and again from being started in a loop. */
-function createRestart({ firstMs, maxMs }: Backoff, clock: Clock) {
-  let failures = 0;
-  let notBefore = 0;
-  let started = clock();
-  return {
-    began(): void {
-      started = clock();
-    },
-    failed(): void {
-      if (clock() - started > maxMs) failures = 0;
-      notBefore = failures === 0 ? 0 : clock() + Math.min(maxMs, firstMs * 2 ** (failures - 1));
-      failures += 1;
-    },
-    check(): void {
-      if (clock() >= notBefore) return;
-      throw new PortcullisError("upstream_unavailable", {
-        reason: "it crashed: waiting before it is started again",
-      });
+      await Promise.all([...seats.values()].map((seat) => seat.close()));
     },
   };
 }

@@ -124,7 +124,7 @@ test("a change of the tool list is heard in both eras", async () => {
   const server = await serveModern();
   const upstream = httpUpstream(server.url);
   const changed = event();
-  upstream.onToolsChanged(changed.resolve);
+  upstream.onChange(changed.resolve);
   await upstream.identify(signal);
   const again = setInterval(() => server.notify.toolsChanged(), 20);
   await changed.promise;

@@ -5,7 +5,13 @@ import { z } from "zod";
 serveStdio(() => {
   const server = new McpServer(
     { name: "desk", version: "3" },
-    { capabilities: { tools: { listChanged: true } } },
+    {
+      capabilities: {
+        tools: { listChanged: true },
+        resources: process.env.NO_SUBSCRIBE ? {} : { subscribe: true },
+        logging: {},
+      },
+    },
   );
   server.registerTool("steps", { inputSchema: z.object({}) }, async (_, { mcpReq }) => {
     const { progressToken } = mcpReq._meta;
@@ -19,5 +25,12 @@ serveStdio(() => {
     server.sendToolListChanged();
     return { content: [] };
   });
+  server.registerTool("touch", { inputSchema: z.object({ uri: z.string() }) }, async ({ uri }) => {
+    await server.server.sendResourceUpdated({ uri });
+    return { content: [] };
+  });
+  server.registerTool("meta", { inputSchema: z.object({}) }, (_, { mcpReq }) => ({
+    content: [{ type: "text", text: JSON.stringify(mcpReq.envelope) }],
+  }));
   return server;
 });

@@ -4,12 +4,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
-import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
+import { createMcpHandler, McpServer, type ServerOptions } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import type { UpstreamAnswer, UpstreamRequest } from "../../src/domain.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { createHttpUpstream, type HttpUpstreamOptions } from "../../src/upstream/http.ts";
+import { createOrphanGuard } from "../../src/upstream/orphans.ts";
 import { createStdioUpstream, type StdioUpstreamOptions } from "../../src/upstream/stdio.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -25,7 +26,7 @@ export async function closeAll(): Promise<void> {
   for (const close of closers.splice(0).reverse()) await close();
 }
 
-function onClose(close: AsyncClose): void {
+export function onClose(close: AsyncClose): void {
   closers.push(close);
 }
 
@@ -50,7 +51,9 @@ export function stdioUpstream(args: readonly string[], more: Partial<StdioUpstre
     args,
     env: BASE_ENV,
     era: "auto",
+    isolation: "shared",
     clientInfo: CLIENT_INFO,
+    orphans: createOrphanGuard(silentLog),
     log: silentLog,
     clock: systemClock,
     ...more,
@@ -150,6 +153,15 @@ export function event(): { readonly promise: Promise<void>; resolve(): void } {
   return { promise, resolve: () => resolve() };
 }
 
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  return true;
+}
+
 async function endProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill("SIGKILL");
@@ -208,4 +220,25 @@ export async function serveModern(observe: (request: IncomingMessage) => void = 
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
   return { url, notify: handler.notify, cancelled: cancelled.promise, waiting: waiting.promise };
+}
+
+/** A server of the modern era with these capabilities and nothing to call. */
+export async function serveListening(capabilities: NonNullable<ServerOptions["capabilities"]>) {
+  const handler = createMcpHandler(() => new McpServer({ name: "news", version: "1" }, { capabilities }));
+  const node = toNodeHandler(handler);
+  let streams = 0;
+  const server = createServer((request, response) => {
+    if (request.headers["mcp-method"] === "subscriptions/listen") streams += 1;
+    node(request as NodeIncomingMessageLike, response).catch(() => response.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onClose(async () => {
+    await handler.close();
+    server.closeAllConnections();
+    await new Promise((done) => server.close(done));
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
+  const dropConnections = () => server.closeAllConnections();
+  return { url, notify: handler.notify, streams: () => streams, dropConnections };
 }

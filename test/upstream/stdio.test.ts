@@ -4,7 +4,17 @@ import { join, resolve } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { type Log, silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
-import { asking, BASE_ENV, calling, closeAll, event, OFFICIAL, stdioUpstream, textOf } from "./servers.ts";
+import {
+  asking,
+  BASE_ENV,
+  calling,
+  closeAll,
+  event,
+  isRunning,
+  OFFICIAL,
+  stdioUpstream,
+  textOf,
+} from "./servers.ts";
 
 const ODD = [resolve(import.meta.dirname, "odd-server.mjs")];
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "portcullis-stdio-")));
@@ -40,7 +50,7 @@ test("a modern server over stdio is asked in the modern era", async () => {
   const upstream = stdioUpstream([resolve(import.meta.dirname, "modern-stdio.mjs")]);
   expect(await upstream.identify(signal)).toMatchObject({ era: "modern", serverInfo: { name: "desk" } });
   const changed = event();
-  upstream.onToolsChanged(changed.resolve);
+  upstream.onChange(changed.resolve);
   const seen: unknown[] = [];
   const onNotification = (_: string, params: string) => seen.push(JSON.parse(params));
   const answer = await upstream.request(calling("steps", {}, { progressToken: "mine", onNotification }));
@@ -159,13 +169,4 @@ test("no process is left when an upstream is closed, not even a stubborn one or 
 /** A killed process that nobody has reaped yet is gone too. */
 async function vanished(pid: number): Promise<void> {
   await expect.poll(() => isRunning(pid)).toBe(false);
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  return true;
 }

@@ -1,16 +1,13 @@
-import { isUtf8 } from "node:buffer";
-
 export interface LinesOptions {
   /** A longer line is skipped to its end, so that what follows is read as usual. */
   readonly maxBytes: number;
-  /** A whole line of valid UTF-8, without its line end. */
-  onLine(line: string): void;
-  /** A line that was too long or not UTF-8. */
-  onGarbage(): void;
+  /** A whole line without its line end. */
+  onLine(line: Buffer): void;
+  onTooLong(): void;
 }
 
 /** Cuts a byte stream into lines in bounded memory. */
-export function createLines({ maxBytes, onLine, onGarbage }: LinesOptions): (chunk: Buffer) => void {
+export function createLines({ maxBytes, onLine, onTooLong }: LinesOptions): (chunk: Buffer) => void {
   let held: Buffer[] = [];
   let bytes = 0;
   let skipping = false;
@@ -27,12 +24,12 @@ export function createLines({ maxBytes, onLine, onGarbage }: LinesOptions): (chu
 
   function finish(): void {
     const line = Buffer.concat(held);
-    const usable = !skipping && isUtf8(line);
+    const skipped = skipping;
     held = [];
     bytes = 0;
     skipping = false;
-    if (usable) onLine(line.toString("utf8"));
-    else onGarbage();
+    if (skipped) onTooLong();
+    else onLine(line);
   }
 
   return (chunk) => {

@@ -1,0 +1,216 @@
+import type {
+  Listening,
+  ListenRequest,
+  UpstreamIdentity,
+  UpstreamReply,
+  UpstreamRequest,
+} from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { announcedLists } from "./era.ts";
+import { type Call, createHearers } from "./hearers.ts";
+import { createLife, type Kin } from "./life.ts";
+import type { Place } from "./place.ts";
+import { createScope, NO_LIMIT_MS, type Scope } from "./scope.ts";
+import { askWithin, type Ready } from "./stdio-handshake.ts";
+import { createSubscriptions } from "./subscriptions.ts";
+
+type Asked = Omit<UpstreamRequest, "signal" | "timeoutMs">;
+
+/** What one child at a time serves: started on first use, and again on next use after it ended. */
+export interface Seat {
+  identify(scope: Scope): Promise<UpstreamIdentity>;
+  request(asked: Asked, scope: Scope): Promise<UpstreamReply>;
+  listen(request: ListenRequest): Promise<Listening>;
+  /** This owner no longer listens here, unless by that very request. */
+  unlisten(owner: string, except?: ListenRequest): void;
+  /** One user's child ends with the last owner that used it. */
+  release(owner: string): Promise<void>;
+  /** When it was last used; undefined where a call would suffer if it ended, or nothing could. */
+  readonly idleSince: number | undefined;
+  /** Whether someone waits to hear of a resource. */
+  readonly isWatching: boolean;
+  /** Nothing would be lost with it. */
+  readonly isVacant: boolean;
+  /** It may be started again. */
+  end(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createSeat(place: Place, kin: Kin): Seat {
+  const { clock, timeouts } = kin;
+  const { oneUser } = place;
+  const hearers = createHearers();
+  const { calls, listeners } = hearers;
+  const subscriptions = createSubscriptions(
+    (request) => listeners.get(request.owner) === request,
+    timeouts.connectMs,
+  );
+  /** Of a child that ends with them. */
+  const owners = new Set<string>();
+  let used = clock();
+  let leaseEnds = 0;
+  let starts = 0;
+  let level: string | undefined;
+  let ending: NodeJS.Timeout | undefined;
+  let watching: NodeJS.Timeout | undefined;
+
+  const life = createLife(place, kin, {
+    onReady(ready) {
+      starts += 1;
+      level = undefined;
+      for (const { logLevel } of listeners.values()) setLevel(ready, logLevel);
+      subscriptions.restore(ready);
+      // Lists may have changed while no child could say so.
+      if (place.gateways && starts > 1) announcedLists(ready.identity).forEach(kin.onChange);
+      arm();
+    },
+    onLost: () => watchAgain(timeouts.restart.firstMs),
+    onNotification(method, params) {
+      const known = method === "notifications/resources/updated" && subscriptions.updated(params);
+      // On a shared child it may be about another user's call.
+      if (!known && oneUser) hearers.tell(method, params);
+    },
+    onQuestion: hearers.ask,
+  });
+
+  function hasExpired(): boolean {
+    return place.env.size > 0 && clock() >= leaseEnds;
+  }
+
+  /** Looks again when the child may be due to end. */
+  function arm(): void {
+    clearTimeout(ending);
+    if (!life.isOn) return;
+    const idle = subscriptions.size > 0 ? Number.POSITIVE_INFINITY : used + timeouts.idleMs;
+    const due = Math.min(idle, place.env.size > 0 ? leaseEnds : idle) - clock();
+    // Past it, a call is in flight: its end is looked at as well.
+    ending = setTimeout(endWhenDue, due > 0 ? Math.min(due, NO_LIMIT_MS) : timeouts.idleMs).unref();
+  }
+
+  function endWhenDue(): void {
+    const isIdle = subscriptions.size === 0 && clock() - used >= timeouts.idleMs;
+    if (calls.size > 0 || !(isIdle || hasExpired())) arm();
+    else end().catch(() => {});
+  }
+
+  async function end(): Promise<void> {
+    clearTimeout(ending);
+    await life.end();
+    watchAgain(timeouts.restart.maxMs);
+  }
+
+  /** Whoever waits to hear of a resource does not lose that with the child. */
+  function watchAgain(ms: number): void {
+    clearTimeout(watching);
+    if (subscriptions.size === 0 || hasExpired()) return;
+    watching = setTimeout(
+      () => {
+        if (subscriptions.size > 0) life.ready().catch(() => watchAgain(timeouts.restart.maxMs));
+      },
+      Math.max(ms, life.wait()),
+    ).unref();
+  }
+
+  function use(owner: string, lease: Asked["lease"]): void {
+    if (oneUser) owners.add(owner);
+    if (lease !== undefined) leaseEnds = Math.max(leaseEnds, lease.expires);
+    if (hasExpired()) throw new PortcullisError("credential_unavailable", { reason: "the lease is over" });
+  }
+
+  /** One user's child says what its user last asked for; others are never asked to say anything. */
+  function setLevel({ connection, identity }: Ready, wanted: string | undefined): void {
+    if (!oneUser || wanted === undefined || wanted === level) return;
+    if (identity.era !== "legacy" || identity.capabilities.logging === undefined) return;
+    level = wanted;
+    const ask = { method: "logging/setLevel", params: { level }, meta: null };
+    askWithin(connection, ask, timeouts.connectMs).catch(() => {});
+  }
+
+  async function request(asked: Asked, scope: Scope): Promise<UpstreamReply> {
+    use(asked.owner, asked.lease);
+    const call: Call = { ...asked, scope, questions: new Set() };
+    calls.add(call);
+    try {
+      const ready = await scope.race(life.ready());
+      setLevel(ready, asked.logLevel);
+      const meta = ready.metaOf(oneUser ? asked : {});
+      return { ...(await ready.connection.ask({ ...asked, meta }, scope)), era: ready.identity.era };
+    } finally {
+      hearers.leave(call);
+      used = clock();
+      if (hasExpired()) endWhenDue();
+    }
+  }
+
+  /** A listener that waits for no resource needs no child: it hears what others' requests bring about. */
+  async function listen(request: ListenRequest): Promise<Listening> {
+    use(request.owner, request.lease);
+    const scope = createScope(request.signal, 3 * timeouts.connectMs);
+    let refused: Listening["refused"] = new Map();
+    try {
+      if (scope.error !== undefined) throw scope.error;
+      if (request.uris.length > 0) {
+        const ready = await scope.race(life.ready());
+        refused = await scope.race(subscriptions.want(ready, request));
+      }
+    } catch (error) {
+      subscriptions.drop(request);
+      throw error;
+    } finally {
+      scope.close();
+    }
+    replace(request);
+    return { refused };
+  }
+
+  function replace(request: ListenRequest): void {
+    const { owner, logLevel, signal } = request;
+    const before = listeners.get(owner);
+    listeners.set(owner, request);
+    if (before !== undefined) subscriptions.drop(before);
+    const stop = () => {
+      if (listeners.get(owner) === request) unlisten(owner);
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    if (life.isOn) life.ready().then((ready) => setLevel(ready, logLevel), stopWaiting);
+    arm();
+  }
+
+  function unlisten(owner: string, except?: ListenRequest): void {
+    const request = listeners.get(owner);
+    if (request === undefined || request === except) return;
+    listeners.delete(owner);
+    subscriptions.drop(request);
+    arm();
+  }
+
+  return {
+    identify: async (scope) => (await scope.race(life.ready())).identity,
+    request,
+    listen,
+    unlisten,
+    async release(owner) {
+      unlisten(owner);
+      if (owners.delete(owner) && owners.size === 0) await end();
+    },
+    get idleSince() {
+      return calls.size === 0 && life.isOn ? used : undefined;
+    },
+    get isWatching() {
+      return subscriptions.size > 0;
+    },
+    get isVacant() {
+      // The gateway's own remembers that its lists were read.
+      if (place.gateways && place.env.size === 0) return false;
+      return calls.size === 0 && listeners.size === 0 && life.isOver;
+    },
+    end,
+    async close() {
+      for (const owner of [...listeners.keys()]) unlisten(owner);
+      await end();
+    },
+  };
+}
+
+/** Who starts the child hears why it did not. */
+function stopWaiting(): void {}

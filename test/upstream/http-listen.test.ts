@@ -1,0 +1,160 @@
+import { afterEach, expect, test } from "vitest";
+import type { ListenRequest } from "../../src/domain.ts";
+import { serveStateful } from "./legacy-server.ts";
+import { calling, closeAll, event, httpUpstream, serveListening } from "./servers.ts";
+
+afterEach(closeAll);
+const QUICK = { timeouts: { reconnect: { firstMs: 5, maxMs: 20 } } };
+
+function listening(uris: readonly string[], more: Partial<ListenRequest> = {}): ListenRequest {
+  const { owner, clientInfo, decisionId, credential, signal } = calling("", {});
+  return { owner, clientInfo, decisionId, credential, signal, uris, onNotification() {}, ...more };
+}
+
+test("updates of subscribed resources reach the owner who listens, and refusals are told", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url);
+  const heard = event();
+  const seen: unknown[] = [];
+  const { refused } = await upstream.listen(
+    listening(["a:1", "secret:1"], {
+      onNotification: (method, params) => {
+        seen.push([method, params]);
+        heard.resolve();
+      },
+    }),
+  );
+  expect([...refused.keys()]).toEqual(["secret:1"]);
+  expect(JSON.parse(refused.get("secret:1") ?? "")).toMatchObject({ message: "no" });
+  await server.update("a:1");
+  await heard.promise;
+  expect(seen).toEqual([["notifications/resources/updated", '{"uri":"a:1"}']]);
+});
+
+test("a second listening takes the place of the first: what is wanted no longer is unsubscribed", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url);
+  const heard: string[] = [];
+  await upstream.listen(listening(["a:1", "a:2"], { onNotification: () => heard.push("first") }));
+  const second = event();
+  await upstream.listen(
+    listening(["a:2", "a:3"], {
+      onNotification: () => {
+        heard.push("second");
+        second.resolve();
+      },
+    }),
+  );
+  await expect
+    .poll(() => [...server.subscriptions.values()].map((uris) => [...uris].sort()))
+    .toEqual([["a:2", "a:3"]]);
+  await server.update("a:2");
+  await second.promise;
+  expect(heard).toEqual(["second"]);
+  expect(server.seen.filter(({ verb }) => verb === "GET")).toHaveLength(1);
+  const subscribes = server.seen.filter(({ method }) => method === "resources/subscribe");
+  expect(subscribes).toHaveLength(3);
+});
+
+test("listening ends with its signal: nothing stays subscribed and the stream is closed", async () => {
+  const server = await serveStateful();
+  const abort = new AbortController();
+  await httpUpstream(server.url).listen(listening(["a:1"], { signal: abort.signal }));
+  abort.abort();
+  await expect.poll(() => [...server.subscriptions.values()].map(({ size }) => size)).toEqual([0]);
+});
+
+test("a listener hears again after its server lost all sessions", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url, QUICK);
+  const heard = event();
+  await upstream.listen(listening(["a:1"], { onNotification: heard.resolve }));
+  server.forgetAll();
+  await expect.poll(() => [...server.subscriptions.values()].map((uris) => [...uris])).toEqual([["a:1"]]);
+  await expect.poll(() => server.seen.filter(({ verb }) => verb === "GET").length).toBeGreaterThanOrEqual(2);
+  await server.update("a:1");
+  await heard.promise;
+});
+
+test("what was sent while the stream was broken is asked for", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url, QUICK);
+  const heard: string[] = [];
+  await upstream.listen(listening(["a:1"], { onNotification: (_, params) => heard.push(params) }));
+  await server.update("a:1");
+  await expect.poll(() => heard.length).toBe(1);
+  server.dropConnections();
+  await server.update("a:1");
+  await expect.poll(() => heard.length).toBe(2);
+});
+
+test("log messages that belong to no request reach the listener at its level", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url);
+  const heard: string[] = [];
+  await upstream.listen(
+    listening([], { logLevel: "error", onNotification: (_, params) => heard.push(params) }),
+  );
+  await upstream.request(calling("log", {}));
+  await expect.poll(() => heard).toEqual(['{"level":"error","data":"aside"}']);
+});
+
+test("changes of every list are heard on the gateway's own stream", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url);
+  const heard: string[] = [];
+  upstream.onChange((what) => heard.push(what));
+  await expect.poll(() => server.seen.filter(({ verb }) => verb === "GET")).toHaveLength(1);
+  for (const { server: one } of server.sessions.values()) {
+    await one.sendToolListChanged();
+    await one.sendResourceListChanged();
+    await one.sendPromptListChanged();
+  }
+  await expect.poll(() => heard).toEqual(["tools", "resources", "prompts"]);
+});
+
+test("updates of a modern server come without its subscription's id; what it does not offer is refused", async () => {
+  const server = await serveListening({ resources: { subscribe: true } });
+  const heard: string[] = [];
+  const { refused } = await httpUpstream(server.url, QUICK).listen(
+    listening(["a:1"], { onNotification: (_, params) => heard.push(params) }),
+  );
+  expect(refused.size).toBe(0);
+  server.notify.resourceUpdated("a:1");
+  server.notify.resourceUpdated("a:2");
+  await expect.poll(() => heard).toEqual(['{"uri":"a:1"}']);
+
+  const other = await serveListening({ resources: {} });
+  const outcome = await httpUpstream(other.url, QUICK).listen(listening(["a:1"]));
+  expect([...outcome.refused.keys()]).toEqual(["a:1"]);
+});
+
+test("a modern listener is opened again when its server ends the stream, and replaced without a gap", async () => {
+  const server = await serveListening({ resources: { subscribe: true } });
+  const upstream = httpUpstream(server.url, QUICK);
+  const heard: string[] = [];
+  const onNotification = (_: string, params: string) => heard.push(params);
+  await upstream.listen(listening(["a:1"], { onNotification }));
+  await upstream.listen(listening(["a:2"], { onNotification }));
+  server.notify.resourceUpdated("a:2");
+  await expect.poll(() => heard).toEqual(['{"uri":"a:2"}']);
+  const before = server.streams();
+  server.dropConnections();
+  await expect.poll(() => server.streams()).toBe(before + 1);
+  await expect
+    .poll(() => {
+      server.notify.resourceUpdated("a:2");
+      server.notify.resourceUpdated("a:1");
+      return heard;
+    })
+    .toContain('{"uri":"a:2"}');
+  expect(heard).not.toContain('{"uri":"a:1"}');
+});
+
+test("listening where nobody answers is an error, and does not go on", async () => {
+  const server = await serveStateful();
+  await server.close();
+  await expect(httpUpstream(server.url, QUICK).listen(listening([]))).rejects.toMatchObject({
+    code: "upstream_unavailable",
+  });
+});

@@ -1,0 +1,97 @@
+import { afterEach, expect, test } from "vitest";
+import type { SharedStore } from "../../src/domain.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
+import { createSeal } from "../../src/lib/seal.ts";
+import { Secret } from "../../src/lib/secret.ts";
+import { createMemoryStore } from "../../src/store/memory.ts";
+import { serveStateful } from "./legacy-server.ts";
+import { calling, closeAll, httpUpstream } from "./servers.ts";
+
+afterEach(closeAll);
+const seal = createSeal(new Secret("k".repeat(32)));
+
+function replicas(url: string) {
+  const shared = createMemoryStore({ clock: systemClock });
+  return { shared, a: httpUpstream(url, { shared, seal }), b: httpUpstream(url, { shared, seal }) };
+}
+const sessionsOf = (server: Awaited<ReturnType<typeof serveStateful>>) =>
+  server.seen
+    .filter(({ method }) => method === "tools/call")
+    .map(({ request }) => request.headers["mcp-session-id"]);
+
+test("another replica goes on with an owner's session, and with no other owner's", async () => {
+  const server = await serveStateful();
+  const { a, b } = replicas(server.url);
+  for (const upstream of [a, b, a]) await upstream.request(calling("echo", {}));
+  await b.request(calling("echo", {}, { owner: "bob" }));
+  const [first, ...rest] = sessionsOf(server);
+  expect(rest.slice(0, 2)).toEqual([first, first]);
+  expect(rest[2]).not.toBe(first);
+});
+
+test("a question in a shared session reaches the replica whose call it is, on the session's stream too", async () => {
+  const server = await serveStateful();
+  const { a, b } = replicas(server.url);
+  const text = '{"action":"accept","content":{"name":"ann"}}';
+  const onQuestion = async () => ({ kind: "result", text }) as const;
+  const more = { clientCapabilities: { elicitation: {} }, onQuestion };
+  for (const upstream of [a, b, a])
+    for (const tool of ["elicit", "elicitAside"])
+      expect(await upstream.request(calling(tool, {}, more))).toMatchObject({ kind: "result" });
+  expect(new Set(sessionsOf(server)).size).toBe(1);
+});
+
+test("a session that was lost is forgotten by all, and opened once more", async () => {
+  const server = await serveStateful();
+  const { a, b } = replicas(server.url);
+  for (const upstream of [a, b]) await upstream.request(calling("echo", {}));
+  server.forgetAll();
+  for (const upstream of [a, b, a]) await upstream.request(calling("echo", {}));
+  expect(new Set(sessionsOf(server).slice(-2)).size).toBe(1);
+});
+
+test("the owner's end is the session's, whichever replica hears of it; a replica's end is not", async () => {
+  const server = await serveStateful();
+  const { a, b } = replicas(server.url);
+  await a.request(calling("echo", {}));
+  const [session = ""] = sessionsOf(server) as string[];
+  await a.close();
+  expect(server.sessions.has(session)).toBe(true);
+  await b.release("ann");
+  expect(server.sessions.has(session)).toBe(false);
+});
+
+test("what is stored is sealed, and nothing under another's key", async () => {
+  const server = await serveStateful();
+  const stored = new Map<string, string>();
+  const { shared, a } = replicas(server.url);
+  const spied: SharedStore = {
+    ...shared,
+    set: async (key, value, ttl) => {
+      stored.set(key, value);
+      await shared.set(key, value, ttl);
+    },
+  };
+  const upstream = httpUpstream(server.url, { shared: spied, seal });
+  await upstream.request(calling("echo", {}));
+  const [[key, value] = ["", ""]] = stored;
+  expect(key).toMatch(/^upstream:up:[0-9a-f]{64}$/);
+  expect(value).not.toContain(sessionsOf(server)[0]);
+  await upstream.request(calling("echo", {}, { owner: "bob" }));
+  const [, [bobs] = [""]] = stored;
+  await shared.set(bobs ?? "", value, 60_000);
+  await a.request(calling("echo", {}, { owner: "bob" }));
+  const [anns, , third] = sessionsOf(server);
+  expect(third).not.toBe(anns);
+});
+
+test("a store that fails costs a session, never a call", async () => {
+  const server = await serveStateful();
+  const broken = new Proxy({} as SharedStore, {
+    get: () => () => Promise.reject(new PortcullisError("store_unavailable")),
+  });
+  const upstream = httpUpstream(server.url, { shared: broken, seal });
+  expect(await upstream.request(calling("echo", {}))).toMatchObject({ kind: "result" });
+  await upstream.release("ann");
+});

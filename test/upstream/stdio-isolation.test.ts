@@ -1,0 +1,225 @@
+import { resolve } from "node:path";
+import { inspect } from "node:util";
+import { afterEach, expect, test } from "vitest";
+import type { Lease, UpstreamRequest } from "../../src/domain.ts";
+import { type Log, silentLog } from "../../src/lib/log.ts";
+import { Secret } from "../../src/lib/secret.ts";
+import type { StdioUpstreamOptions } from "../../src/upstream/stdio.ts";
+import { BASE_ENV, calling, closeAll, event, isRunning, stdioUpstream } from "./servers.ts";
+
+const HELD = [resolve(import.meta.dirname, "held-server.mjs")];
+const ANN = { tenant: "acme", user: "ann" };
+const BOB = { tenant: "acme", user: "bob" };
+const DEE = { tenant: "globex", user: "dee" };
+const signal = new AbortController().signal;
+afterEach(closeAll);
+
+function held(isolation: StdioUpstreamOptions["isolation"], more: Partial<StdioUpstreamOptions> = {}) {
+  return stdioUpstream(HELD, { isolation, era: "legacy", ...more });
+}
+type Held = ReturnType<typeof held>;
+
+async function whoAnswers(upstream: Held, more: Partial<UpstreamRequest> = {}) {
+  return JSON.parse((await upstream.request(calling("who", {}, more))).text);
+}
+
+async function pidOf(upstream: Held, more: Partial<UpstreamRequest> = {}): Promise<number> {
+  return (await whoAnswers(upstream, more)).pid;
+}
+
+function leaseOf(secret: string, more: Partial<Lease> = {}): Lease {
+  return {
+    expires: Date.now() + 60_000,
+    headers: new Map(),
+    env: new Map([["TOKEN", new Secret(secret)]]),
+    sha256: `sha of ${secret}`,
+    revoke: async () => {},
+    ...more,
+  };
+}
+
+const gone = (pid: number) => expect.poll(() => isRunning(pid)).toBe(false);
+
+test("a shared child serves everybody, the gateway too", async () => {
+  const upstream = held("shared");
+  await upstream.identify(signal);
+  const pids = [
+    await pidOf(upstream, { who: ANN }),
+    await pidOf(upstream, { who: DEE }),
+    await pidOf(upstream),
+  ];
+  expect(new Set(pids).size).toBe(1);
+});
+
+test("two tenants never share a child, two users of one tenant do", async () => {
+  const upstream = held("tenant");
+  const [ann, bob, dee, own] = await Promise.all([
+    pidOf(upstream, { who: ANN }),
+    pidOf(upstream, { who: BOB }),
+    pidOf(upstream, { who: DEE }),
+    pidOf(upstream),
+  ]);
+  expect(ann).toBe(bob);
+  expect(new Set([ann, dee, own]).size).toBe(3);
+});
+
+test("two users never share a child, nor do users of one name in two tenants", async () => {
+  const upstream = held("user");
+  const twin = { tenant: "globex", user: "ann" };
+  const pids = await Promise.all([ANN, BOB, twin].map((who) => pidOf(upstream, { who })));
+  expect(new Set(pids).size).toBe(3);
+  expect(await pidOf(upstream, { who: ANN, owner: "another session of ann's" })).toBe(pids[0]);
+});
+
+test("a child knows its client's capabilities only where it is held for one user", async () => {
+  const clientCapabilities = { roots: {}, elicitation: { form: {} } };
+  for (const isolation of ["shared", "tenant"] as const) {
+    const { client } = await whoAnswers(held(isolation), { who: ANN, clientCapabilities });
+    expect(client.capabilities).toEqual({});
+  }
+  const upstream = held("user");
+  const { client, pid } = await whoAnswers(upstream, { who: ANN, clientCapabilities });
+  expect(client.capabilities).toEqual(clientCapabilities);
+  expect(await pidOf(upstream, { who: ANN, clientCapabilities: { roots: {} } })).not.toBe(pid);
+});
+
+test("a lease's secret reaches a child of its own, over the configured environment", async () => {
+  const env = { ...BASE_ENV, TOKEN: "none", KEPT: "1" };
+  const upstream = held("lease", { env });
+  const first = await whoAnswers(upstream, { who: ANN, lease: leaseOf("one") });
+  const second = await whoAnswers(upstream, { who: ANN, lease: leaseOf("two") });
+  const other = await whoAnswers(upstream, { who: BOB, lease: leaseOf("one") });
+  expect([first, second, other].map(({ env: { TOKEN } }) => TOKEN)).toEqual(["one", "two", "one"]);
+  expect(first.env.KEPT).toBe("1");
+  expect(new Set([first.pid, second.pid, other.pid]).size).toBe(3);
+  expect((await whoAnswers(upstream)).env.TOKEN).toBe("none");
+  expect(await pidOf(upstream, { who: ANN, lease: leaseOf("one") })).toBe(first.pid);
+});
+
+test("a lease's secret never enters a child that others share", async () => {
+  for (const isolation of ["shared", "tenant", "user"] as const) {
+    const request = held(isolation).request(calling("who", {}, { who: ANN, lease: leaseOf("one") }));
+    await expect(request).rejects.toMatchObject({ code: "credential_refused" });
+  }
+  const anonymous = held("lease").request(
+    calling("who", {}, { who: ANN, lease: leaseOf("one", { sha256: null }) }),
+  );
+  await expect(anonymous).rejects.toMatchObject({ code: "credential_refused" });
+});
+
+test("a lease's child ends with the lease, and a lease that is over starts none", async () => {
+  const upstream = held("lease");
+  const lease = leaseOf("brief", { expires: Date.now() + 400 });
+  const pid = await pidOf(upstream, { who: ANN, lease });
+  await gone(pid);
+  await expect(upstream.request(calling("who", {}, { who: ANN, lease }))).rejects.toMatchObject({
+    code: "credential_unavailable",
+  });
+});
+
+test("a lease that was renewed keeps its child", async () => {
+  let now = 0;
+  const upstream = held("lease", { clock: () => now });
+  const pid = await pidOf(upstream, { who: ANN, lease: leaseOf("same", { expires: 1000 }) });
+  now = 900;
+  const renewed = { who: ANN, lease: leaseOf("same", { expires: 2000 }) };
+  expect(await pidOf(upstream, renewed)).toBe(pid);
+  now = 1100;
+  expect(await pidOf(upstream, renewed)).toBe(pid);
+  now = 2000;
+  await gone(pid);
+});
+
+test("one user's child ends with the last session that used it", async () => {
+  const upstream = held("user");
+  const pid = await pidOf(upstream, { who: ANN, owner: "session 1" });
+  await pidOf(upstream, { who: ANN, owner: "session 2" });
+  await upstream.release("session 1");
+  expect(await pidOf(upstream, { who: ANN, owner: "session 2" })).toBe(pid);
+  await upstream.release("session 2");
+  expect(isRunning(pid)).toBe(false);
+});
+
+test("no line of a lease's secret is logged", async () => {
+  const said: string[] = [];
+  const logged = event();
+  const log: Log = {
+    ...silentLog,
+    info(fields) {
+      said.push(JSON.stringify(fields));
+      if (said.filter((line) => line.includes("key:")).length === 3) logged.resolve();
+    },
+  };
+  const lease = leaseOf("", {
+    env: new Map([["KEY", new Secret("-----BEGIN\nc2VjcmV0IG9uZQ\nsecret-two")]]),
+  });
+  await held("lease", { log }).request(calling("leak", {}, { who: ANN, lease }));
+  await logged.promise;
+  expect(said.join()).not.toMatch(/c2Vj|secret-two|BEGIN/);
+});
+
+test("a secret that no environment can hold is not quoted in the refusal", async () => {
+  const upstream = held("lease", { limits: { children: 1 } });
+  for (const lease of [leaseOf("s3cret\0"), leaseOf("s3cret\0more")]) {
+    const error = await upstream.request(calling("who", {}, { who: ANN, lease })).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: "upstream_unavailable", cause: undefined });
+    expect(`${inspect(error)}${error.stack}`).not.toContain("s3cret");
+  }
+  expect(await pidOf(upstream, { who: ANN })).toBeGreaterThan(0);
+});
+
+test("no more children than allowed: the one unused for longest makes room, one in use never does", async () => {
+  const upstream = held("user", { limits: { children: 2 } });
+  const ann = await pidOf(upstream, { who: ANN });
+  const bob = await pidOf(upstream, { who: BOB });
+  expect(await pidOf(upstream, { who: ANN })).toBe(ann);
+  const dee = await pidOf(upstream, { who: DEE });
+  expect([ann, bob, dee].map(isRunning)).toEqual([true, false, true]);
+  const abort = new AbortController();
+  const busy = [ANN, DEE].map((who) => upstream.request(calling("hold", {}, { who, signal: abort.signal })));
+  await expect(upstream.request(calling("who", {}, { who: BOB }))).rejects.toMatchObject({
+    code: "overloaded",
+  });
+  abort.abort();
+  for (const one of busy) await expect(one).rejects.toMatchObject({ code: "cancelled" });
+  expect(await pidOf(upstream, { who: BOB })).toBeGreaterThan(0);
+});
+
+test("many at once stay within the limit", async () => {
+  const upstream = held("user", { limits: { children: 3 } });
+  const users = Array.from({ length: 9 }, (_, at) => ({ tenant: "acme", user: `user ${at}` }));
+  const asked = await Promise.allSettled(users.map((who) => whoAnswers(upstream, { who })));
+  const answered = asked.flatMap((one) => (one.status === "fulfilled" ? [one.value.pid] : []));
+  expect(answered.filter(isRunning).length).toBeLessThanOrEqual(3);
+  expect(answered.length).toBeGreaterThanOrEqual(3);
+  for (const one of asked)
+    if (one.status === "rejected") expect(one.reason).toMatchObject({ code: "overloaded" });
+});
+
+test("a child without requests is ended, shared ones too, and started again on next use", async () => {
+  const upstream = held("shared", { timeouts: { idleMs: 150 } });
+  const pid = await pidOf(upstream);
+  await gone(pid);
+  const changed = event();
+  upstream.onChange((what) => what === "tools" && changed.resolve());
+  expect(await pidOf(upstream)).not.toBe(pid);
+  // Its lists may have changed while nobody could say so.
+  await changed.promise;
+});
+
+test("a call in flight keeps its child", async () => {
+  const upstream = held("shared", { timeouts: { idleMs: 50 } });
+  const late = upstream.request(calling("hold", {}, { timeoutMs: 400 }));
+  await expect(late).rejects.toMatchObject({ code: "upstream_timeout" });
+});
+
+test("one user's crashing child makes no other user wait", async () => {
+  const upstream = held("user", { timeouts: { restart: { firstMs: 60_000, maxMs: 60_000 } } });
+  const crash = () => upstream.request(calling("crash", {}, { who: ANN }));
+  const beside = upstream.request(calling("hold", {}, { who: ANN }));
+  await expect(crash()).rejects.toMatchObject({ code: "upstream_unavailable" });
+  await expect(beside).rejects.toMatchObject({ code: "upstream_unavailable" });
+  await expect(crash()).rejects.toMatchObject({ reason: "ended with 3" });
+  await expect(crash()).rejects.toMatchObject({ reason: expect.stringContaining("waiting") });
+  expect(await pidOf(upstream, { who: BOB })).toBeGreaterThan(0);
+});
