@@ -1,9 +1,10 @@
-import type { Era, Exchange } from "../domain.ts";
+import type { ClientAnswer, Era, Exchange } from "../domain.ts";
 import { type ErrorOptions, PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import type { RequestId } from "../lib/rpc.ts";
 import { requireStandardHeaders } from "./headers.ts";
-import { isRequestId, type Method, type MethodRow, methodRow, misshapen } from "./methods.ts";
+import { type Method, type MethodRow, methodRow } from "./methods.ts";
+import { isLogLevel, isRequestId, type LogLevel, misshapen, type Shape } from "./shapes.ts";
 import { ASSUMED_VERSION, isModern, isServed, LEGACY_VERSIONS, META, MODERN_VERSIONS } from "./versions.ts";
 
 interface Spoken {
@@ -23,8 +24,15 @@ export interface RequestMessage extends Spoken {
   readonly clientInfo: JsonObject | null;
   readonly clientCapabilities: JsonObject | null;
   readonly progressToken?: RequestId;
-  /** The name of the target, where the method names one. */
+  /** The name of the target or task, where the method names one. */
   readonly name?: string;
+  /** Modern, MRTR: the client's answers by the keys it was asked under, and the state it was given with them. */
+  readonly inputResponses?: JsonObject;
+  readonly requestState?: string;
+  /** Modern: the least severe log message that this request wants to hear. */
+  readonly logLevel?: LogLevel;
+  /** Legacy tools/call: the client wants a task for it. `{ttl?}` */
+  readonly task?: JsonObject;
 }
 
 export interface NotificationMessage extends Spoken {
@@ -39,7 +47,9 @@ export interface ResponseMessage extends Spoken {
   readonly kind: "response";
   readonly method: "";
   readonly id: RequestId;
+  /** Strictly parsed, so that writing it again gives the same value. */
   readonly body: JsonObject;
+  readonly answer: ClientAnswer;
 }
 
 /** What is refused, with as much of it as could be read: for the answer and for the record. */
@@ -66,7 +76,8 @@ export function readMessage(received: Received): Message {
     const envelope = readEnvelope(body);
     const spoken = versionOf(envelope, received);
     era = spoken.era;
-    if (envelope.kind === "response") return { ...envelope, ...spoken, method: "" };
+    if (envelope.kind === "response")
+      return { ...envelope, ...spoken, method: "", answer: answerOf(envelope.body) };
     if (envelope.kind === "notification") return readNotification(envelope, spoken);
     return readRequest(envelope, spoken, received);
   } catch (thrown) {
@@ -105,6 +116,12 @@ function readEnvelope(body: Json | undefined): Envelope {
   return id === undefined
     ? { kind: "notification", method, params }
     : { kind: "request", id, method, params };
+}
+
+function answerOf({ result, error }: JsonObject): ClientAnswer {
+  return result === undefined
+    ? { kind: "error", text: JSON.stringify(error) }
+    : { kind: "result", text: JSON.stringify(result) };
 }
 
 function requireMembers(body: JsonObject, known: ReadonlySet<string>): void {
@@ -184,8 +201,9 @@ function readRequest(
   const name = row?.names === undefined ? undefined : params[row.names.member];
   requireStandardHeaders({ era: spoken.era, method, name, header });
   if (row?.kind === "notification") throw invalid("a notification with an id");
-  if (row?.handling !== "served") throw unknownMethod();
+  if (row === undefined) throw unknownMethod();
   requireShape(row, params);
+  requireNoStrays(row, spoken.era, params);
   const { progressToken } = meta;
   if (progressToken !== undefined && !isRequestId(progressToken))
     throw shapeless("progressToken is malformed");
@@ -202,7 +220,42 @@ function readRequest(
       null) as JsonObject | null,
     ...(progressToken !== undefined && { progressToken }),
     ...(typeof name === "string" && { name }),
+    ...extrasOf(spoken.era, params, meta),
   };
+}
+
+type Extras = Pick<RequestMessage, "inputResponses" | "requestState" | "logLevel" | "task">;
+
+/** What only one era's requests have. Their shapes were checked. */
+function extrasOf(era: Era, { inputResponses, requestState, task }: JsonObject, meta: JsonObject): Extras {
+  if (era === "legacy") return { ...(task !== undefined && { task: task as JsonObject }) };
+  const logLevel = meta[META.logLevel];
+  if (logLevel !== undefined && !isLogLevel(logLevel)) throw shapeless(`${META.logLevel} is malformed`);
+  return {
+    ...(inputResponses !== undefined && { inputResponses: inputResponses as JsonObject }),
+    ...(requestState !== undefined && { requestState: requestState as string }),
+    ...(logLevel !== undefined && { logLevel }),
+  };
+}
+
+const RESUMING = { inputResponses: "responses?", requestState: "state?" } as const;
+const TASK = { task: "task?" } as const;
+
+/**
+ * Members that mean something to one era or to some methods only are refused elsewhere: an upstream of the other era
+ * would take them for what the gateway never looked at.
+ */
+function requireNoStrays(row: MethodRow, era: Era, params: JsonObject): void {
+  const allowed: Readonly<Record<string, Shape>> = {
+    ...(era === "modern" && row.resumable && RESUMING),
+    ...(era === "legacy" && row.action === "call" && TASK),
+  };
+  for (const member of ["inputResponses", "requestState", "task"]) {
+    const known = Object.hasOwn(allowed, member) || Object.hasOwn(row.params ?? {}, member);
+    if (!known && params[member] !== undefined) throw shapeless(`${member} does not belong here`);
+  }
+  const member = misshapen(allowed, params);
+  if (member !== undefined) throw shapeless(`${member} is malformed`);
 }
 
 function requireModernMeta(meta: JsonObject): void {
@@ -216,7 +269,7 @@ function requireModernMeta(meta: JsonObject): void {
 }
 
 function requireShape(row: MethodRow, params: JsonObject): void {
-  const member = misshapen(row, params);
+  const member = misshapen(row.params ?? {}, params);
   if (member !== undefined) throw shapeless(`${member} is missing or malformed`);
 }
 

@@ -1,73 +1,187 @@
 import type { Era, TargetKind } from "../domain.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import type { Shape } from "./shapes.ts";
 
-/** What a member of params must be. `?`: it may be absent. */
-type Shape = "string" | "string?" | "object" | "object?" | "number" | "id";
+/** What the gate does with a message. */
+export type Action =
+  | "session"
+  | "list"
+  | "call"
+  | "read"
+  | "get"
+  | "complete"
+  | "subscribe"
+  | "level"
+  | "listen"
+  | "task"
+  | "cancel"
+  | "none";
 
 /** One method that clients may send. */
 export interface MethodRow {
   readonly eras: readonly Era[];
   readonly kind: "request" | "notification";
-  /** served: the gate answers it. refused: known, not served yet. dropped: a notification nobody here needs. */
-  readonly handling: "served" | "refused" | "dropped";
-  /** The kind of target that the request names, and the member of params that names it (`Mcp-Name` mirrors it). */
-  readonly names?: { readonly kind: TargetKind; readonly member: string };
+  readonly action: Action;
+  /** What the request names, and the member of params that names it (`Mcp-Name` mirrors it). */
+  readonly names?: { readonly kind: TargetKind | "task"; readonly member: string };
   readonly params?: Readonly<Record<string, Shape>>;
+  /** A modern request of this method may bring the answers to what an earlier one was asked (MRTR). */
+  readonly resumable?: true;
+  /** For people: what is not passed on as it came, and what the decision's record holds. */
+  readonly rewritten: string;
+  readonly recorded: string;
 }
 
 const BOTH: readonly Era[] = ["legacy", "modern"];
 const LEGACY: readonly Era[] = ["legacy"];
 const MODERN: readonly Era[] = ["modern"];
 
-const request = { kind: "request", handling: "served" } as const;
-const notification = { kind: "notification", handling: "served" } as const;
-const refused = { kind: "request", handling: "refused" } as const;
-const cursor = { cursor: "string?" } as const;
+const request = { kind: "request" } as const;
+const notification = { kind: "notification", recorded: "nothing" } as const;
+const list = {
+  ...request,
+  action: "list",
+  eras: BOTH,
+  params: { cursor: "string?" },
+  recorded: "how many of how many, and their digest",
+} as const;
+const session = { ...request, action: "session", recorded: "the decision" } as const;
+const task = {
+  ...request,
+  action: "task",
+  names: { kind: "task", member: "taskId" },
+  recorded: "the decision on the task's target",
+} as const;
+const TASK_ID = { taskId: "string" } as const;
 
-/** Every method of both eras. What has no row is refused: a future method is not let through unread. */
+/** Every method of both eras that clients send. What has no row is refused: a future method is not let through unread. */
 const METHODS = {
   initialize: {
-    ...request,
+    ...session,
     eras: LEGACY,
     params: { protocolVersion: "string", capabilities: "object", clientInfo: "object" },
+    rewritten: "answered here: merged capabilities",
   },
-  ping: { ...request, eras: LEGACY },
-  "server/discover": { ...request, eras: MODERN },
-  "tools/list": { ...request, eras: BOTH, params: cursor },
+  ping: { ...session, eras: LEGACY, rewritten: "answered here", recorded: "nothing" },
+  "server/discover": { ...session, eras: MODERN, rewritten: "answered here: merged capabilities" },
+  "tools/list": { ...list, rewritten: "names; hidden tools; schemas narrowed to the bounds" },
   "tools/call": {
     ...request,
+    action: "call",
     eras: BOTH,
     names: { kind: "tool", member: "name" },
     params: { name: "string", arguments: "object?" },
+    resumable: true,
+    rewritten: "the name; `set` arguments; URIs and hidden links in the result; requestState; taskId",
+    recorded: "target, arguments, grant, requirements; outcome",
   },
-  "notifications/initialized": { ...notification, eras: LEGACY },
+  "resources/list": { ...list, rewritten: "URIs; hidden resources" },
+  "resources/templates/list": { ...list, rewritten: "URI templates; hidden templates" },
+  "resources/read": {
+    ...request,
+    action: "read",
+    eras: BOTH,
+    names: { kind: "resource", member: "uri" },
+    params: { uri: "string" },
+    resumable: true,
+    rewritten: "the URI, canonical; URIs and hidden links in the result; requestState",
+    recorded: "every target that the URI matches, its variables, grant; outcome",
+  },
+  "resources/subscribe": {
+    ...request,
+    action: "subscribe",
+    eras: LEGACY,
+    names: { kind: "resource", member: "uri" },
+    params: { uri: "string" },
+    rewritten: "the URI, canonical",
+    recorded: "as a read of the resource",
+  },
+  "resources/unsubscribe": {
+    ...request,
+    action: "subscribe",
+    eras: LEGACY,
+    names: { kind: "resource", member: "uri" },
+    params: { uri: "string" },
+    rewritten: "the URI, canonical",
+    recorded: "the decision",
+  },
+  "prompts/list": { ...list, rewritten: "names; hidden prompts; arguments narrowed to the bounds" },
+  "prompts/get": {
+    ...request,
+    action: "get",
+    eras: BOTH,
+    names: { kind: "prompt", member: "name" },
+    params: { name: "string", arguments: "strings?" },
+    resumable: true,
+    rewritten: "the name; `set` arguments; URIs and hidden links in the result; requestState",
+    recorded: "target, arguments, grant, requirements; outcome",
+  },
+  "completion/complete": {
+    ...request,
+    action: "complete",
+    eras: BOTH,
+    params: { ref: "reference", argument: "argument", context: "context?" },
+    rewritten: "the reference; values that the bounds forbid",
+    recorded: "the completed target, the argument; outcome",
+  },
+  "logging/setLevel": {
+    ...request,
+    action: "level",
+    eras: LEGACY,
+    params: { level: "level" },
+    rewritten: "kept with the session, told to each upstream",
+    recorded: "the decision",
+  },
+  "subscriptions/listen": {
+    ...request,
+    action: "listen",
+    eras: MODERN,
+    params: { notifications: "filter" },
+    rewritten: "URIs; the filter cut to what may be heard; subscriptionId",
+    recorded: "each resource as a read of it",
+  },
+  "tasks/get": { ...task, eras: BOTH, params: TASK_ID, rewritten: "taskId; the result as of its call" },
+  "tasks/result": { ...task, eras: LEGACY, params: TASK_ID, rewritten: "taskId; the result as of its call" },
+  "tasks/list": { ...list, eras: LEGACY, action: "task", rewritten: "answered here: the caller's own tasks" },
+  "tasks/update": {
+    ...task,
+    eras: MODERN,
+    params: { ...TASK_ID, inputResponses: "responses" },
+    rewritten: "taskId; answers that the grant's interaction does not allow",
+  },
+  "tasks/cancel": { ...task, eras: BOTH, params: TASK_ID, rewritten: "taskId" },
+  "notifications/initialized": {
+    ...notification,
+    action: "none",
+    eras: LEGACY,
+    rewritten: "ends here: each upstream has its own",
+  },
   "notifications/cancelled": {
     ...notification,
-    eras: LEGACY,
+    action: "cancel",
+    // Over HTTP a modern client cancels by going away; over stdio it says so.
+    eras: BOTH,
     params: { requestId: "id", reason: "string?" },
+    rewritten: "ends here: the upstream's own request is cancelled",
   },
   "notifications/progress": {
     ...notification,
+    action: "none",
     eras: LEGACY,
     params: { progressToken: "id", progress: "number" },
+    rewritten: "ends here: questions are asked without a progress token",
   },
-  "notifications/roots/list_changed": { kind: "notification", handling: "dropped", eras: LEGACY },
-  "notifications/tasks/status": { kind: "notification", handling: "dropped", eras: LEGACY },
-  "resources/list": { ...refused, eras: BOTH },
-  "resources/templates/list": { ...refused, eras: BOTH },
-  "resources/read": { ...refused, eras: BOTH, names: { kind: "resource", member: "uri" } },
-  "resources/subscribe": { ...refused, eras: LEGACY },
-  "resources/unsubscribe": { ...refused, eras: LEGACY },
-  "prompts/list": { ...refused, eras: BOTH },
-  "prompts/get": { ...refused, eras: BOTH, names: { kind: "prompt", member: "name" } },
-  "completion/complete": { ...refused, eras: BOTH },
-  "logging/setLevel": { ...refused, eras: LEGACY },
-  "subscriptions/listen": { ...refused, eras: MODERN },
-  "tasks/get": { ...refused, eras: BOTH },
-  "tasks/result": { ...refused, eras: LEGACY },
-  "tasks/list": { ...refused, eras: LEGACY },
-  "tasks/update": { ...refused, eras: MODERN },
-  "tasks/cancel": { ...refused, eras: BOTH },
+  "notifications/roots/list_changed": {
+    ...notification,
+    action: "none",
+    eras: LEGACY,
+    rewritten: "ends here: roots are asked for when needed",
+  },
+  "notifications/tasks/status": {
+    ...notification,
+    action: "none",
+    eras: LEGACY,
+    rewritten: "ends here: questions are asked without a task",
+  },
 } as const satisfies Record<string, MethodRow>;
 
 export type Method = keyof typeof METHODS;
@@ -80,21 +194,7 @@ export function methodRow(method: string, era: Era): MethodRow | undefined {
   return row?.eras.includes(era) ? row : undefined;
 }
 
-/** The first member of params that is not what the method needs, or undefined. */
-export function misshapen({ params = {} }: MethodRow, given: JsonObject): string | undefined {
-  return Object.keys(params).find((member) => !fits(params[member] as Shape, given[member]));
-}
-
-function fits(shape: Shape, value: Json | undefined): boolean {
-  if (value === undefined) return shape.endsWith("?");
-  if (shape === "id") return isRequestId(value);
-  if (shape.startsWith("object")) return isJsonObject(value);
-  return typeof value === (shape.startsWith("string") ? "string" : "number");
-}
-
-/** Past this an id only fills the log and comes back with every answer. */
-const MAX_ID = 256;
-
-export function isRequestId(value: Json | undefined): value is string | number {
-  return typeof value === "string" ? value.length <= MAX_ID : Number.isSafeInteger(value);
+/** The whole table, for documentation and tests. */
+export function methodTable(): readonly (MethodRow & { readonly method: Method })[] {
+  return Object.entries(METHODS).map(([method, row]) => ({ method: method as Method, ...row }));
 }

@@ -1,6 +1,6 @@
 import type { Era } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import type { JsonObject } from "../lib/json.ts";
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
 import { isServed, LEGACY_VERSIONS, META, MODERN_VERSIONS } from "./versions.ts";
 
@@ -59,9 +59,13 @@ export function listResult(
   return completed(result, serverInfo);
 }
 
-/** A modern result says that it is complete, and whose it is. */
-function completed(result: Map<string, string>, serverInfo: JsonObject | undefined): string {
-  result.set("resultType", '"complete"');
+/** A modern result says what it is, and whose it is. */
+export function completed(
+  result: Map<string, string>,
+  serverInfo: JsonObject | undefined,
+  type = "complete",
+): string {
+  result.set("resultType", JSON.stringify(type));
   if (serverInfo !== undefined) {
     const meta = membersOf(result.get("_meta") ?? "{}");
     result.set("_meta", joinMembers(meta.set(META.serverInfo, JSON.stringify(serverInfo))));
@@ -72,20 +76,102 @@ function completed(result: Map<string, string>, serverInfo: JsonObject | undefin
 /** The empty result of `ping` and its like. */
 export const EMPTY_RESULT = "{}";
 
+export interface Translation {
+  readonly method: string;
+  /** Whose words it is in, and whose it shall be in. */
+  readonly from: Era;
+  readonly to: Era;
+  /** For a modern caller of a legacy upstream. */
+  readonly serverInfo?: JsonObject;
+}
+
+/** What modern results must say of how long they hold (MCP 2026-07-28, Caching), besides our own lists. */
+const CACHEABLE: ReadonlySet<string> = new Set(["resources/read"]);
+const MODERN_MEMBERS = ["resultType", "ttlMs", "cacheScope"] as const;
+
 /**
- * An upstream's result in the words of the caller's era; every member that is not of an era passes as the bytes it
- * was sent in.
+ * An upstream's complete result in the words of the caller's era; every member that is not of an era passes as the
+ * bytes it was sent in. What asks for input or became a task is read with `readInputRequired` and `readTask` first.
  *
- * @throws PortcullisError `upstream_protocol` for a modern result that is not complete: it asks the caller something.
+ * @throws PortcullisError `upstream_protocol` for a modern result that is not complete
  */
-export function translateResult(result: string, from: Era, to: Era, serverInfo?: JsonObject): string {
+export function translateResult(result: string, translation: Translation): string {
+  const { method, from, to, serverInfo } = translation;
   if (from === "legacy" && to === "legacy") return result;
   const members = membersOf(result);
-  if (from === "legacy") return completed(members, serverInfo);
-  const type: unknown = JSON.parse(members.get("resultType") ?? '"complete"');
-  if (type !== "complete")
+  if (from === "legacy") {
+    if (CACHEABLE.has(method)) setCacheHints(members);
+    return completed(members, serverInfo);
+  }
+  if (resultTypeOf(members) !== "complete")
     throw new PortcullisError("upstream_protocol", { reason: "the result is not complete" });
-  if (to === "modern") return result;
-  for (const member of ["resultType", "ttlMs", "cacheScope"]) members.delete(member);
+  if (to === "modern") return CACHEABLE.has(method) ? keptPrivate(result, members) : result;
+  for (const member of MODERN_MEMBERS) members.delete(member);
+  if (method === "tools/call") wrapStructured(members);
   return joinMembers(members);
+}
+
+export function resultTypeOf(members: ReadonlyMap<string, string>): unknown {
+  return JSON.parse(members.get("resultType") ?? '"complete"');
+}
+
+function setCacheHints(members: Map<string, string>): void {
+  members.set("ttlMs", String(NOT_CACHED.ttlMs)).set("cacheScope", JSON.stringify(NOT_CACHED.cacheScope));
+}
+
+/** What one principal may read, no cache may give to another. */
+function keptPrivate(result: string, members: Map<string, string>): string {
+  if (members.get("cacheScope") === JSON.stringify(NOT_CACHED.cacheScope)) return result;
+  if (!members.has("ttlMs")) members.set("ttlMs", String(NOT_CACHED.ttlMs));
+  return joinMembers(members.set("cacheScope", JSON.stringify(NOT_CACHED.cacheScope)));
+}
+
+/** Legacy clients take an object alone for structuredContent: the SDK's servers wrap the rest like this. */
+function wrapStructured(members: Map<string, string>): void {
+  const structured = members.get("structuredContent");
+  if (structured !== undefined && !structured.startsWith("{"))
+    members.set("structuredContent", `{"result":${structured}}`);
+}
+
+/**
+ * A tool's definition in the words of the caller's era: legacy clients refuse a whole list for one outputSchema that is
+ * not of an object.
+ */
+export function translateTool(definition: ReadonlyMap<string, string>, to: Era): ReadonlyMap<string, string> {
+  const schema = definition.get("outputSchema");
+  if (to === "modern" || schema === undefined) return definition;
+  const parsed: unknown = JSON.parse(schema);
+  if (isJsonObject(parsed) && parsed.type === "object") return definition;
+  const kept = new Map(definition);
+  kept.delete("outputSchema");
+  return kept;
+}
+
+const NOT_FOUND_LEGACY = -32002;
+const INVALID_PARAMS = -32602;
+/** HeaderMismatch and UnsupportedProtocolVersion: between gateway and upstream, no matter of the caller's. */
+const OF_OUR_OWN_HOP: ReadonlySet<unknown> = new Set([-32020, -32022]);
+
+/**
+ * An upstream's error in the words of the caller's era: a resource that is not there is -32002 up to 2025-11-25 and
+ * -32602 with nothing but its URI in `data` since. All else passes, -32042 (URL elicitation) included.
+ *
+ * @throws PortcullisError `upstream_protocol` for an error that is about the gateway's own request
+ */
+export function translateError(error: string, { from, to }: Pick<Translation, "from" | "to">): string {
+  const members = membersOf(error);
+  const code: unknown = JSON.parse(members.get("code") ?? "null");
+  if (OF_OUR_OWN_HOP.has(code))
+    throw new PortcullisError("upstream_protocol", {
+      reason: `it refused the gateway's request with ${code}`,
+    });
+  if (to === "modern" && code === NOT_FOUND_LEGACY)
+    return joinMembers(members.set("code", String(INVALID_PARAMS)));
+  const missing = from === "modern" && to === "legacy" && code === INVALID_PARAMS && namesOnlyUri(members);
+  return missing ? joinMembers(members.set("code", String(NOT_FOUND_LEGACY))) : error;
+}
+
+function namesOnlyUri(members: ReadonlyMap<string, string>): boolean {
+  const data: unknown = JSON.parse(members.get("data") ?? "null");
+  return isJsonObject(data) && Object.keys(data).join() === "uri";
 }

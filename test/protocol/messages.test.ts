@@ -117,7 +117,7 @@ describe("legacy", () => {
   });
 
   test("what is wrong with a method or its params is answered inside HTTP 200, as SDK servers do", () => {
-    expect(refusal(request("prompts/list"))).toEqual([200, -32601, "method_unknown"]);
+    expect(refusal(request("prompts/delete"))).toEqual([200, -32601, "method_unknown"]);
     expect(refusal(request("tools/CALL"))).toEqual([200, -32601, "method_unknown"]);
     expect(refusal(request("server/discover"))).toEqual([200, -32601, "method_unknown"]);
     expect(refusal(request("__proto__"))).toEqual([200, -32601, "method_unknown"]);
@@ -368,5 +368,150 @@ describe("Mcp-Param-*", () => {
 
   test("say nothing where the argument is absent or null, or not declared", () => {
     expect(check({ region: null }, { "mcp-param-region": "eu", "mcp-param-other": "x" })).not.toThrow();
+  });
+});
+
+describe("what only some requests may bring", () => {
+  const CALL = modernHeaders("tools/call", "refund");
+  const resuming = { name: "refund", inputResponses: { a: { action: "accept" } }, requestState: "s" };
+  const refused = [400, -32602, "params_invalid"];
+
+  test("a modern call, read or get brings answers and the state they belong to", () => {
+    expect(read(modern("tools/call", resuming), CALL)).toMatchObject({
+      inputResponses: resuming.inputResponses,
+      requestState: "s",
+    });
+    const got = modern("prompts/get", { ...resuming, name: "p" });
+    expect(read(got, modernHeaders("prompts/get", "p"))).toMatchObject({ requestState: "s" });
+    const uri = "a:b";
+    expect(
+      read(modern("resources/read", { uri, requestState: "s" }), modernHeaders("resources/read", uri)),
+    ).toMatchObject({ requestState: "s" });
+  });
+
+  test("nothing else may: an upstream of the other era would take it for its own", () => {
+    expect(refusal(modern("tools/list", { requestState: "s" }), modernHeaders("tools/list"))).toEqual(
+      refused,
+    );
+    expect(
+      refusal(modern("server/discover", { inputResponses: {} }), modernHeaders("server/discover")),
+    ).toEqual(refused);
+    expect(refusal(request("tools/call", resuming))).toEqual([200, -32602, "params_invalid"]);
+    expect(refusal(request("tools/call", { name: "t", requestState: "s" }))).toEqual([
+      200,
+      -32602,
+      "params_invalid",
+    ]);
+    expect(refusal(modern("tools/call", { name: "refund", task: {} }), CALL)).toEqual(refused);
+    expect(refusal(request("prompts/get", { name: "p", task: {} }))).toEqual([200, -32602, "params_invalid"]);
+  });
+
+  test.each<[string, JsonObject]>([
+    ["answers that are a list", { inputResponses: [] }],
+    ["an answer that is no object", { inputResponses: { a: "yes" } }],
+    ["an answer that is null", { inputResponses: { a: null } }],
+    [
+      "too many answers",
+      { inputResponses: Object.fromEntries(Array.from({ length: 101 }, (_, i) => [`k${i}`, {}])) },
+    ],
+    ["an endless key", { inputResponses: { ["k".repeat(257)]: {} } }],
+    ["a state that is no string", { requestState: {} }],
+    ["an endless state", { requestState: "s".repeat(300_000) }],
+  ])("%s is refused", (_, extra) => {
+    expect(refusal(modern("tools/call", { name: "refund", ...extra }), CALL)).toEqual(refused);
+  });
+
+  test("a legacy call may ask for a task", () => {
+    expect(read(request("tools/call", { name: "t", task: { ttl: 60_000 } }))).toMatchObject({
+      task: { ttl: 60_000 },
+    });
+    for (const task of [[], "x", { ttl: -1 }, { ttl: "1" }])
+      expect(refusal(request("tools/call", { name: "t", task }))).toEqual([200, -32602, "params_invalid"]);
+  });
+
+  test("a modern request says from which level on it wants log messages", () => {
+    const meta = (level: Json) => ({ ...META_2026, [META.logLevel]: level });
+    expect(read(modern("tools/call", { name: "refund" }, meta("warning")), CALL)).toMatchObject({
+      logLevel: "warning",
+    });
+    expect(refusal(modern("tools/call", { name: "refund" }, meta("loud")), CALL)).toEqual(refused);
+    expect(read(modern("tools/call", { name: "refund" }), CALL)).not.toHaveProperty("logLevel");
+  });
+
+  test("a task is named like a target: the header must agree", () => {
+    const get = modern("tasks/get", { taskId: "t1" });
+    expect(read(get, modernHeaders("tasks/get", "t1"))).toMatchObject({ name: "t1" });
+    expect(refusal(get, modernHeaders("tasks/get", "t2"))).toEqual([400, -32020, "header_mismatch"]);
+    const update = modern("tasks/update", { taskId: "t1", inputResponses: { a: {} } });
+    expect(read(update, modernHeaders("tasks/update", "t1"))).toMatchObject({ inputResponses: { a: {} } });
+  });
+
+  test("a client's answer to a question keeps every member of it", () => {
+    const result = { action: "accept", content: { n: 1e21, s: "ü" }, _meta: { x: [1] } };
+    expect(read({ jsonrpc: "2.0", id: "n.1", result })).toMatchObject({
+      answer: { kind: "result", text: JSON.stringify(result) },
+    });
+    expect(read({ jsonrpc: "2.0", id: "n.1", error: { code: -1, message: "no" } })).toMatchObject({
+      answer: { kind: "error", text: '{"code":-1,"message":"no"}' },
+    });
+  });
+});
+
+describe("params of every method", () => {
+  const shapeless = [200, -32602, "params_invalid"];
+  test.each<[string, JsonObject]>([
+    ["resources/read", {}],
+    ["resources/read", { uri: 1 }],
+    ["resources/subscribe", { uri: null }],
+    ["resources/unsubscribe", {}],
+    ["prompts/get", { name: "p", arguments: { a: 1 } }],
+    ["prompts/get", { name: "p", arguments: [] }],
+    ["prompts/list", { cursor: 1 }],
+    ["completion/complete", { ref: { type: "ref/prompt", name: "p" } }],
+    ["completion/complete", { ref: { type: "ref/tool", name: "p" }, argument: { name: "a", value: "" } }],
+    ["completion/complete", { ref: { type: "ref/resource", name: "p" }, argument: { name: "a", value: "" } }],
+    ["completion/complete", { ref: { type: "ref/prompt", name: "p" }, argument: { name: "a", value: 1 } }],
+    [
+      "completion/complete",
+      {
+        ref: { type: "ref/prompt", name: "p" },
+        argument: { name: "a", value: "" },
+        context: { arguments: { b: 1 } },
+      },
+    ],
+    ["logging/setLevel", { level: "loud" }],
+    ["tasks/get", {}],
+    ["tasks/cancel", { taskId: 1 }],
+    ["tasks/result", { taskId: null }],
+  ])("%s %j is refused", (method, params) => {
+    expect(refusal(request(method, params))).toEqual(shapeless);
+  });
+
+  test.each<[string, JsonObject]>([
+    ["resources/read", { uri: "a:b" }],
+    ["prompts/get", { name: "p", arguments: { a: "1" } }],
+    [
+      "completion/complete",
+      {
+        ref: { type: "ref/resource", uri: "a:{b}" },
+        argument: { name: "b", value: "" },
+        context: { arguments: { c: "d" } },
+      },
+    ],
+    ["logging/setLevel", { level: "emergency" }],
+    ["tasks/list", {}],
+  ])("%s %j is read", (method, params) => {
+    expect(read(request(method, params))).toMatchObject({ kind: "request", method, params });
+  });
+
+  test.each<[string, Json]>([
+    ["no filter", []],
+    ["a flag that is no boolean", { toolsListChanged: 1 }],
+    ["a URI that is none", { resourceSubscriptions: [1] }],
+    ["a URI for a list", { resourceSubscriptions: "a:b" }],
+    ["more URIs than anybody reads", { resourceSubscriptions: Array.from({ length: 101 }, () => "a:b") }],
+  ])("a listen request with %s is refused", (_, notifications) => {
+    const body = modern("subscriptions/listen", { notifications });
+    expect(refusal(body, modernHeaders("subscriptions/listen"))).toEqual([400, -32602, "params_invalid"]);
   });
 });

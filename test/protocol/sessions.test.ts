@@ -1,112 +1,239 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
-import { randomId } from "../../src/lib/ids.ts";
-import {
-  type ClientSession,
-  createInFlight,
-  createSessions,
-  type Sessions,
-} from "../../src/protocol/sessions.ts";
+import type { SharedStore } from "../../src/domain.ts";
+import { createMemoryStore } from "../../src/store/memory.ts";
+import { type Replica, start as startOf, startReplica } from "./replica.ts";
 
-let now = 0;
-let ended: [string, string][] = [];
-let sessions: Sessions;
+const KEY = randomBytes(32);
+let now = 1_000_000;
+let store: SharedStore;
+let replica: Replica;
 
-function open(limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 }): Sessions {
+async function open(limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 }): Promise<void> {
   now = 1_000_000;
-  ended = [];
-  sessions = createSessions({
-    limits,
-    clock: () => now,
-    newId: randomId,
-    onEnd: (session, why) => ended.push([session.owner, why]),
-  });
-  return sessions;
+  store = createMemoryStore({ clock: () => now });
+  replica = await startReplica({ store, node: "a", key: KEY, clock: () => now, limits });
 }
 
-afterEach(() => sessions.close());
+afterEach(async () => {
+  await replica.close();
+  await store.close();
+});
 
-const start = (owner: string, server = "support"): Promise<ClientSession> =>
-  sessions.create({ owner, server, version: "2025-11-25", clientInfo: null, clientCapabilities: null });
+async function until(check: () => Promise<boolean>): Promise<void> {
+  while (!(await check())) await delay(5);
+}
+
+const start = (owner: string, server?: string) => replica.sessions.create(startOf(owner, server));
 
 test("a session is its owner's, on its server; to anyone else it does not exist", async () => {
-  open();
+  await open();
+  const { sessions } = replica;
   const { id } = await start("ann");
   expect(id).toMatch(/^[\w-]{22}$/);
-  expect(await sessions.get(id, "ann", "support")).toMatchObject({ owner: "ann" });
+  expect(await sessions.get(id, "ann", "support")).toMatchObject(startOf("ann"));
   expect(await sessions.get(id, "bob", "support")).toBeUndefined();
   expect(await sessions.get(id, "ann", "other")).toBeUndefined();
   expect(await sessions.delete(id, "bob", "support")).toBe(false);
   expect(await sessions.get(id, "ann", "support")).toBeDefined();
-  expect(await sessions.get("__proto__", "ann", "support")).toBeUndefined();
+  for (const guess of ["__proto__", "", `${id} `, id.slice(0, -1), "A".repeat(10_000)])
+    expect(await sessions.get(guess, "ann", "support")).toBeUndefined();
+});
+
+test("a session got again is the same one, with the same requests", async () => {
+  await open();
+  const session = await start("ann");
+  expect(await replica.sessions.get(session.id, "ann", "support")).toBe(session);
 });
 
 test("a deleted session is unknown, and what it was doing is cancelled", async () => {
-  open();
+  await open();
   const { id, requests } = await start("ann");
   let aborted = 0;
   requests.begin(1, () => aborted++);
-  expect(await sessions.delete(id, "ann", "support")).toBe(true);
-  expect(await sessions.get(id, "ann", "support")).toBeUndefined();
+  expect(await replica.sessions.delete(id, "ann", "support")).toBe(true);
+  expect(await replica.sessions.get(id, "ann", "support")).toBeUndefined();
+  expect(await replica.sessions.delete(id, "ann", "support")).toBe(false);
   expect(aborted).toBe(1);
-  expect(ended).toEqual([["ann", "deleted"]]);
+  expect(replica.ended).toEqual([["ann", "deleted"]]);
 });
 
-test("an idle session ends; use and an answer under way keep it", async () => {
-  open();
+test("an idle session makes way when its place is needed; one in use stays", async () => {
+  await open({ sessions: 2, sessions_per_owner: 3, session_idle_ms: 1000 });
+  const { sessions } = replica;
   const idle = await start("ann");
   const used = await start("bob");
-  const busy = await start("cho");
-  busy.requests.begin("r", () => {});
   now += 900;
   await sessions.get(used.id, "bob", "support");
   now += 200;
+  await start("dee");
   expect(await sessions.get(idle.id, "ann", "support")).toBeUndefined();
   expect(await sessions.get(used.id, "bob", "support")).toBeDefined();
-  expect(await sessions.get(busy.id, "cho", "support")).toBeDefined();
-  expect(ended).toEqual([["ann", "idle"]]);
+  expect(replica.ended).toEqual([["ann", "idle"]]);
 });
 
-test("one owner cannot fill the room, and all together cannot", async () => {
-  open({ sessions: 4, sessions_per_owner: 3, session_idle_ms: 1000 });
-  const [first] = await Promise.all([start("ann"), start("ann"), start("ann")]);
+test("an answer under way keeps its session, for longer than a client may be silent", async () => {
+  await open({ sessions: 2, sessions_per_owner: 3, session_idle_ms: 1000 });
+  let touched = 0;
+  const { touch } = store;
+  store.touch = (key, ttl) => {
+    touched += 1;
+    return touch(key, ttl);
+  };
+  const busy = await start("ann");
+  busy.requests.begin("r", () => {});
+  for (let passed = 0; passed < 3; passed++) {
+    const before = touched;
+    now += 900;
+    await until(async () => touched > before);
+  }
+  expect(await replica.sessions.get(busy.id, "ann", "support")).toBe(busy);
+});
+
+test("an idle session is noticed when it is asked for", async () => {
+  await open();
+  const { id } = await start("ann");
+  now += 1000;
+  expect(await replica.sessions.get(id, "ann", "support")).toBeUndefined();
+  expect(replica.ended).toEqual([["ann", "idle"]]);
+  expect(replica.sessions.size).toBe(0);
+});
+
+test("one owner cannot fill the room, and all together cannot, however they race", async () => {
+  await open({ sessions: 4, sessions_per_owner: 3, session_idle_ms: 1000 });
+  const race = await Promise.allSettled(Array.from({ length: 10 }, () => start("ann")));
+  const opened = race.filter((one) => one.status === "fulfilled");
+  expect(opened).toHaveLength(3);
   const full = expect.objectContaining({ code: "too_many_sessions" });
   await expect(start("ann")).rejects.toEqual(full);
   await start("bob");
   await expect(start("cho")).rejects.toEqual(full);
-  await sessions.delete(first.id, "ann", "support");
+  await replica.sessions.delete(opened[0]?.value.id ?? "", "ann", "support");
   await start("ann");
   now += 2000;
   await start("cho");
-  expect(sessions.size).toBe(1);
+  await until(async () => replica.sessions.size === 1);
 });
 
-test("closing ends every session", async () => {
-  open();
+test("who was refused for the room took no place of his own", async () => {
+  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  const { id } = await start("ann");
+  await expect(start("bob")).rejects.toMatchObject({ code: "too_many_sessions" });
+  await replica.sessions.delete(id, "ann", "support");
+  await start("bob");
+});
+
+test("a session in use stays counted, however long it lives", async () => {
+  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  const { id } = await start("ann");
+  for (let passed = 0; passed < 10; passed++) {
+    now += 900;
+    await replica.sessions.get(id, "ann", "support");
+    await expect(start("bob")).rejects.toMatchObject({ code: "too_many_sessions" });
+  }
+});
+
+test("closing ends every session here", async () => {
+  await open();
   await start("ann");
   await start("bob");
-  await sessions.close();
-  expect(sessions.size).toBe(0);
-  expect(ended.map(([, why]) => why)).toEqual(["closed", "closed"]);
+  await replica.sessions.close();
+  expect(replica.sessions.size).toBe(0);
+  expect(replica.ended.map(([, why]) => why)).toEqual(["closed", "closed"]);
 });
 
-describe("requests in flight", () => {
-  test('an id is free again only when its request has ended; 1 and "1" are two ids', () => {
-    const requests = createInFlight();
-    requests.begin(1, () => {});
-    requests.begin("1", () => {});
-    expect(() => requests.begin(1, () => {})).toThrow(expect.objectContaining({ code: "id_in_use" }));
-    requests.end(1);
-    requests.begin(1, () => {});
-    expect(requests.size).toBe(2);
+describe("changes", () => {
+  test("a change is kept, and told to who watches", async () => {
+    await open();
+    const { sessions } = replica;
+    const before = await start("ann");
+    const seen: unknown[] = [];
+    const stop = sessions.watch(before.id, (session) => seen.push(session?.logLevel));
+    const after = await sessions.update(before.id, () => ({ logLevel: "error" }));
+    expect(after).toMatchObject({ logLevel: "error", id: before.id });
+    expect(after?.requests).toBe(before.requests);
+    expect(await sessions.get(before.id, "ann", "support")).toBe(after);
+    await sessions.delete(before.id, "ann", "support");
+    stop();
+    expect(seen).toEqual(["error", undefined]);
+    expect(await sessions.update(before.id, () => ({ logLevel: "info" }))).toBeUndefined();
   });
 
-  test("a cancel reaches its request alone", () => {
-    const requests = createInFlight();
-    const cancelled: string[] = [];
-    requests.begin("a", () => cancelled.push("a"));
-    requests.begin("b", () => cancelled.push("b"));
-    expect(requests.cancel("a")).toBe(true);
-    expect(requests.cancel("c")).toBe(false);
-    expect(cancelled).toEqual(["a"]);
+  test("a client subscribes to a hundred resources, and to no more", async () => {
+    await open();
+    const { sessions } = replica;
+    const { id } = await start("ann");
+    const uris = Array.from({ length: 100 }, (_, i) => `a:${i}`);
+    await sessions.update(id, () => ({ subscriptions: uris }));
+    const more = sessions.update(id, ({ subscriptions }) => ({
+      subscriptions: [...subscriptions, "a:more"],
+    }));
+    await expect(more).rejects.toMatchObject({ code: "too_many_subscriptions" });
+    expect((await sessions.get(id, "ann", "support"))?.subscriptions).toEqual(uris);
+  });
+
+  test("changes that race are all kept", async () => {
+    await open();
+    const { sessions } = replica;
+    const { id } = await start("ann");
+    await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        sessions.update(id, ({ subscriptions }) => ({ subscriptions: [...subscriptions, `a:${i}`] })),
+      ),
+    );
+    expect((await sessions.get(id, "ann", "support"))?.subscriptions).toHaveLength(10);
+  });
+});
+
+describe("what lies in the store", () => {
+  /** Every value that was ever written, by key. */
+  function watched(real: SharedStore): [SharedStore, Map<string, string>] {
+    const written = new Map<string, string>();
+    const add: SharedStore["add"] = (key, value, ttl) => {
+      written.set(key, value);
+      return real.add(key, value, ttl);
+    };
+    return [{ ...real, add }, written];
+  }
+
+  test("tells its reader neither the ids nor anything of the clients", async () => {
+    await open();
+    const [spied, written] = watched(store);
+    const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 };
+    const other = await startReplica({ store: spied, node: "b", key: KEY, clock: () => now, limits });
+    const { id } = await other.sessions.create(startOf("ann"));
+    const all =
+      JSON.stringify([...written]) +
+      Buffer.from([...written.values()].join(""), "base64url").toString("latin1");
+    for (const secret of [id, "ann", "support", "roots"]) expect(all).not.toContain(secret);
+    await other.close();
+  });
+
+  test("cannot be forged, nor moved to another session's place", async () => {
+    await open();
+    const [spied, written] = watched(store);
+    const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 };
+    const writer = await startReplica({ store: spied, node: "b", key: KEY, clock: () => now, limits });
+    const mine = await writer.sessions.create(startOf("eve"));
+    const theirs = await writer.sessions.create(startOf("ann"));
+    const [[myKey = "", myValue = ""] = [], [theirKey = ""] = []] = [...written];
+    await store.set(theirKey, myValue, 1000);
+    await store.set(myKey, "forged", 1000);
+    const reader = await startReplica({ store, node: "c", key: KEY, clock: () => now, limits });
+    expect(await reader.sessions.get(theirs.id, "eve", "support")).toBeUndefined();
+    expect(await reader.sessions.get(theirs.id, "ann", "support")).toBeUndefined();
+    expect(await reader.sessions.get(mine.id, "eve", "support")).toBeUndefined();
+    await reader.close();
+    await writer.close();
+  });
+
+  test("is nothing to a gateway of another key", async () => {
+    await open();
+    const { id } = await start("ann");
+    const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 };
+    const stranger = await startReplica({ store, node: "s", key: randomBytes(32), clock: () => now, limits });
+    expect(await stranger.sessions.get(id, "ann", "support")).toBeUndefined();
+    await stranger.close();
   });
 });

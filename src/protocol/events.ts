@@ -1,0 +1,63 @@
+import type { SharedStore } from "../domain.ts";
+import type { Clock } from "../lib/clock.ts";
+import { isJsonObject, sha256 } from "../lib/json.ts";
+import type { Seal } from "../lib/seal.ts";
+
+/** What a resumed stream sends again (MCP 2025-11-25, Resumability and Redelivery). */
+export interface Missed {
+  readonly stream: string;
+  readonly events: readonly { readonly id: string; readonly text: string }[];
+}
+
+/** The last events of each legacy session, so that a client can ask for those that it missed. */
+export interface EventStore {
+  /** Keeps a message of one of the session's streams and gives its event id. An empty text only marks a place. */
+  append(session: string, stream: string, text: string): Promise<string>;
+  /**
+   * What followed an event on its own stream, oldest first; undefined: there is no such event, or not all that followed
+   * is kept. An id is of its session alone: within another it is unknown.
+   */
+  after(session: string, eventId: string): Promise<Missed | undefined>;
+}
+
+export interface EventStoreOptions {
+  readonly store: Pick<SharedStore, "append" | "after">;
+  readonly seal: Seal;
+  readonly clock: Clock;
+  /** Milliseconds for which events are kept after the last one. */
+  readonly idleMs: number;
+}
+
+/** Of one session, all its streams together. */
+const LIMITS = { entries: 256, bytes: 1 << 20 };
+const LIFE_MS = 24 * 3600 * 1000;
+/** `<stream>.<place>` */
+const EVENT_ID = /^([\w-]{1,64})\.(0|[1-9]\d{0,14})$/;
+
+export function createEventStore({ store, seal, clock, idleMs }: EventStoreOptions): EventStore {
+  return {
+    async append(session, stream, text) {
+      const { log, purpose } = placeOf(session);
+      const sealed = seal.seal(purpose, { stream, text }, clock() + LIFE_MS);
+      return `${stream}.${await store.append(log, sealed, LIMITS, idleMs)}`;
+    },
+    async after(session, eventId) {
+      const [, stream, place] = EVENT_ID.exec(eventId) ?? [];
+      if (stream === undefined || place === undefined) return undefined;
+      const { log, purpose } = placeOf(session);
+      const entries = await store.after(log, Number(place));
+      const events = entries?.flatMap((entry) => {
+        const event = seal.open(purpose, entry.value, clock());
+        if (!isJsonObject(event) || event.stream !== stream || typeof event.text !== "string") return [];
+        return event.text === "" ? [] : [{ id: `${stream}.${entry.place}`, text: event.text }];
+      });
+      return events && { stream, events };
+    },
+  };
+}
+
+/** Sealed for its session: an event that was moved to another log opens nowhere. */
+function placeOf(session: string): { readonly log: string; readonly purpose: string } {
+  const log = `events ${sha256(session)}`;
+  return { log, purpose: log };
+}

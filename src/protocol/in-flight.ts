@@ -1,0 +1,37 @@
+import { PortcullisError } from "../lib/errors.ts";
+import type { RequestId } from "../lib/rpc.ts";
+
+/** The requests of one client that are being answered here, each with how to cancel it. */
+export interface InFlight {
+  readonly size: number;
+  /** @throws PortcullisError `id_in_use`: two requests of one id could be given each other's answer. */
+  begin(id: RequestId, abort: () => void): void;
+  end(id: RequestId): void;
+  /** false: there is no such request here, or no longer. */
+  cancel(id: RequestId): boolean;
+  abortAll(): void;
+}
+
+export function createInFlight(): InFlight {
+  const aborts = new Map<RequestId, () => void>();
+  return {
+    get size() {
+      return aborts.size;
+    },
+    begin(id, abort) {
+      if (aborts.has(id)) throw new PortcullisError("id_in_use");
+      aborts.set(id, abort);
+    },
+    end(id) {
+      aborts.delete(id);
+    },
+    cancel(id) {
+      const abort = aborts.get(id);
+      abort?.();
+      return abort !== undefined;
+    },
+    abortAll() {
+      for (const abort of aborts.values()) abort();
+    },
+  };
+}

@@ -1,0 +1,1 @@
+export { type OpenBao, startOpenBao } from "../../src/demo/services/openbao.ts";
