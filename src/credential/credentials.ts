@@ -1,13 +1,29 @@
-import type { CredentialChoice, Lease, Principal } from "../domain.ts";
+import type { CredentialChoice, Lease, LeaseEntry, Principal } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import { type ClientConfig, providerOf } from "../lib/oauth/provider.ts";
 import type { Secret } from "../lib/secret.ts";
+import type { LeaseScope } from "./held-lease.ts";
 import { createLeaseCache } from "./leases.ts";
+import { createClientCredentialsSource } from "./oauth/client-credentials.ts";
+import { type AccountTokens, createConnectedAccountSource } from "./oauth/connected-account.ts";
+import type { Asked } from "./oauth/grant-source.ts";
+import { createTokenExchangeSource } from "./oauth/token-exchange.ts";
 import { createSignedJwtSource } from "./signed-jwt.ts";
 import { createSigner, type Signer } from "./signer.ts";
-import { type CredentialSource, type DecisionReference, NO_LEASE, noneSource } from "./source.ts";
+import {
+  type CredentialRequest,
+  type CredentialSource,
+  type DecisionReference,
+  NO_LEASE,
+  noneSource,
+} from "./source.ts";
+import { createVaultSource, type VaultSourceConfig } from "./vault/source.ts";
+import { openVault, type Vault, type VaultConfig } from "./vault/vault.ts";
+
+export type { LeaseScope };
 
 export type SourceConfig = {
   /** The upstreams that may receive it. */
@@ -16,6 +32,9 @@ export type SourceConfig = {
   | { readonly type: "none" }
   /** ttl: seconds. */
   | { readonly type: "signed-jwt"; readonly audience: string; readonly ttl: number }
+  | (ClientConfig & Asked & { readonly type: "token-exchange" | "client-credentials"; readonly ttl: number })
+  | { readonly type: "connected-account"; readonly account: string; readonly ttl: number }
+  | VaultSourceConfig
 );
 
 /** What a tenant is given of a source: the roles its grants may name, and the longest life of a lease in seconds. */
@@ -31,10 +50,20 @@ export interface CredentialsOptions {
   readonly publicUrl: string;
   /** PKCS #8 in PEM, P-256 or Ed25519; null: a key for the life of the process. */
   readonly signingKey: Secret | null;
+  /** By name, for sources that are in one. */
+  readonly vaults?: Readonly<Record<string, VaultConfig>>;
+  /** The accounts that users have linked; needed by sources of type `connected-account`. */
+  readonly accounts?: AccountTokens;
+  /** For identity providers; default: the global one. */
+  readonly fetch?: typeof fetch;
   /** Most leases held at once. */
   readonly capacity: number;
   readonly clock: Clock;
+  /** 0 to 1, for renewals to be spread; default: `Math.random`. */
+  readonly random?: () => number;
   readonly log: Log;
+  /** Told of every lease that is minted, renewed, revoked or dropped: for the decision log. */
+  readonly onLease?: (entry: LeaseEntry) => void;
 }
 
 export interface Credentials {
@@ -47,7 +76,12 @@ export interface Credentials {
   obtain(choice: CredentialChoice | null, principal: Principal, decision: DecisionReference): Promise<Lease>;
   /** The JWKS (RFC 7517) by which upstreams verify assertions. */
   jwks(): JsonObject;
-  /** Revokes all leases and closes the sources. */
+  /**
+   * Revokes every lease that matches, also those still being minted: a run ended, a tenant was suspended, a revision
+   * no longer holds. Never rejects; resolves with how many there were, after one attempt on each.
+   */
+  revokeWhere(matches: (scope: LeaseScope) => boolean, reason: string): Promise<number>;
+  /** Revokes all leases, waits for that at most 10 s, and closes the sources. */
   close(): Promise<void>;
 }
 
@@ -60,10 +94,15 @@ interface Source {
 
 export async function createCredentials(options: CredentialsOptions): Promise<Credentials> {
   const signer = await createSigner(options.signingKey);
+  const vaults = openVaults(signer, options);
   const sources = new Map(
-    Object.entries(options.sources).map(([name, config]) => [name, sourceOf(config, signer, options)]),
+    Object.entries(options.sources).map(([name, config]) => [
+      name,
+      sourceOf(config, signer, vaults, options),
+    ]),
   );
-  const leases = createLeaseCache(options);
+  const { random = Math.random, onLease = () => {} } = options;
+  const leases = createLeaseCache({ ...options, random, onLease });
   const principalKey = createPrincipalKey();
 
   return {
@@ -79,15 +118,24 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
         revision.platform,
         revision.tenant,
       ]);
-      return leases.obtain(principalKey(principal) + key, () => source.obtain(request, principal, decision));
+      const ask = {
+        key: principalKey(principal) + key,
+        scope: () => scopeOf(request, principal, decision),
+        decision: decision.decisionId,
+      };
+      return leases.obtain(ask, () => source.obtain(request, principal, decision));
     },
+    revokeWhere: leases.revokeWhere,
     jwks() {
       const keys = [...sources.values()].flatMap(({ source }) => source.keys?.() ?? []);
-      return { keys: [...new Set(keys)] };
+      // A Vault that the gateway logs in to verifies by them as well.
+      const logins = Object.values(options.vaults ?? {}).some(({ login }) => login.type === "jwt");
+      return { keys: [...new Set(logins ? [...keys, signer.publicKey] : keys)] };
     },
     async close() {
       await leases.close();
       await Promise.all([...sources.values()].map(({ source }) => source.close()));
+      await Promise.all([...vaults.values()].map((vault) => vault.close()));
     },
   };
 
@@ -108,7 +156,27 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
   }
 }
 
-function sourceOf(config: SourceConfig, signer: Signer, options: CredentialsOptions): Source {
+function openVaults(signer: Signer, options: CredentialsOptions): ReadonlyMap<string, Vault> {
+  const { publicUrl: issuer, clock, random = Math.random, log } = options;
+  const parts = { issuer, signer, clock, random, log };
+  return new Map(
+    Object.entries(options.vaults ?? {}).map(([name, config]) => [name, openVault(config, parts)]),
+  );
+}
+
+function scopeOf(request: CredentialRequest, principal: Principal, decision: DecisionReference): LeaseScope {
+  const { tenant, issuer, subject, run } = principal;
+  const { source, role, upstream } = request;
+  const { server, revision } = decision;
+  return { tenant, issuer, subject, run: run?.id ?? "", source, role, upstream, server, revision };
+}
+
+function sourceOf(
+  config: SourceConfig,
+  signer: Signer,
+  vaults: ReadonlyMap<string, Vault>,
+  options: CredentialsOptions,
+): Source {
   const upstreams = new Set(config.upstreams);
   switch (config.type) {
     case "none":
@@ -122,6 +190,28 @@ function sourceOf(config: SourceConfig, signer: Signer, options: CredentialsOpti
         clock: options.clock,
       });
       return { source, upstreams, ttl };
+    }
+    case "token-exchange":
+    case "client-credentials": {
+      const { publicUrl: issuer, clock, fetch = globalThis.fetch } = options;
+      const shared = { provider: providerOf(config), asked: config, clock, fetch };
+      const source =
+        config.type === "token-exchange"
+          ? createTokenExchangeSource({ ...shared, issuer, signer })
+          : createClientCredentialsSource(shared);
+      return { source, upstreams, ttl: config.ttl };
+    }
+    case "connected-account": {
+      const { accounts, clock } = options;
+      const { account, ttl } = config;
+      if (accounts === undefined)
+        throw new TypeError(`no connected accounts are configured for "${account}"`);
+      return { source: createConnectedAccountSource({ account, accounts, clock }), upstreams, ttl };
+    }
+    default: {
+      const vault = vaults.get(config.vault);
+      if (vault === undefined) throw new TypeError(`no vault "${config.vault}" is configured`);
+      return { source: createVaultSource(config, vault, options.clock), upstreams, ttl: config.ttl };
     }
   }
 }

@@ -1,27 +1,43 @@
 import type { Lease } from "../domain.ts";
-import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import type { Log } from "../lib/log.ts";
+import { type HeldLease, holdLease, type LeaseScope, type LifeParts } from "./held-lease.ts";
+import type { MintedLease } from "./source.ts";
 
-/** A lease is not handed out in its last 5 s, or last fifth if it lives shorter: a call takes time. */
-const MARGIN_MS = 5_000;
-const MARGIN_SHARE = 5;
+/** How long `close` waits for revocations; what is left then ends when it expires. */
+const CLOSE_MS = 10_000;
 
-interface Held {
-  readonly lease: Lease;
-  /** Milliseconds since the epoch. */
-  readonly usableUntil: number;
+/** What a lease is asked for. */
+export interface LeaseAsk {
+  /** Equal for askers who may share it, and for nobody else. */
+  readonly key: string;
+  readonly scope: () => LeaseScope;
+  readonly decision: string;
 }
 
 export interface LeaseCache {
   /**
    * The lease held under this key, or a new one. Requests that arrive while it is being minted share it; a failure
-   * is told to all of them and not kept; a foreign one as `credential_unavailable`. Revoking a lease also drops it here.
+   * is told to all of them and not kept; a foreign one as `credential_unavailable`. Revoking a lease, which never
+   * rejects, also drops it here.
    */
-  obtain(key: string, mint: () => Promise<Lease>): Promise<Lease>;
-  /** Revokes every lease, also those still being minted. */
+  obtain(ask: LeaseAsk, mint: () => Promise<MintedLease>): Promise<Lease>;
+  /**
+   * Revokes what matches, also what is still being minted; whoever waits for that gets `credential_refused`. Resolves
+   * with how many there were, after one attempt on each.
+   */
+  revokeWhere(matches: (scope: LeaseScope) => boolean, reason: string): Promise<number>;
+  /** Revokes every lease, also those still being minted; waits for at most 10 s. */
   close(): Promise<void>;
 }
+
+interface Minting {
+  readonly scope: LeaseScope;
+  promise: Promise<Lease>;
+  /** Why it is revoked as soon as it arrives. */
+  cancelled: string | null;
+}
+
+const NEVER = new Promise<never>(() => {});
 
 /** A foreign error may carry the secret, or the request that asked for it: only its class is kept. */
 function failed(error: unknown): never {
@@ -31,89 +47,86 @@ function failed(error: unknown): never {
 }
 
 /** Holds leases for the rest of their life, at most `capacity`; the one unused for longest is revoked to make room. */
-export function createLeaseCache(options: {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly capacity: number;
-}): LeaseCache {
-  const { clock, log, capacity } = options;
-  /** In the order of use: a Map keeps the order of insertion. */
-  const held = new Map<string, Held>();
-  const minting = new Map<string, Promise<Lease>>();
+export function createLeaseCache(options: LifeParts & { readonly capacity: number }): LeaseCache {
+  const { capacity } = options;
+  /** What may be handed out, in the order of use: a Map keeps the order of insertion. */
+  const held = new Map<string, HeldLease>();
+  /** What is not over yet, also what is being revoked. */
+  const alive = new Set<HeldLease>();
+  const minting = new Map<string, Minting>();
   let closed = false;
 
   function find(key: string): Lease | null {
     const found = held.get(key);
     if (found === undefined) return null;
     held.delete(key);
-    if (clock() >= found.usableUntil) return null;
+    if (!found.use()) return null;
     held.set(key, found);
     return found.lease;
   }
 
-  async function revoke(lease: Lease): Promise<void> {
-    try {
-      await lease.revoke();
-    } catch {
-      // Its cause may show the secret.
-      log.warn({ lease_sha256: lease.sha256 }, "a lease could not be revoked; it ends when it expires");
-    }
-  }
-
-  /** The same lease; once revoked it is not handed out again. */
-  function owned(key: string, minted: Lease): Lease {
-    const { expires, headers, sha256 } = minted;
-    const lease: Lease = {
-      expires,
-      headers,
-      sha256,
-      revoke() {
-        if (held.get(key)?.lease === lease) held.delete(key);
-        return minted.revoke();
+  function hold({ key, decision }: LeaseAsk, scope: LeaseScope, minted: MintedLease): HeldLease {
+    const one: HeldLease = holdLease(minted, {
+      ...options,
+      scope,
+      decision,
+      onEnd: () => {
+        if (held.get(key) === one) held.delete(key);
       },
-    };
-    return lease;
-  }
-
-  function keep(key: string, lease: Lease): void {
-    const now = clock();
-    held.set(key, {
-      lease,
-      usableUntil: lease.expires - Math.min(MARGIN_MS, (lease.expires - now) / MARGIN_SHARE),
+      onOver: () => void alive.delete(one),
     });
-    const [oldest] = held;
-    if (held.size <= capacity || oldest === undefined) return;
-    held.delete(oldest[0]);
-    if (now < oldest[1].lease.expires) void revoke(oldest[1].lease);
+    alive.add(one);
+    held.set(key, one);
+    const [oldest] = held.values();
+    if (held.size > capacity && oldest !== undefined) void oldest.end("no more room");
+    return one;
   }
 
-  async function mintFor(key: string, mint: () => Promise<Lease>): Promise<Lease> {
-    const lease = owned(key, await mint().catch(failed));
-    if (closed) {
-      // Nobody would revoke it later.
-      await revoke(lease);
-      throw new PortcullisError("shutting_down");
-    }
-    keep(key, lease);
-    return lease;
+  async function arrival(ask: LeaseAsk, pending: Minting, mint: () => Promise<MintedLease>): Promise<Lease> {
+    const one = hold(ask, pending.scope, await mint().catch(failed));
+    if (pending.cancelled === null) return one.lease;
+    // Nobody would revoke it later.
+    await one.end(pending.cancelled);
+    if (closed) throw new PortcullisError("shutting_down");
+    const reason = `revoked while it was minted: ${pending.cancelled}`;
+    throw new PortcullisError("credential_refused", { reason });
+  }
+
+  function mintFor(ask: LeaseAsk, mint: () => Promise<MintedLease>): Promise<Lease> {
+    const pending: Minting = { scope: ask.scope(), promise: NEVER, cancelled: null };
+    minting.set(ask.key, pending);
+    pending.promise = arrival(ask, pending, async () => mint()).finally(() => minting.delete(ask.key));
+    return pending.promise;
+  }
+
+  async function revokeWhere(matches: (scope: LeaseScope) => boolean, reason: string): Promise<number> {
+    const found = [...alive].filter((one) => matches(one.scope));
+    const coming = [...minting.values()].filter((one) => matches(one.scope));
+    for (const one of coming) one.cancelled ??= reason;
+    await Promise.allSettled([
+      ...found.map((one) => one.end(reason)),
+      ...coming.map(({ promise }) => promise),
+    ]);
+    return found.length + coming.length;
   }
 
   return {
-    async obtain(key, mint) {
+    async obtain(ask, mint) {
       if (closed) throw new PortcullisError("shutting_down");
-      const lease = find(key);
+      const lease = find(ask.key);
       if (lease !== null) return lease;
-      let pending = minting.get(key);
-      if (pending === undefined) {
-        pending = mintFor(key, mint).finally(() => minting.delete(key));
-        minting.set(key, pending);
-      }
-      return pending;
+      return minting.get(ask.key)?.promise ?? mintFor(ask, mint);
     },
+    revokeWhere,
     async close() {
       closed = true;
-      const leases = [...held.values()].map(({ lease }) => revoke(lease));
-      await Promise.allSettled([...leases, ...minting.values()]);
+      let timer: NodeJS.Timeout | undefined;
+      const patience = new Promise((resolve) => {
+        timer = setTimeout(resolve, CLOSE_MS);
+      });
+      await Promise.race([revokeWhere(() => true, "the gateway shuts down"), patience]);
+      clearTimeout(timer);
+      for (const one of alive) one.abandon();
     },
   };
 }

@@ -21,13 +21,28 @@ export interface DecisionReference {
   readonly revision: Revision;
 }
 
+/** A lease as its source gives it: what the source can do for it beyond revoking it. */
+export interface MintedLease extends Lease {
+  /**
+   * Until when it lives at its source if nobody revokes it, in milliseconds since the epoch: perhaps past `expires`.
+   * Absent: its source cannot end it, and `revoke` only lets go of it.
+   */
+  readonly endsAt?: number;
+  /** Lets it live on from now; null: it is gone already. What it throws shows no secret. */
+  readonly renew?: () => Promise<Pick<MintedLease, "expires" | "endsAt" | "requestId"> | null>;
+  /** The source's own id of the request that made it, as in its audit log. */
+  readonly requestId?: string;
+  /** Calls back if its source ended it early. */
+  readonly onGone?: (listener: () => void) => void;
+}
+
 /** A configured way to obtain a secret: a signer, a Vault path, token exchange, a connected account. */
 export interface CredentialSource {
   /**
    * Mints a lease for this principal; it must not outlive `request.ttl` nor the principal's run.
    * What it throws shows no secret: its message may be recorded.
    */
-  obtain(request: CredentialRequest, principal: Principal, decision: DecisionReference): Promise<Lease>;
+  obtain(request: CredentialRequest, principal: Principal, decision: DecisionReference): Promise<MintedLease>;
   /** Public keys as JWKs (RFC 7517), by which upstreams check what it mints. */
   keys?(): readonly JsonObject[];
   close(): Promise<void>;

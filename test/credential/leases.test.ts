@@ -1,7 +1,9 @@
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
+import type { LeaseScope } from "../../src/credential/held-lease.ts";
 import { createLeaseCache } from "../../src/credential/leases.ts";
-import type { Lease } from "../../src/domain.ts";
+import type { MintedLease } from "../../src/credential/source.ts";
+import type { Lease, LeaseEntry } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { handClock } from "./support.ts";
@@ -11,7 +13,19 @@ function world(capacity = 10) {
   const clock = handClock();
   const warnings: unknown[] = [];
   const log = { debug() {}, info() {}, error() {}, warn: (...said: unknown[]) => void warnings.push(said) };
-  const leases = createLeaseCache({ clock, log, capacity });
+  const entries: LeaseEntry[] = [];
+  const cache = createLeaseCache({
+    clock,
+    log,
+    capacity,
+    random: () => 0,
+    onLease: (entry) => entries.push(entry),
+  });
+  const leases = {
+    ...cache,
+    obtain: (key: string, mint: () => Promise<MintedLease>) =>
+      cache.obtain({ key, scope: () => scopeOf(key), decision: "d1" }, mint),
+  };
   const revoked: string[] = [];
   let minted = 0;
   const mint = async (): Promise<Lease> => {
@@ -24,7 +38,13 @@ function world(capacity = 10) {
       revoke: async () => void revoked.push(id),
     };
   };
-  return { clock, leases, mint, revoked, warnings, minted: () => minted };
+  return { clock, leases, mint, revoked, warnings, entries, minted: () => minted };
+}
+
+function scopeOf(subject: string): LeaseScope {
+  const revision = { platform: "p1", tenant: "" };
+  const whose = { tenant: "acme", issuer: "https://idp.example", subject, run: "" };
+  return { ...whose, source: "crm", role: "", upstream: "crm", server: "support", revision };
 }
 
 test("a failure is told to all who wait and not kept", async () => {

@@ -1,0 +1,87 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { SharedStore } from "../domain.ts";
+import type { OAuthClient, OAuthTokens } from "../lib/oauth/provider.ts";
+import type { AccountConfig, Ticket } from "./accounts.ts";
+import type { Cookies } from "./cookies.ts";
+import { createFlow, FLOW_MS, type Pending } from "./flow.ts";
+import type { Owner } from "./links.ts";
+import type { Sealed } from "./sealed.ts";
+
+export interface LinkingOptions {
+  readonly publicUrl: string;
+  readonly providers: Readonly<Record<string, AccountConfig>>;
+  readonly clientOf: (account: string) => OAuthClient | undefined;
+  readonly tickets: Sealed<Ticket>;
+  readonly sealed: Sealed<Pending<Ticket>>;
+  readonly cookies: Cookies;
+  readonly store: Pick<SharedStore, "add">;
+  readonly keep: (ticket: Ticket, tokens: OAuthTokens) => Promise<void>;
+}
+
+/** unknown: not of this browser, this user or this account, or too late. refused: the provider's error code. */
+export type Linked =
+  | { readonly kind: "linked" }
+  | { readonly kind: "unknown" }
+  | { readonly kind: "used" }
+  | { readonly kind: "refused"; readonly error: string };
+
+/** From a ticket to a link: only ever for the user whom the ticket names, in the browser that began. */
+export interface Linking {
+  has(account: string): boolean;
+  ticket(text: string): Ticket | null;
+  /** The provider's page; null: the ticket was used before. */
+  begin(response: ServerResponse, ticket: Ticket): Promise<URL | null>;
+  finish(
+    request: IncomingMessage,
+    response: ServerResponse,
+    came: { readonly account: string; readonly query: string; readonly owner: Owner | null },
+  ): Promise<Linked>;
+}
+
+export function createLinking(options: LinkingOptions): Linking {
+  const { publicUrl, providers, clientOf, tickets, sealed, cookies, store, keep } = options;
+  const flow = createFlow({ name: "link", sealed, cookies, store });
+  // One for each account: a provider's code that is brought to another's URI is not redeemed (RFC 9700 section 4.4).
+  const redirectUri = (account: string): string => `${publicUrl}/accounts/callback/${account}`;
+
+  const has = (account: string): boolean => Object.hasOwn(providers, account);
+
+  return {
+    has,
+    ticket(text) {
+      const ticket = tickets.open(text);
+      return ticket !== null && has(ticket.account) ? ticket : null;
+    },
+    async begin(response, ticket) {
+      const { account, id } = ticket;
+      const client = clientOf(account);
+      const provider = providers[account];
+      if (client === undefined || provider === undefined) return null;
+      const { scopes, parameters } = provider;
+      const url = await flow.begin(
+        response,
+        client,
+        { redirectUri: redirectUri(account), scopes, parameters },
+        ticket,
+      );
+      return (await store.add(`accounts:ticket:${id}`, "used", 2 * FLOW_MS)) ? url : null;
+    },
+    async finish(request, response, { account, query, owner }) {
+      const callback = new URL(`${redirectUri(account)}?${query}`);
+      const pending = flow.find(request, callback);
+      const client = clientOf(account);
+      if (pending === null || client === undefined || owner === null) return { kind: "unknown" };
+      if (pending.value.account !== account || !sameOwner(pending.value, owner)) return { kind: "unknown" };
+      const answer = await flow.redeem(response, client, callback, pending);
+      if (answer === null) return { kind: "used" };
+      if (!answer.ok) return { kind: "refused", error: answer.error };
+      await keep(pending.value, answer.tokens);
+      return { kind: "linked" };
+    },
+  };
+}
+
+/** Compared part by part: two issuers may each have their own "ann". */
+export function sameOwner(one: Owner, other: Owner): boolean {
+  return one.tenant === other.tenant && one.issuer === other.issuer && one.subject === other.subject;
+}

@@ -1,0 +1,205 @@
+import type { Lease, LeaseEntry } from "../domain.ts";
+import type { Clock } from "../lib/clock.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import type { MintedLease } from "./source.ts";
+
+/** A lease is not handed out in its last 5 s, or last fifth if it lives shorter: a call takes time. */
+const MARGIN_MS = 5_000;
+const MARGIN_SHARE = 5;
+/** Renewed when this much of its life is over, or a little earlier, so that not all are renewed at once. */
+const RENEW_AT = 2 / 3;
+const JITTER = 1 / 10;
+const RETRY_MS = [1_000, 2_000, 4_000, 5_000];
+/** Timers of Node wrap beyond. */
+const LONGEST_TIMER_MS = 2_147_483_647;
+
+/** Whose lease it is, of what, and under which policy. */
+export type LeaseScope = Pick<
+  LeaseEntry,
+  "tenant" | "issuer" | "subject" | "run" | "source" | "role" | "upstream" | "server" | "revision"
+>;
+
+export interface LifeParts {
+  readonly clock: Clock;
+  /** 0 to 1. */
+  readonly random: () => number;
+  readonly log: Log;
+  onLease(entry: LeaseEntry): void;
+}
+
+/** One lease in the gateway's hands, from its minting to its end. */
+export interface HeldLease {
+  readonly lease: Lease;
+  readonly scope: LeaseScope;
+  /** Whether it may be handed out now; that it was is what it is renewed for. */
+  use(): boolean;
+  /** Lets go of it and revokes it at its source, again and again until it is gone. Resolves after the first attempt. */
+  end(reason: string): Promise<void>;
+  /** No further attempts. */
+  abandon(): void;
+}
+
+interface Given extends LifeParts {
+  readonly scope: LeaseScope;
+  /** For which it was minted. */
+  readonly decision: string;
+  /** Called once, when it must not be handed out any more. */
+  onEnd(): void;
+  /** Called once, when nothing more is to be done for it. */
+  onOver(): void;
+}
+
+export function holdLease(minted: MintedLease, given: Given): HeldLease {
+  const { scope, decision, clock, random, log } = given;
+  const { headers, env, certificate, secrets, sha256 } = minted;
+  let { expires, endsAt } = minted;
+  let usableUntil = 0;
+  let renewAt = 0;
+  /** Handed out since it was last renewed. */
+  let used = true;
+  /** Calls and children that still work with it. */
+  let holders = 0;
+  let renewing = false;
+  let ending: Promise<void> | null = null;
+  let timer: NodeJS.Timeout | undefined;
+
+  function tell(event: LeaseEntry["event"], reason = "", requestId = ""): void {
+    if (sha256 === null) return;
+    const entry = { phase: "lease", event, decision, lease_sha256: sha256, expires, ...scope } as const;
+    given.onLease({ ...entry, request_id: requestId, reason });
+  }
+
+  function live(): void {
+    const life = expires - clock();
+    usableUntil = expires - Math.min(MARGIN_MS, life / MARGIN_SHARE);
+    renewAt = minted.renew === undefined ? Infinity : clock() + life * (RENEW_AT - random() * JITTER);
+    wake();
+  }
+
+  /** Sleeps until the next thing to do: to renew it while it is in use, to let go of it when it is over. */
+  function wake(): void {
+    clearTimeout(timer);
+    if (expires === Number.POSITIVE_INFINITY) return;
+    const due = (used || holders > 0) && renewAt < expires ? renewAt : expires;
+    timer = setTimeout(tick, Math.min(Math.max(due - clock(), 1), LONGEST_TIMER_MS)).unref();
+  }
+
+  function tick(): void {
+    if (ending !== null) return;
+    if (clock() >= expires) void end("expired");
+    else renewIfDue();
+  }
+
+  function renewIfDue(): void {
+    if (clock() >= renewAt && !renewing && (used || holders > 0)) void renew();
+    else if (!renewing) wake();
+  }
+
+  async function renew(): Promise<void> {
+    renewing = true;
+    const before = expires;
+    try {
+      const renewed = await minted.renew?.();
+      if (ending !== null) return;
+      if (!renewed) return gone();
+      ({ expires, endsAt } = renewed);
+      used = false;
+      tell("renewed", "", renewed.requestId);
+      live();
+      // It has come to its longest life: another takes its place.
+      if (expires <= before) renewAt = Infinity;
+    } catch (thrown) {
+      if (ending !== null) return;
+      const code = codeOf(thrown);
+      log.warn({ code, lease_sha256: sha256 }, "a lease could not be renewed");
+      renewAt = clock() + Math.max(500, (expires - clock()) / 4);
+      wake();
+    } finally {
+      renewing = false;
+    }
+  }
+
+  /** Its source ended it: nothing is left to revoke. */
+  function gone(): void {
+    if (ending !== null) return;
+    ending = Promise.resolve();
+    clearTimeout(timer);
+    given.onEnd();
+    over("revoked", "ended early by its source");
+  }
+
+  function over(event: "revoked" | "dropped", reason: string): void {
+    tell(event, reason);
+    given.onOver();
+  }
+
+  function end(reason: string): Promise<void> {
+    if (ending !== null) return ending;
+    clearTimeout(timer);
+    given.onEnd();
+    ending = revoke(reason, 0);
+    return ending;
+  }
+
+  async function revoke(reason: string, attempt: number): Promise<void> {
+    if (clock() >= (endsAt ?? expires)) return over("dropped", "expired");
+    try {
+      await minted.revoke();
+      over(endsAt === undefined ? "dropped" : "revoked", reason);
+    } catch (thrown) {
+      // Its cause may show the secret.
+      const code = codeOf(thrown);
+      log.warn({ code, lease_sha256: sha256 }, "a lease could not be revoked; it ends when it expires");
+      if (attempt === 0) tell("revocation_failed", code);
+      const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0;
+      timer = setTimeout(() => void revoke(reason, attempt + 1), wait).unref();
+    }
+  }
+
+  const lease: Lease = {
+    get expires() {
+      return expires;
+    },
+    headers,
+    ...(env && { env }),
+    ...(certificate && { certificate }),
+    ...(secrets && { secrets }),
+    sha256,
+    hold() {
+      holders += 1;
+      if (holders === 1 && !used && ending === null) renewIfDue();
+      let held = true;
+      return () => {
+        if (held) holders -= 1;
+        held = false;
+      };
+    },
+    revoke() {
+      minted.rejected?.();
+      return end("not accepted");
+    },
+  };
+  minted.onGone?.(gone);
+  tell("minted", "", minted.requestId);
+  live();
+
+  return {
+    lease,
+    scope,
+    use() {
+      if (ending !== null || clock() >= usableUntil) return false;
+      if (!used) {
+        used = true;
+        renewIfDue();
+      }
+      return true;
+    },
+    end,
+    abandon: () => clearTimeout(timer),
+  };
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof PortcullisError ? thrown.code : "internal";
+}

@@ -1,0 +1,37 @@
+import type { Clock } from "../../lib/clock.ts";
+import { type Injection, injected } from "../injection.ts";
+import type { CredentialSource } from "../source.ts";
+import { malformed } from "./faults.ts";
+import { fieldsOf, leased } from "./lease.ts";
+import { render } from "./path.ts";
+import type { Vault } from "./vault.ts";
+
+/** A secret that Vault makes for this principal and ends with its lease: a database role, or any other `creds` path. */
+export function createVaultDynamicSource(options: {
+  readonly vault: Vault;
+  /** A template, such as `database/creds/{tenant}.{role}`. */
+  readonly path: string;
+  readonly injection: Injection;
+  readonly clock: Clock;
+}): CredentialSource {
+  const { vault, injection, clock } = options;
+  return {
+    obtain(request, principal, decision) {
+      const path = render(options.path, vault.variables(principal, request.role));
+      return vault.obtain(principal, decision, async ({ client, manager, user, call }) => {
+        await manager.ready(user.place);
+        const startedAt = clock();
+        const answer = await client.read(path, call);
+        if (answer.leaseId === "" || answer.leaseDuration <= 0) throw malformed("lease");
+        const life = { request, principal, startedAt, clock, user, manager };
+        try {
+          return leased(injected(fieldsOf(answer.data), injection), answer, life);
+        } catch (thrown) {
+          await manager.revoke(answer.leaseId, user.place).catch(() => {});
+          throw thrown;
+        }
+      });
+    },
+    close: async () => {},
+  };
+}

@@ -1,0 +1,90 @@
+import type { Lease, Principal } from "../../domain.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { PortcullisError } from "../../lib/errors.ts";
+import { isJsonObject, type Json, sha256 } from "../../lib/json.ts";
+import { Secret } from "../../lib/secret.ts";
+import type { SecretFields } from "../injection.ts";
+import type { CredentialRequest, MintedLease } from "../source.ts";
+import type { VaultAnswer } from "./client.ts";
+import type { UserToken } from "./user-tokens.ts";
+import type { VaultWork } from "./vault.ts";
+
+/** The parts of a secret that are text; nothing else can be injected. */
+export function fieldsOf(data: Json | undefined): SecretFields {
+  const given = isJsonObject(data) ? Object.entries(data) : [];
+  return Object.fromEntries(
+    given.flatMap(([name, value]) => (typeof value === "string" ? [[name, new Secret(value)]] : [])),
+  );
+}
+
+/** When a lease asked for now ends at the latest: its time to live, the run's end. Milliseconds since the epoch. */
+export function latestEnd({ ttl }: Pick<CredentialRequest, "ttl">, { run }: Principal, now: number): number {
+  const end = Math.min(now + ttl * 1000, (run?.expires ?? Number.POSITIVE_INFINITY) * 1000);
+  if (end <= now) throw new PortcullisError("credential_refused", { reason: "the run has ended" });
+  return end;
+}
+
+type Secrets = Pick<Lease, "headers" | "env" | "certificate" | "secrets">;
+
+/** A secret that Vault does not lease: it ends by expiring, here and there. */
+export function unleased(
+  secrets: Secrets,
+  { user, expires, requestId, id }: { user: UserToken; expires: number; requestId: string; id: string },
+): MintedLease {
+  const release = user.hold(() => {});
+  return { ...secrets, expires, sha256: sha256(id), requestId, revoke: release };
+}
+
+/**
+ * A lease of Vault's, which dies with the user's token at the latest. The gateway's own identity renews and revokes
+ * it, each time under the decision for which it was minted.
+ */
+export function leased(
+  secrets: Secrets,
+  answer: VaultAnswer,
+  {
+    request,
+    principal,
+    startedAt,
+    clock,
+    user,
+    manager,
+  }: {
+    readonly request: CredentialRequest;
+    readonly principal: Principal;
+    /** Before it was asked for: it may have lived since. */
+    readonly startedAt: number;
+    readonly clock: Clock;
+  } & Pick<VaultWork, "user" | "manager">,
+): MintedLease {
+  const { leaseId, leaseDuration, requestId, renewable } = answer;
+  const listeners = new Set<() => void>();
+  const release = user.hold(() => {
+    for (const tell of listeners) tell();
+  });
+  const lifeFrom = (now: number, seconds: number) => {
+    const endsAt = Math.min(now + seconds * 1000, user.expires());
+    return { endsAt, expires: Math.min(endsAt, latestEnd(request, principal, now)) };
+  };
+  return {
+    ...secrets,
+    ...lifeFrom(startedAt, leaseDuration),
+    sha256: sha256(leaseId),
+    requestId,
+    ...(renewable && {
+      async renew() {
+        const now = clock();
+        const wanted = Math.ceil((latestEnd(request, principal, now) - now) / 1000);
+        // It lives no longer than the token it hangs on.
+        await user.refresh();
+        const { seconds, requestId } = await manager.renew(leaseId, wanted, user.place);
+        return seconds === 0 ? null : { ...lifeFrom(now, seconds), requestId };
+      },
+    }),
+    onGone: (listener) => void listeners.add(listener),
+    async revoke() {
+      await manager.revoke(leaseId, user.place);
+      await release();
+    },
+  };
+}

@@ -1,0 +1,134 @@
+import type { Clock } from "../../lib/clock.ts";
+import { PortcullisError } from "../../lib/errors.ts";
+import type { JsonObject } from "../../lib/json.ts";
+import type { VaultAnswer, VaultClient } from "./client.ts";
+import { hasCode, malformed } from "./faults.ts";
+import type { Guard } from "./guard.ts";
+import { type AppRoleLogin, appRoleLogin, type Granted } from "./login.ts";
+
+/** Where a lease or a token lives, and for which decision it is touched. */
+export interface Place {
+  readonly tenant: string;
+  readonly namespace: string;
+  readonly decisionId: string;
+}
+
+/**
+ * The gateway's own identity, which renews and revokes what users' tokens hold. Those may not do so themselves: within
+ * a namespace whoever may revoke may revoke any tenant's lease by its id.
+ */
+export interface Manager {
+  /** Resolves when it is logged in: nothing is minted that could not be revoked. */
+  ready(place: Place): Promise<void>;
+  /** Seconds that the lease lives from now; 0: there is no such lease any more. */
+  renew(
+    leaseId: string,
+    seconds: number,
+    place: Place,
+  ): Promise<{ readonly seconds: number; readonly requestId: string }>;
+  /** Resolves when the lease is gone; to revoke twice is no error. */
+  revoke(leaseId: string, place: Place): Promise<{ readonly requestId: string }>;
+  /** Ends a token, and just after it all its leases. */
+  revokeToken(accessor: string, place: Place): Promise<void>;
+  /** Ends its own token. */
+  close(): Promise<void>;
+}
+
+interface Held extends Granted {
+  /** Milliseconds since the epoch: from then on it logs in anew. */
+  readonly freshUntil: number;
+}
+
+export function createManager(options: {
+  readonly client: VaultClient;
+  readonly guard: Guard;
+  readonly login: AppRoleLogin;
+  /** Where it logs in; "" for the root. */
+  readonly namespace: string;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+}): Manager {
+  const { client, guard, namespace, timeoutMs, clock } = options;
+  const login = appRoleLogin(options.login);
+  let held: Held | null = null;
+  let pending: Promise<Held> | null = null;
+  let closed = false;
+
+  async function logIn(decisionId: string): Promise<Held> {
+    if (closed) throw new PortcullisError("shutting_down");
+    const startedAt = clock();
+    const granted = await login(client, { namespace, decisionId, timeoutMs });
+    const life = granted.ttl === 0 ? Number.POSITIVE_INFINITY : granted.ttl * 1000;
+    held = { ...granted, freshUntil: startedAt + (life * 2) / 3 };
+    return held;
+  }
+
+  async function current(decisionId: string): Promise<Held> {
+    if (held !== null && clock() < held.freshUntil) return held;
+    pending ??= logIn(decisionId).finally(() => {
+      pending = null;
+    });
+    return pending;
+  }
+
+  async function write(path: string, data: JsonObject, place: Place): Promise<VaultAnswer> {
+    const { tenant, decisionId } = place;
+    return guard.run(tenant, "manage", async () => {
+      const call = { namespace: place.namespace, decisionId, timeoutMs };
+      const own = await current(decisionId);
+      try {
+        return await client.write(path, data, { ...call, token: own.token });
+      } catch (thrown) {
+        if (!hasCode(thrown, "vault_denied") || (await isAlive(own.token, decisionId))) throw thrown;
+        if (held === own) held = null;
+        return client.write(path, data, { ...call, token: (await current(decisionId)).token });
+      }
+    });
+  }
+
+  async function isAlive(token: Granted["token"], decisionId: string): Promise<boolean> {
+    try {
+      await client.read("auth/token/lookup-self", { token, namespace, decisionId, timeoutMs });
+      return true;
+    } catch (thrown) {
+      if (hasCode(thrown, "vault_denied")) return false;
+      throw thrown;
+    }
+  }
+
+  return {
+    async ready({ tenant, decisionId }) {
+      if (held !== null && clock() < held.freshUntil) return;
+      await guard.run(tenant, "manage", () => current(decisionId));
+    },
+    async renew(leaseId, seconds, place) {
+      try {
+        const answer = await write("sys/leases/renew", { lease_id: leaseId, increment: seconds }, place);
+        if (answer.leaseDuration <= 0) throw malformed("lease duration");
+        return { seconds: answer.leaseDuration, requestId: answer.requestId };
+      } catch (thrown) {
+        if (hasCode(thrown, "vault_role_unknown")) return { seconds: 0, requestId: "" };
+        throw thrown;
+      }
+    },
+    async revoke(leaseId, place) {
+      const { requestId } = await write("sys/leases/revoke", { lease_id: leaseId, sync: true }, place);
+      return { requestId };
+    },
+    async revokeToken(accessor, place) {
+      try {
+        await write("auth/token/revoke-accessor", { accessor }, place);
+      } catch (thrown) {
+        // It is gone already.
+        if (!hasCode(thrown, "vault_role_unknown")) throw thrown;
+      }
+    },
+    async close() {
+      closed = true;
+      const own = held;
+      if (own === null) return;
+      const call = { token: own.token, namespace, decisionId: "", timeoutMs };
+      await client.write("auth/token/revoke-self", {}, call).catch(() => {});
+    },
+  };
+}

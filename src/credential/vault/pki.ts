@@ -1,0 +1,55 @@
+import { X509Certificate } from "node:crypto";
+import type { Clock } from "../../lib/clock.ts";
+import { Secret } from "../../lib/secret.ts";
+import { type Injection, injected } from "../injection.ts";
+import type { CredentialSource } from "../source.ts";
+import { malformed } from "./faults.ts";
+import { fieldsOf, latestEnd, unleased } from "./lease.ts";
+import { render } from "./path.ts";
+import type { Vault } from "./vault.ts";
+
+/** A client certificate for this principal, for mutual TLS; its role should be `no_store`, it ends by expiring. */
+export function createVaultPkiSource(options: {
+  readonly vault: Vault;
+  readonly mount: string;
+  /** Templates: of the role's name, and of the URI (such as a SPIFFE id) that the certificate names. */
+  readonly role: string;
+  readonly uriSan: string;
+  readonly injection: Injection;
+  readonly clock: Clock;
+}): CredentialSource {
+  const { vault, mount, injection, clock } = options;
+  return {
+    obtain(request, principal, decision) {
+      const variables = vault.variables(principal, request.role);
+      const path = `${mount}/issue/${render(options.role, variables)}`;
+      const uri = render(options.uriSan, variables);
+      return vault.obtain(principal, decision, async ({ client, user, call }) => {
+        const now = clock();
+        const ttl = Math.floor((latestEnd(request, principal, now) - now) / 1000);
+        const { data, requestId } = await client.write(path, { uri_sans: uri, ttl: `${ttl}s` }, call);
+        const { certificate, private_key: key, ca_chain: chain } = data;
+        if (typeof certificate !== "string" || typeof key !== "string") throw malformed("certificate");
+        const expires = Date.parse(parsed(certificate, uri).validTo);
+        const above = Array.isArray(chain) ? chain.filter((one) => typeof one === "string") : [];
+        const lease = {
+          ...injected(fieldsOf(data), injection),
+          certificate: { certificate: [certificate, ...above].join("\n"), key: new Secret(key) },
+        };
+        return unleased(lease, { user, expires, requestId, id: certificate });
+      });
+    },
+    close: async () => {},
+  };
+}
+
+/** The certificate names this principal and nobody else, whatever the role would have allowed. */
+function parsed(pem: string, uri: string): X509Certificate {
+  try {
+    const certificate = new X509Certificate(pem);
+    if (certificate.subjectAltName === `URI:${uri}`) return certificate;
+  } catch {
+    // Said below, without its text.
+  }
+  throw malformed("certificate for this principal");
+}

@@ -1,0 +1,118 @@
+import type { Principal } from "../../domain.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { PortcullisError } from "../../lib/errors.ts";
+import type { Log } from "../../lib/log.ts";
+import type { Signer } from "../signer.ts";
+import type { DecisionReference, MintedLease } from "../source.ts";
+import { createVaultClient, type VaultClient } from "./client.ts";
+import { createGuard } from "./guard.ts";
+import { GRACE_MS, withDeadline } from "./late.ts";
+import { type AppRoleLogin, appRoleLogin, type JwtLogin, jwtLogin } from "./login.ts";
+import { createManager, type Manager } from "./manager.ts";
+import { type Variables, variablesOf } from "./path.ts";
+import { createUserTokens, type UserToken } from "./user-tokens.ts";
+
+/** One Vault or OpenBao server, and who the gateway is there. */
+export interface VaultConfig {
+  /** An origin. */
+  readonly address: string;
+  /** A template of the tenant's namespace, such as `tenants/{tenant}`; "" for none. */
+  readonly namespace: string;
+  /** PEM, or null: the system's authorities. */
+  readonly ca: string | null;
+  /** How it logs in for a user. */
+  readonly login: JwtLogin | AppRoleLogin;
+  /** Who renews and revokes; `namespace` is where it logs in, "" for the root. */
+  readonly manager: AppRoleLogin & { readonly namespace: string };
+  /** The issuer whose subjects stand in Vault as they are; null: every subject is hashed. */
+  readonly plainIssuer: string | null;
+  /** The longest wait for one answer. */
+  readonly timeoutMs: number;
+}
+
+/** What one request for a secret works with. */
+export interface VaultWork {
+  readonly client: VaultClient;
+  readonly manager: Manager;
+  readonly user: UserToken;
+  /** What the user's token is sent with; it waits past the caller's deadline, so that what comes late can be ended. */
+  readonly call: {
+    readonly token: UserToken["token"];
+    readonly namespace: string;
+    readonly decisionId: string;
+    readonly timeoutMs: number;
+  };
+}
+
+export interface Vault {
+  /**
+   * Obtains a secret as this principal: in the tenant's lane, under the deadline, with a token of the user's own.
+   * @throws PortcullisError `vault_*`, `overloaded`, `credential_refused`
+   */
+  obtain(
+    principal: Principal,
+    decision: DecisionReference,
+    work: (given: VaultWork) => Promise<MintedLease>,
+  ): Promise<MintedLease>;
+  variables(principal: Principal, role: string): Variables;
+  /** Ends every token of users, then the gateway's own. */
+  close(): Promise<void>;
+}
+
+export interface VaultParts {
+  /** The gateway's public URL: `iss` of what it signs. */
+  readonly issuer: string;
+  readonly signer: Signer;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+export function openVault(config: VaultConfig, parts: VaultParts): Vault {
+  const { timeoutMs, plainIssuer, namespace } = config;
+  const { clock, log } = parts;
+  const client = createVaultClient(config);
+  const guard = createGuard(clock);
+  const manager = createManager({
+    client,
+    guard,
+    login: config.manager,
+    namespace: config.manager.namespace,
+    timeoutMs,
+    clock,
+  });
+  const login =
+    config.login.type === "jwt"
+      ? jwtLogin(config.login, { ...parts, plainIssuer })
+      : appRoleLogin(config.login);
+  const tokens = createUserTokens({ ...parts, client, manager, login, namespace, plainIssuer, timeoutMs });
+
+  return {
+    obtain(principal, { decisionId }, work) {
+      const start = (begin: () => void) =>
+        guard.run(principal.tenant, "mint", () => {
+          begin();
+          return tokens.use(principal, decisionId, (user) => {
+            const { token, place } = user;
+            const call = { token, namespace: place.namespace, decisionId, timeoutMs: timeoutMs + GRACE_MS };
+            return work({ client, manager, user, call });
+          });
+        });
+      return withDeadline(timeoutMs, start, (lease) => {
+        lease.revoke().catch((thrown: unknown) => {
+          const code = thrown instanceof PortcullisError ? thrown.code : "internal";
+          log.warn(
+            { code, lease_sha256: lease.sha256 },
+            "a late lease could not be revoked; it ends when it expires",
+          );
+        });
+      });
+    },
+    variables: (principal, role) => variablesOf(principal, role, plainIssuer),
+    async close() {
+      await tokens.close();
+      await manager.close();
+      await client.close();
+    },
+  };
+}
