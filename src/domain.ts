@@ -76,13 +76,28 @@ export interface PolicyTarget extends TargetId {
   readonly announced: JsonObject;
 }
 
-/** A tool, pinned. */
+/** The kinds that upstreams list. */
+export type ListedKind = "tool" | "resource" | "template" | "prompt";
+
+/** What a server may ask of a client; a grant's `interaction` names what it allows. */
+export type QuestionKind = "sampling" | "elicitation" | "roots";
+
+/**
+ * A target, pinned. What no upstream lists (an upstream itself, its questions, a resource that was only linked to) is a
+ * target too, with nothing announced.
+ */
 export interface Target extends PolicyTarget {
-  /** The name on this virtual server: `name`, or `server__name` where there are several upstreams. */
+  /**
+   * The name on this virtual server. Tools and prompts: `name`, or `upstream__name` where there are several upstreams.
+   * A resource: its URI, a template: its uriTemplate, with the upstream in them where there are several.
+   */
   readonly exposedName: string;
   /** The definition as announced, member by member, each value as the text that the upstream sent. */
   readonly definition: ReadonlyMap<string, string>;
-  /** The tool's inputSchema, parsed. */
+  /**
+   * What arguments are checked against: a tool's inputSchema; of a prompt or a template an object of strings; of
+   * anything else an object without members.
+   */
   readonly inputSchema: JsonObject;
   /** Arguments that a modern upstream wants repeated in `Mcp-Param-*` headers. */
   readonly paramHeaders?: readonly ParamHeader[];
@@ -211,14 +226,27 @@ export type CallDecision =
 
 // ---------------------------------------------------------------- credential
 
-/** A secret in use. */
+/** A client certificate with its key, for mutual TLS; PEM. */
+export interface ClientCertificate {
+  readonly certificate: string;
+  readonly key: Secret;
+}
+
+/** A secret in use. It travels in request headers, in the environment of a child of its own, or as a certificate. */
 export interface Lease {
   /** Milliseconds since the epoch. */
   readonly expires: number;
-  /** How it travels. */
   readonly headers: ReadonlyMap<string, Secret>;
+  readonly env?: ReadonlyMap<string, Secret>;
+  readonly certificate?: ClientCertificate;
+  /** What of it must never come back in an answer, where headers and environment do not hold it by itself. */
+  readonly secrets?: readonly Secret[];
   /** SHA-256 of the secret or lease id, for records; null for no credential. */
   readonly sha256: string | null;
+  /** It is in use, and renewed meanwhile, until the returned function is called. Absent: it cannot be renewed. */
+  hold?(): () => void;
+  /** The upstream did not accept it: what its source shares between leases is handed out no more. */
+  rejected?(): void;
   revoke(): Promise<void>;
 }
 
@@ -247,6 +275,12 @@ export interface DecisionEntry {
   /** Digests of the tenant's record and of the pinned target: with them the decision can be made again. */
   readonly tenant_sha256?: string;
   readonly target_sha256?: string;
+  /** Of a question within a call: the id of the call's decision. */
+  readonly within?: string;
+  /** Of a read: every other target that its URI matches, decided with it. */
+  readonly matched?: readonly TargetId[];
+  /** Digests of those, in the same order. */
+  readonly matched_sha256?: readonly string[];
   /** Of a list only. */
   readonly listed?: number;
   readonly of?: number;
@@ -265,17 +299,68 @@ export interface OutcomeEntry {
   readonly ms: number;
   readonly bytes: number;
   readonly lease_sha256: string | null;
+  /** Parts of the answer that policy hides from this principal and that were left out. */
+  readonly withheld?: number;
 }
-export type LogEntry = DecisionEntry | OutcomeEntry;
+
+/** What became of a lease after it was minted; each use of it is in the outcome of the call. */
+export interface LeaseEntry {
+  readonly phase: "lease";
+  /** dropped: no longer used here; its source cannot end it early, or it had expired. */
+  readonly event: "minted" | "renewed" | "revoked" | "dropped" | "revocation_failed";
+  /** Id of the decision that it was minted for. */
+  readonly decision: string;
+  readonly lease_sha256: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+  /** Whose it is: tenant, issuer, subject, and the run's id or "". */
+  readonly tenant: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly run: string;
+  readonly source: string;
+  readonly role: string;
+  readonly upstream: string;
+  /** The virtual server of the call that it was minted for. */
+  readonly server: string;
+  readonly revision: Revision;
+  /** The source's own id of the request, as in Vault's audit log; "" where there is none. */
+  readonly request_id: string;
+  /** Why it was revoked or dropped; of a failure the error code. */
+  readonly reason: string;
+}
+export type LogEntry = DecisionEntry | OutcomeEntry | LeaseEntry;
+
+/** What a decision was made on besides what its record says itself. */
+export interface DecisionInputs {
+  /** Of `tenant_sha256`. */
+  readonly tenant?: TenantRecord;
+  /** Of `target_sha256` and `matched_sha256`. */
+  readonly targets?: readonly Target[];
+}
+
+/** An input, in each segment of the log once and before the first record that names its digest. */
+export interface InputEntry {
+  readonly phase: "input";
+  readonly kind: "tenant" | "target";
+  readonly sha256: string;
+  /**
+   * The tenant's record; or `{upstream, kind, name, labels, announced, definition}` of a target, with `inputSchema` where
+   * the definition as announced has none.
+   */
+  readonly value: JsonObject;
+}
 
 /** The decision log as the gate sees it. */
 export interface DecisionLog {
   /** The id the next record will have is minted here, so that it can travel beside the credential. */
   newId(): string;
   /** Resolves when the entry is on disk; rejects with `audit_unavailable` when it cannot be. */
-  decision(id: string, entry: DecisionEntry): Promise<void>;
+  decision(id: string, entry: DecisionEntry, inputs?: DecisionInputs): Promise<void>;
   /** Appends without waiting; durable with the next group. */
   outcome(entry: OutcomeEntry): void;
+  /** The same for what became of a lease. */
+  lease(entry: LeaseEntry): void;
   /** false once a write has failed: readiness fails, nothing is served. */
   readonly healthy: boolean;
   close(): Promise<void>;
@@ -294,15 +379,73 @@ export interface UpstreamRequest {
   /** Travels as `Portcullis-Decision` beside the credential; "" for the gateway's own requests. */
   readonly decisionId: string;
   readonly credential: ReadonlyMap<string, Secret>;
+  /** The lease that `credential` came from, where it travels in an environment or as a certificate as well. */
+  readonly lease?: Lease;
+  /** Who asks, for upstreams whose processes are held apart; absent: the gateway itself. */
+  readonly who?: Who;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
   /** The caller's progress token; the leg sends one of its own and maps it back. */
   readonly progressToken?: string | number;
   /** Values of `Mcp-Param-*` by header name, unencoded (`lib/param-headers.ts`); only modern upstreams get them. */
   readonly paramHeaders?: ReadonlyMap<string, string>;
+  /**
+   * What the upstream may know of the client's capabilities, in the words of either era; null: nothing. It is fixed
+   * for the life of an owner's legacy session, and `owner` tells apart what must not share one.
+   */
+  readonly clientCapabilities?: JsonObject | null;
+  /** The least severe log message that the caller wants, in the words of the protocol; absent: none was asked for. */
+  readonly logLevel?: string;
   /** A notification that belongs to this request, with the caller's progress token; `params` is raw JSON text. */
   onNotification?(method: string, params: string): void;
+  /**
+   * A legacy upstream asks its client something while it answers. Absent, or rejected: the upstream is told with an
+   * error that its client cannot. `signal` aborts when the upstream no longer waits.
+   */
+  onQuestion?(question: Question, signal: AbortSignal): Promise<ClientAnswer>;
 }
+
+/** Keys, not names: equal for the same tenant, and for the same user of it. */
+export interface Who {
+  readonly tenant: string;
+  readonly user: string;
+}
+
+/** A server's question to its client; `params` is raw JSON text. */
+export interface Question {
+  readonly kind: QuestionKind;
+  readonly method: "sampling/createMessage" | "elicitation/create" | "roots/list";
+  readonly params: string;
+}
+
+/** What the client says to it: the exact text of the `result` or `error` member. */
+export interface ClientAnswer {
+  readonly kind: "result" | "error";
+  readonly text: string;
+}
+
+/** What one owner wants to hear from an upstream outside of any request, until `signal` aborts. */
+export interface ListenRequest
+  extends Pick<
+    UpstreamRequest,
+    "owner" | "clientInfo" | "clientCapabilities" | "decisionId" | "credential" | "lease" | "who" | "logLevel"
+  > {
+  /** Resources whose updates are wanted, by the URIs that the upstream knows. */
+  readonly uris: readonly string[];
+  readonly signal: AbortSignal;
+  /** Log messages, `notifications/resources/updated`, task status: never a list's change, which `onChange` tells. */
+  onNotification(method: string, params: string): void;
+  /** A question that belongs to no request. */
+  onQuestion?(question: Question, signal: AbortSignal): Promise<ClientAnswer>;
+}
+
+/** What came of it: the upstream's own error for each URI that it does not let its client subscribe to. */
+export interface Listening {
+  readonly refused: ReadonlyMap<string, string>;
+}
+
+/** The lists that an upstream may announce to have changed. */
+export type Listed = "tools" | "resources" | "prompts";
 
 /** The upstream's answer: the exact text of its `result` or `error` member. */
 export interface UpstreamAnswer {
@@ -334,8 +477,56 @@ export interface Upstream {
   request(request: UpstreamRequest): Promise<UpstreamReply>;
   /** Ends what is held for this owner (an upstream session). */
   release(owner: string): Promise<void>;
-  /** Calls back when the upstream announces that its tools changed. Returns how to stop. */
-  onToolsChanged(listener: () => void): () => void;
+  /**
+   * Resolves once it listens, and goes on (reconnecting by itself) until the signal aborts; rejects with `upstream_*`.
+   * An owner listens once at a time: a second request replaces the first without a gap.
+   */
+  listen(request: ListenRequest): Promise<Listening>;
+  /** Calls back when the upstream announces that one of its lists changed. Returns how to stop. */
+  onChange(listener: (what: Listed) => void): () => void;
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------- what replicas share
+
+/**
+ * What outlives a request and is the same for every replica: in memory where there is one, in Valkey where there are
+ * several. Keys and values are text; whoever puts a secret into a value seals it first. Rejects with
+ * `store_unavailable`.
+ */
+export interface SharedStore {
+  get(key: string): Promise<string | undefined>;
+  /** Like `get`, and lets it live `ttlMs` from now. */
+  touch(key: string, ttlMs: number): Promise<string | undefined>;
+  set(key: string, value: string, ttlMs: number): Promise<void>;
+  /** Only if there is none: false if there was. A lock is this with a short life. */
+  add(key: string, value: string, ttlMs: number): Promise<boolean>;
+  /** Only if it still is `before`: false if not. */
+  replace(key: string, before: string, value: string, ttlMs: number): Promise<boolean>;
+  delete(key: string): Promise<boolean>;
+  /** Adds a member that lives `ttlMs`, unless `max` others live already: false. A member again: its life is renewed. */
+  join(set: string, member: string, ttlMs: number, max: number): Promise<boolean>;
+  leave(set: string, member: string): Promise<void>;
+  /** Those that live. */
+  members(set: string): Promise<readonly string[]>;
+  /** Appends to a log, which drops its oldest beyond the limits; gives the entry's place: 1, 2, … */
+  append(
+    log: string,
+    value: string,
+    limits: { readonly entries: number; readonly bytes: number },
+    ttlMs: number,
+  ): Promise<number>;
+  /** The entries after a place, oldest first; undefined when some of them are gone already, or it never got there. */
+  after(
+    log: string,
+    place: number,
+  ): Promise<readonly { readonly place: number; readonly value: string }[] | undefined>;
+  /** To every replica that listens, this one included; at most once, in order. */
+  publish(channel: string, message: string): Promise<void>;
+  /** Never rejects: while the store is away nothing is heard, and then again. */
+  subscribe(channel: string, listener: (message: string) => void): Promise<() => Promise<void>>;
+  /** false: its server does not answer. */
+  readonly healthy: boolean;
   close(): Promise<void>;
 }
 
@@ -355,6 +546,8 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Ends the work for this exchange as if the client had gone away. */
   cancel(): void;
+  /** From now on the work goes on when the client goes away: `gone` is told instead. */
+  outlive(gone: () => void): void;
   readonly reply: Reply;
 }
 
@@ -368,7 +561,12 @@ export interface Reply {
 }
 
 export interface EventStream {
-  /** One JSON-RPC message as one event; resolves when the client can take more. */
-  send(text: string): Promise<void>;
+  /**
+   * One JSON-RPC message as one event, with its id if it can be asked for again; resolves when the client can take more.
+   * An empty text with an id primes the stream: only for clients of 2025-11-25 and later.
+   */
+  send(text: string, eventId?: string): Promise<void>;
   end(): void;
+  /** Resolves when it has ended, from whichever side. */
+  readonly closed: Promise<void>;
 }

@@ -1,15 +1,19 @@
 import { readFileSync } from "node:fs";
+import type { Readable, Writable } from "node:stream";
 import type { Catalog } from "./catalog/catalog.ts";
 import { createClosing } from "./compose/closing.ts";
 import { mountsOf } from "./compose/identity.ts";
 import { type Ground, type Opened, openRooms } from "./compose/rooms.ts";
 import type { Config } from "./config/config.ts";
+import type { ListedKind } from "./domain.ts";
 import { createGate } from "./gate/gate.ts";
 import { createHttp, type Http } from "./http/http.ts";
+import { createLocalIdentity } from "./identity/local.ts";
 import { type Clock, systemClock } from "./lib/clock.ts";
 import { PortcullisError } from "./lib/errors.ts";
 import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
+import { serveStdio } from "./local/stdio-transport.ts";
 import type { PolicyStatus } from "./policy/store.ts";
 
 /** For an application of one's own: reads a portcullis.yaml and all that it names. */
@@ -40,16 +44,28 @@ export interface Gateway {
   /** The MCP route alone, as a plain Node handler: ahead of Express it costs half as much. */
   readonly mcp: Http["mcp"];
   listen(): Promise<{ readonly url: string }>;
+  /** Serves one client over a pair of streams, as this operating system's user, until the input ends. */
+  stdio(client: StdioClient): Promise<void>;
   /** The URL of a virtual server, which is also the audience of its tokens. */
   urlOf(server: string): string;
   status(): GatewayStatus;
   /** Approves a changed definition; false if none waits. */
-  approve(upstream: string, target: string): Promise<boolean>;
+  approve(upstream: string, target: string, kind?: ListedKind): Promise<boolean>;
   /** Builds the policies again, as a change of their files does. */
   reload(): Promise<PolicyStatus>;
   /** A token of the embedded authorization server for a sample user. */
   token(user: string, server: string): Promise<Secret>;
   close(): Promise<void>;
+}
+
+export interface StdioClient {
+  /** The virtual server. */
+  readonly server: string;
+  /** The operating system's name of the user. */
+  readonly user: string;
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly signal: AbortSignal;
 }
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
@@ -108,6 +124,18 @@ function guard(
       closing.add(await http.listen(host, port), (listening) => listening.close(config.limits.drain_ms));
       return { url: config.listen.public_url };
     },
+    async stdio({ user, ...client }) {
+      if (config.local === undefined)
+        throw new PortcullisError("internal", { reason: "local is not configured" });
+      const identity = createLocalIdentity({
+        ...config.local,
+        user,
+        directory: opened.directory,
+        clock: rooms.clock,
+      });
+      const own = createGate({ ...rooms, identity });
+      await serveStdio({ ...client, handle: own.handle, onRefusal: own.refused, limits: config.limits, log });
+    },
     urlOf,
     status: () => ({
       url: config.listen.public_url,
@@ -117,8 +145,8 @@ function guard(
       schemas: schemas.notes(Object.keys(config.servers).flatMap((name) => catalog.view(name).targets)),
       sessions: rooms.sessions.size,
     }),
-    async approve(upstream, target) {
-      const approved = pins.approve(upstream, target);
+    async approve(upstream, target, kind) {
+      const approved = pins.approve(upstream, target, kind);
       await catalog.refresh(upstream);
       return approved;
     },

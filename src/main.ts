@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { userInfo } from "node:os";
 import { buffer } from "node:stream/consumers";
 import { Command } from "commander";
 import type { ExitCode, Surroundings } from "./commands/command.ts";
@@ -14,6 +15,10 @@ const around: Surroundings = {
   env: process.env,
   cwd: process.cwd(),
   stdin: () => buffer(process.stdin),
+  input: process.stdin,
+  output: process.stdout,
+  pid: process.pid,
+  user: userInfo().username,
   stdout: process.stdout,
   stderr: process.stderr,
   stopped,
@@ -57,6 +62,10 @@ command("serve", "guard the configured servers until stopped").action(
   runs(async () => (await import("./commands/serve.ts")).serve),
 );
 
+command("stdio", "guard one virtual server for a local client, over stdin and stdout")
+  .option("--server <name>", "the virtual server; needed where there are several")
+  .action(runs(async () => (await import("./commands/stdio.ts")).stdio));
+
 command("check", "check the configuration and the policies, each against the other").action(
   runs(async () => (await import("./commands/check.ts")).check),
 );
@@ -70,7 +79,7 @@ command("test", "run the policies' own tests, and the golden cases through the r
 command("eval", "what the policies say of an input: its capability, or the answer to a Rego query")
   .argument("[query]")
   .option("--user <name>", "a sample user")
-  .option("--target <upstream:tool>", "what the user asks for, as it is pinned")
+  .option("--target <upstream:name>", "what the user asks for, as it is pinned")
   .option("--server <name>", "the virtual server; the first by default")
   .option("--args <json>", "the call's arguments, for requirements")
   .option("--input <file>", "a whole input instead; - reads it from stdin")
@@ -84,6 +93,7 @@ command("status", "what the running gateway says of itself; 1 if something needs
 command("pin", "approve a changed definition, or see what is pinned")
   .argument("[upstream]")
   .argument("[target]")
+  .option("--kind <kind>", "tool, resource, template or prompt; tool by default")
   .option("--list", "what is pinned, and what waits for approval")
   .option("--all", "ask every upstream, and pin what it announces now")
   .action(runs(async () => (await import("./commands/pin.ts")).pin));

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type Provider from "oidc-provider";
-import type { Configuration, ResourceServer } from "oidc-provider";
+import type { ClientMetadata, Configuration, ResourceServer } from "oidc-provider";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { errorPage } from "./page.ts";
@@ -20,6 +20,12 @@ const TTL = {
   Session: 600,
 };
 
+export interface FixedClient {
+  readonly client_id: string;
+  readonly client_name: string;
+  readonly redirect_uris: readonly string[];
+}
+
 export interface ProviderOptions {
   readonly issuer: URL;
   readonly users: ReadonlyMap<string, SampleUser>;
@@ -27,6 +33,8 @@ export interface ProviderOptions {
   readonly resources: () => readonly string[];
   readonly scopes: readonly string[];
   readonly key: SigningKey;
+  /** Public clients that are there from the start, beside those that register themselves. */
+  readonly clients?: readonly FixedClient[];
   /** Hosts whose client metadata documents this fetch gets; all others go through the provider's own guarded one. */
   readonly clientMetadata?: { readonly hosts: readonly string[]; readonly fetch: typeof fetch };
   readonly clock: Clock;
@@ -59,6 +67,7 @@ export async function loadProvider(options: ProviderOptions): Promise<Provider> 
     adapter: createStore(options.clock),
     jwks: { keys: [options.key.privateJwk] },
     scopes: ["openid", "offline_access", ...options.scopes],
+    clients: (options.clients ?? []).map(fixedClient),
     fetch: fetchWith(options.clientMetadata),
     features: {
       ...FEATURES,
@@ -103,6 +112,9 @@ function fixed(mount: string): Configuration {
     expiresWithSession: async () => false,
     clientBasedCORS: (_ctx, origin, client) =>
       (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin),
+    // A sign-in is worth something only with the tenant.
+    claims: { openid: ["sub", "name", "tenant"] },
+    conformIdTokenClaims: false,
     interactions: { url: (_ctx, { uid }) => `${mount}/interaction/${uid}` },
     cookies: {
       keys: [randomBytes(32).toString("base64url")],
@@ -118,11 +130,22 @@ function fixed(mount: string): Configuration {
   };
 }
 
+function fixedClient({ redirect_uris, ...client }: FixedClient): ClientMetadata {
+  return {
+    ...client,
+    redirect_uris: [...redirect_uris],
+    token_endpoint_auth_method: "none",
+    grant_types: ["authorization_code"],
+    response_types: ["code"],
+  };
+}
+
 function people({ users }: ProviderOptions): Configuration {
   return {
     findAccount(_ctx, subject) {
       const user = users.get(subject);
-      return user && { accountId: subject, claims: async () => ({ sub: subject, name: user.name }) };
+      const claims = user && { sub: subject, name: user.name, tenant: user.tenant };
+      return claims && { accountId: subject, claims: async () => claims };
     },
     extraTokenClaims({ oidc }, token) {
       const user = "accountId" in token ? users.get(token.accountId) : undefined;

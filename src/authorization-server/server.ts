@@ -9,7 +9,8 @@ import { ACCESS_TOKEN_TTL, loadProvider, type ProviderOptions } from "./provider
 import { openSigningKey } from "./signing-key.ts";
 import { claimsOf, type SampleUser } from "./users.ts";
 
-export interface AuthorizationServerOptions extends Pick<ProviderOptions, "resources" | "clientMetadata"> {
+export interface AuthorizationServerOptions
+  extends Pick<ProviderOptions, "resources" | "clients" | "clientMetadata"> {
   /** `<origin>/oauth`: where it is mounted, and the `iss` of its tokens. */
   readonly issuer: string;
   readonly users: readonly SampleUser[];

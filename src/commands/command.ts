@@ -1,3 +1,4 @@
+import type { Readable, Writable } from "node:stream";
 import type { Log } from "../lib/log.ts";
 
 /** What a command is given of the world: `main.ts` alone reads the process. */
@@ -6,11 +7,18 @@ export interface Surroundings {
   readonly cwd: string;
   /** All of it, once. */
   stdin(): Promise<Uint8Array>;
+  /** The raw ends of the process, for a protocol that is spoken over them. */
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly pid: number;
+  /** The operating system's name of the user. */
+  readonly user: string;
   readonly stdout: Output;
   readonly stderr: Output;
   /** Resolves at the first SIGINT or SIGTERM. */
   readonly stopped: Promise<void>;
-  createLog(level: string): Log;
+  /** To stdout, unless that is taken. */
+  createLog(level: string, output?: Output): Log;
 }
 
 export interface Output {

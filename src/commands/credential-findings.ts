@@ -1,3 +1,4 @@
+import { rolesOf } from "../config/checks.ts";
 import type { Config } from "../config/config.ts";
 import { didYouMean } from "../config/problems.ts";
 import type { CredentialFact, Problem } from "../policy/toolchain.ts";
@@ -51,7 +52,7 @@ function faultOf(
       [],
       `credentials.${name}.upstreams`,
     );
-  const roles = source.type === "none" ? [] : source.roles;
+  const roles = rolesOf(source);
   if (role !== null && !roles.includes(role))
     return unknown(
       "credential_role_unknown",

@@ -1,9 +1,12 @@
+import { readFile } from "node:fs/promises";
 import { type CatalogStatus, createCatalog } from "../catalog/catalog.ts";
 import type { PinStore } from "../catalog/pins.ts";
 import { labelsFrom } from "../compose/labels.ts";
 import { openTenancy } from "../compose/tenancy.ts";
 import { openUpstreams } from "../compose/upstreams.ts";
+import { vaultsOf } from "../compose/vaults.ts";
 import type { Config } from "../config/config.ts";
+import { resolveSecrets } from "../config/secret.ts";
 import { createCredentials } from "../credential/credentials.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -21,10 +24,11 @@ export async function discover(parts: {
   const clock = systemClock;
   const tenancy = await openTenancy(config);
   const credentials = await createCredentials({
-    sources: config.credentials,
+    sources: await resolveSecrets(config.credentials, { env, readFile: (path) => readFile(path, "utf8") }),
     tenants: tenancy.credentialsOf,
     publicUrl: config.listen.public_url,
     signingKey: null,
+    vaults: await vaultsOf({ config, env }),
     capacity: 100,
     clock,
     log,

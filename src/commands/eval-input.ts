@@ -12,7 +12,7 @@ import type { Surroundings } from "./command.ts";
 
 export interface InputOptions {
   readonly user?: string;
-  /** `upstream:tool` */
+  /** `upstream:name`; a resource by its URI, a template by its uriTemplate. */
   readonly target?: string;
   readonly server?: string;
   /** A JSON object. */
@@ -63,7 +63,7 @@ function targetOf(given: string, server: string, config: Config): JsonObject {
   const found = targets[names.indexOf(given)];
   if (found === undefined)
     throw unfit(
-      `nothing is pinned as ${given} on "${server}": ${didYouMean(given, names) || "write upstream:tool"}`,
+      `nothing is pinned as ${given} on "${server}": ${didYouMean(given, names) || "write upstream:name"}`,
     );
   const { upstream, kind, name, labels, announced } = found;
   return { upstream, kind, name, labels, announced };

@@ -1,4 +1,5 @@
 import type { Config } from "../config/config.ts";
+import type { ListedKind } from "../domain.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Control, openControl } from "../operation/control.ts";
@@ -75,7 +76,8 @@ function verbsOf(gateway: Gateway) {
   return {
     status: async () => ({ ...gateway.status() }) as unknown as JsonObject,
     reload: async () => (await gateway.reload()) as unknown as JsonObject,
-    pin: async ({ upstream, target }: JsonObject) => gateway.approve(String(upstream), String(target)),
+    pin: async ({ upstream, target, kind = "tool" }: JsonObject) =>
+      gateway.approve(String(upstream), String(target), String(kind) as ListedKind),
     token: async ({ user, server }: JsonObject) =>
       (await gateway.token(String(user), String(server))).reveal(),
   };

@@ -3,6 +3,7 @@ import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { askGateway } from "./gateway-client.ts";
 import { placed } from "./layers.ts";
 import { loadOrTell, type Printable, problemLines } from "./load.ts";
+import { approval } from "./pin.ts";
 import { columns, count, json, type Paint, paintFor } from "./print.ts";
 
 type Upstream = GatewayStatus["catalog"]["upstreams"][number];
@@ -67,7 +68,9 @@ function described(found: GatewayStatus, around: Surroundings): string {
     section(
       "left out",
       columns(
-        catalog.servers.flatMap(({ name, leftOut }) => leftOut.map((one) => [name, one.name, one.reason])),
+        catalog.servers.flatMap(({ name, leftOut }) =>
+          leftOut.map((one) => [name, `${one.upstream}: ${one.kind} ${one.name}`, one.reason]),
+        ),
         "  ",
       ),
     ),
@@ -116,15 +119,15 @@ function upstreamRow(
 
 /** What changed, and how it is approved. */
 function attention({ name: upstream, quarantined, refused }: Upstream, paint: Paint): string {
-  const changed = quarantined.map(({ name, difference }) =>
+  const changed = quarantined.map(({ kind, name, difference }) =>
     [
-      `  ${paint.yellow("changed")} ${upstream}: ${name}\n`,
+      `  ${paint.yellow("changed")} ${upstream}: ${kind} ${name}\n`,
       ...difference.map((line) => `    ${line}\n`),
-      `    approve: portcullis pin ${upstream} ${name}\n`,
+      `    approve: ${approval({ upstream, kind, name })}\n`,
     ].join(""),
   );
   return [
     ...changed,
-    ...refused.map(({ name, reason }) => `  refused ${upstream}: ${name}\n    ${reason}\n`),
+    ...refused.map(({ kind, name, reason }) => `  refused ${upstream}: ${kind} ${name}\n    ${reason}\n`),
   ].join("");
 }

@@ -32,7 +32,8 @@ export function undeclaredArguments(parts: Parts): Printable[] {
   for (const tenant of examples(parts)) {
     const engine = parts.policies.current(tenant.id);
     for (const server of tenant.servers) {
-      const targets = views.get(server)?.targets ?? [];
+      // A resource declares no arguments at all: its grants need none.
+      const targets = (views.get(server)?.targets ?? []).filter(({ kind }) => kind !== "resource");
       for (const identity of people(tenant, parts)) {
         const answers = engine.capabilities({ ...identity, server, now: 0 }, targets);
         for (const [at, { grants }] of answers.entries())
@@ -94,10 +95,10 @@ function note(
   });
 }
 
-const schemas = new WeakMap<Target, ReturnType<typeof compileSchema>>();
+const schemas = new WeakMap<Target["inputSchema"], ReturnType<typeof compileSchema>>();
 
 function compiled(target: Target) {
-  const known = schemas.get(target) ?? compileSchema(target.inputSchema);
-  schemas.set(target, known);
+  const known = schemas.get(target.inputSchema) ?? compileSchema(target.inputSchema);
+  schemas.set(target.inputSchema, known);
   return known.ok ? known.schema : undefined;
 }

@@ -1,16 +1,22 @@
 import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { openDecisionLog } from "../audit/log.ts";
 import { createRefusalCounter, type RefusalCounter } from "../audit/refusals.ts";
 import type { AuthorizationServer } from "../authorization-server/server.ts";
 import { type Catalog, createCatalog } from "../catalog/catalog.ts";
 import { createFilePins, type PinStore } from "../catalog/pins.ts";
 import type { Config } from "../config/config.ts";
-import { resolveSecret } from "../config/secret.ts";
+import { resolveSecret, resolveSecrets, type SecretStore } from "../config/secret.ts";
 import { type Credentials, createCredentials } from "../credential/credentials.ts";
 import type { DecisionLog, Upstream } from "../domain.ts";
 import { createCapabilities } from "../gate/capabilities.ts";
+import { createHeld } from "../gate/held.ts";
+import { createQuestions } from "../gate/questions.ts";
 import type { Rooms } from "../gate/rooms.ts";
 import { createSchemas, type Schemas } from "../gate/schemas.ts";
+import { createStreams } from "../gate/streams.ts";
+import { createTasks } from "../gate/task-store.ts";
+import type { Directory } from "../identity/directory.ts";
 import { createIdentity, type IdentityStage } from "../identity/identity.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { PortcullisError } from "../lib/errors.ts";
@@ -19,14 +25,18 @@ import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createMetrics, type Metrics } from "../operation/metrics.ts";
+import { createBundleCache } from "../policy/bundle-cache.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
+import { createEventStore } from "../protocol/events.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Closing } from "./closing.ts";
 import { createEmbedded, issuersOf } from "./identity.ts";
 import { labelsFrom } from "./labels.ts";
+import { openSharing, type Sharing } from "./sharing.ts";
 import { openTenancy, type Tenancy } from "./tenancy.ts";
 import { openUpstreams } from "./upstreams.ts";
+import { vaultsOf } from "./vaults.ts";
 
 /** What the rooms are made from. */
 export interface Ground {
@@ -52,6 +62,7 @@ export interface Opened {
   readonly pins: PinStore;
   readonly schemas: Schemas;
   readonly identity: IdentityStage;
+  readonly directory: Directory;
   /** null: tokens come from configured issuers only. */
   readonly embedded: AuthorizationServer | null;
 }
@@ -60,6 +71,8 @@ export interface Opened {
 const PAGE = 1000;
 /** Capabilities that are kept opened. */
 const CAPABILITIES = 50_000;
+/** Builds that are kept on disk: what is in force, and some to go back to. */
+const BUNDLES_PER_LAYER = 4;
 /** Refusals without a token that are recorded one by one, of one source in one second. */
 const INDIVIDUAL_REFUSALS = 5;
 const SESSIONS_PER_OWNER = 100;
@@ -75,10 +88,11 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const { decisions, refusals } = await openLog(ground);
   const credentials = closing.add(
     await createCredentials({
-      sources: config.credentials,
+      sources: await resolveSecrets(config.credentials, secretsOf(ground)),
       tenants: tenancy.credentialsOf,
       publicUrl: config.listen.public_url,
       signingKey: await signingKeyOf(ground),
+      vaults: await vaultsOf(ground),
       capacity: LEASES,
       clock,
       log,
@@ -91,12 +105,15 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   );
   const { catalog, pins, schemas } = await openCatalog(ground, upstreams);
   const { identity, embedded } = openIdentity(ground, tenancy);
-  const sessions = openSessions(ground, upstreams);
+  const sharing = await openSharing(ground);
+  const sessions = openSessions(ground, sharing, upstreams);
   const metrics = createMetrics();
   metrics.sessions(() => sessions.size);
   const rooms: Rooms = {
     identity,
     sessions,
+    ...openConversations(ground, sharing),
+    ...sharing,
     catalog,
     policies,
     capabilities: createCapabilities(schemas, CAPABILITIES),
@@ -109,17 +126,26 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     timeoutOf: (upstream) => config.upstreams[upstream]?.timeout_ms ?? 0,
     limits: { page: PAGE, inFlight: config.limits.in_flight },
     gatewayInfo: ground.info,
+    onChange: (server, listener) => onChange({ catalog, policies }, server, listener),
+    newId: randomId,
     metrics,
     clock,
     operations: log,
   };
-  return { rooms, catalog, credentials, metrics, policies, pins, schemas, identity, embedded };
+  const { directory } = tenancy;
+  return { rooms, catalog, credentials, metrics, policies, pins, schemas, identity, directory, embedded };
 }
 
 function openPolicies({ config, log, clock, closing }: Ground, tenancy: Tenancy): PolicyStore {
   const toolchain = closing.add(createToolchain(), (opened) => opened.close());
-  const policies = createPolicyStore({
+  const builds = createBundleCache({
+    directory: join(config.state.path, "bundles"),
     toolchain,
+    capacity: BUNDLES_PER_LAYER * (1 + tenancy.policies.size),
+    log,
+  });
+  const policies = createPolicyStore({
+    toolchain: builds,
     platform: config.policies.path,
     tenants: tenancy.policies,
     tenantSchema: config.policies.tenant_schema ?? {},
@@ -186,15 +212,50 @@ function openIdentity(ground: Ground, { directory }: Tenancy) {
   return { identity, embedded };
 }
 
+/** What goes on between the requests of one client. */
+function openConversations({ config, clock, closing }: Ground, { store, seal, replicas }: Sharing) {
+  const streams = closing.add(createStreams(replicas), (opened) => opened.close());
+  const held = closing.add(createHeld(replicas, clock), (opened) => opened.close());
+  return {
+    events: createEventStore({ store, seal, clock, idleMs: config.limits.session_idle_ms }),
+    questions: createQuestions(replicas, randomId),
+    tasks: createTasks(store, seal, clock),
+    streams,
+    held,
+  };
+}
+
+/** A virtual server shows other things when its catalog changes, and when the policies do. */
+function onChange(
+  { catalog, policies }: Pick<Opened, "catalog" | "policies">,
+  server: string,
+  listener: () => void,
+): () => void {
+  const stops = [
+    catalog.onChange((changed) => changed === server && listener()),
+    policies.onChange(listener),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
+
 function openSessions(
   { config, log, clock, closing }: Ground,
+  { store, seal, replicas }: Sharing,
   upstreams: ReadonlyMap<string, Upstream>,
 ): Sessions {
   const sessions = createSessions({
+    store,
+    seal,
+    replicas,
     limits: { ...config.limits, sessions_per_owner: SESSIONS_PER_OWNER },
     clock,
+    log,
     newId: randomId,
-    onEnd: ({ id }) => {
+    onEnd: ({ id }, why) => {
+      // Where the store is shared, another replica may go on with what this one held.
+      if (why === "closed" && config.sessions.store !== "memory") return;
       for (const upstream of upstreams.values()) {
         upstream
           .release(`session ${id}`)
@@ -205,9 +266,13 @@ function openSessions(
   return closing.add(sessions, (opened) => opened.close());
 }
 
-async function signingKeyOf({ config, env }: Ground): Promise<Secret | null> {
-  if (config.signing_key === undefined) return null;
-  return resolveSecret(config.signing_key, { env, readFile: (path) => readFile(path, "utf8") });
+async function signingKeyOf(ground: Ground): Promise<Secret | null> {
+  const { signing_key: key } = ground.config;
+  return key === undefined ? null : resolveSecret(key, secretsOf(ground));
+}
+
+function secretsOf({ env }: Ground): SecretStore {
+  return { env, readFile: (path) => readFile(path, "utf8") };
 }
 
 function settingsOf({ servers }: Config): Rooms["servers"] {

@@ -8,6 +8,7 @@ import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createHttpUpstream } from "../upstream/http.ts";
+import { createOrphanGuard, type OrphanGuard } from "../upstream/orphans.ts";
 import { createStdioUpstream } from "../upstream/stdio.ts";
 import { GATEWAY_TENANT } from "./tenancy.ts";
 
@@ -25,14 +26,19 @@ type Settings = Config["upstreams"][string];
 
 /** The configured upstreams by name. None is connected yet. */
 export async function openUpstreams(parts: UpstreamParts): Promise<ReadonlyMap<string, Upstream>> {
+  const orphans = createOrphanGuard(parts.log);
   const entries = Object.entries(parts.config.upstreams).map(
-    async ([name, settings]) => [name, await open(name, settings, parts)] as const,
+    async ([name, settings]) => [name, await open(name, settings, { ...parts, orphans })] as const,
   );
   return new Map(await Promise.all(entries));
 }
 
-async function open(name: string, settings: Settings, parts: UpstreamParts): Promise<Upstream> {
-  const { clientInfo, log, clock } = parts;
+interface StdioParts extends UpstreamParts {
+  readonly orphans: OrphanGuard;
+}
+
+async function open(name: string, settings: Settings, parts: StdioParts): Promise<Upstream> {
+  const { clientInfo, orphans, log, clock } = parts;
   if (settings.transport === "http") {
     const { url, era, credential } = settings;
     return createHttpUpstream({
@@ -54,7 +60,11 @@ async function open(name: string, settings: Settings, parts: UpstreamParts): Pro
     args,
     env,
     cwd: settings.cwd,
+    isolation: settings.isolation,
+    timeouts: { idleMs: settings.idle_ms },
+    limits: { children: settings.max_children },
     clientInfo,
+    orphans,
     log,
     clock,
   });

@@ -7,11 +7,20 @@ type Parsed = DeepReadonly<ParsedConfig>;
 
 /** What only shows when sections are seen together. */
 export function conflicts(config: Parsed): Finding[] {
-  return [...waysIn(config), ...sampleUsers(config), ...discoveryCredentials(config), ...tenantRoles(config)];
+  return [
+    ...waysIn(config),
+    ...sampleUsers(config),
+    ...discoveryCredentials(config),
+    ...tenantRoles(config),
+    ...signIns(config),
+    ...sharedSessions(config),
+    ...vaultLogins(config),
+    ...vaultInjections(config),
+  ];
 }
 
-function waysIn({ issuers, authorization_server }: Parsed): Finding[] {
-  if (issuers.length === 0 && authorization_server === undefined) {
+function waysIn({ issuers, authorization_server, local }: Parsed): Finding[] {
+  if (issuers.length === 0 && authorization_server === undefined && local === undefined) {
     return [{ code: "missing_key", path: [], message: '"issuers" is missing: nobody could get in' }];
   }
   return issuers.flatMap(({ issuer }, index): Finding[] => {
@@ -63,7 +72,7 @@ export function unknownRoles(given: TenantSection["credentials"], sources: Parse
   return Object.entries(given).flatMap(([name, { roles }]) => {
     const source = sources[name];
     if (source === undefined) return [];
-    const known = source.type === "none" ? [] : source.roles;
+    const known = rolesOf(source);
     return roles.flatMap((role, index): Finding[] => {
       if (known.includes(role)) return [];
       const path = ["credentials", name, "roles", index];
@@ -76,6 +85,63 @@ export function unknownRoles(given: TenantSection["credentials"], sources: Parse
           hint: known.length === 0 ? "" : `it has ${known.join(", ")}`,
         },
       ];
+    });
+  });
+}
+
+/** The roles that may be asked of a source. */
+export function rolesOf(source: Parsed["credentials"][string]): readonly string[] {
+  if (!("roles" in source)) return [];
+  return Array.isArray(source.roles) ? source.roles : Object.keys(source.roles);
+}
+
+/** Who links an account signs in at the issuer of their own tokens: it must be one, and there must be one. */
+function signIns({ accounts, issuers, authorization_server }: Parsed): Finding[] {
+  if (accounts === undefined) return [];
+  const findings = accounts.sign_in.flatMap(({ issuer }, index): Finding[] => {
+    if (issuers.some((one) => one.issuer === issuer)) return [];
+    const message = `there is no issuer "${issuer}"`;
+    return [{ code: "unknown_reference", path: ["accounts", "sign_in", index, "issuer"], message }];
+  });
+  if (accounts.sign_in.length === 0 && authorization_server === undefined) {
+    const message = '"sign_in" is missing: nobody could show who links an account';
+    findings.push({ code: "missing_key", path: ["accounts"], key: true, message });
+  }
+  return findings;
+}
+
+/** Replicas that seal with keys of their own could not read each other's sessions. */
+function sharedSessions({ sessions }: Parsed): Finding[] {
+  if (sessions.store === "memory" || sessions.key !== undefined) return [];
+  const message = '"key" is missing: every replica must seal with the same one';
+  return [{ code: "missing_key", path: ["sessions"], key: true, message }];
+}
+
+/** An upstream that is sent assertions for Vault's audience could log in there as the user. */
+function vaultLogins({ vaults, credentials }: Parsed): Finding[] {
+  const audiences = Object.values(vaults).flatMap(({ login }) =>
+    login.type === "jwt" ? [login.audience] : [],
+  );
+  return Object.entries(credentials).flatMap(([source, given]): Finding[] => {
+    if (given.type !== "signed-jwt" || !audiences.includes(given.audience)) return [];
+    const message = "this audience is that of a vault's login: an upstream could log in there as the user";
+    return [{ code: "insecure", path: ["credentials", source, "audience"], message }];
+  });
+}
+
+/** A secret that cannot travel to its upstream would leave the call without one. */
+function vaultInjections({ credentials, upstreams }: Parsed): Finding[] {
+  return Object.entries(credentials).flatMap(([source, given]): Finding[] => {
+    if (!("inject" in given)) return [];
+    const { header, env } = given.inject;
+    const isCertificate = given.type === "vault-pki";
+    return given.upstreams.flatMap((name, index): Finding[] => {
+      const transport = upstreams[name]?.transport;
+      const travels = transport === "stdio" ? env !== undefined : header !== undefined || isCertificate;
+      if (transport === undefined || travels) return [];
+      const way = transport === "stdio" ? "an environment variable (inject.env)" : "a header (inject.header)";
+      const message = `"${name}" can only be given a secret in ${way}`;
+      return [{ code: "conflict", path: ["credentials", source, "upstreams", index], message }];
     });
   });
 }

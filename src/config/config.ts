@@ -8,7 +8,7 @@ import { type Validated, validate } from "./issues.ts";
 import { type ConfigProblem, inOrder, type Path } from "./problems.ts";
 import { knownNames, OF_USERS, unknownNames, unknownReferences } from "./references.ts";
 import { configSchema, type ParsedConfig } from "./schema.ts";
-import { isSampleSecret, nameOf, resolveSecret, type SecretRef } from "./secret.ts";
+import { isSampleSecret, nameOf, resolveSecret, type SecretRef, secretsIn } from "./secret.ts";
 import { users as usersSchema } from "./sections/authorization-server.ts";
 import {
   type ConfigFiles,
@@ -165,7 +165,7 @@ async function readRecordSchema(
 }
 
 async function secretProblems(
-  { upstreams, listen, signing_key }: DeepReadonly<ParsedConfig>,
+  { upstreams, listen, signing_key, credentials, accounts, sessions, vaults }: DeepReadonly<ParsedConfig>,
   document: SourceDocument,
   { env, readFile }: LoadOptions,
 ): Promise<ConfigProblem[]> {
@@ -181,12 +181,14 @@ async function secretProblems(
   );
   const ofGateway = signing_key === undefined ? [] : [{ path: ["signing_key"], value: signing_key }];
   const problems = await Promise.all(
-    [...ofUpstreams, ...ofGateway].map(async ({ path, value }) => {
-      if (typeof value === "string") return [];
-      return (await secretProblem(value, { env, readFile, demo })).map((one) =>
-        document.locate({ ...one, path }),
-      );
-    }),
+    [...ofUpstreams, ...ofGateway, ...secretsIn({ credentials, accounts, sessions, vaults })].map(
+      async ({ path, value }) => {
+        if (typeof value === "string") return [];
+        return (await secretProblem(value, { env, readFile, demo })).map((one) =>
+          document.locate({ ...one, path }),
+        );
+      },
+    ),
   );
   return problems.flat();
 }

@@ -3,7 +3,10 @@ import { didYouMean, type Finding, type Path } from "./problems.ts";
 
 /** What can be named from elsewhere. */
 export type Known = Readonly<
-  Record<"upstreams" | "servers" | "credentials" | "tenants", readonly string[] | null>
+  Record<
+    "upstreams" | "servers" | "credentials" | "vaults" | "accounts" | "tenants",
+    readonly string[] | null
+  >
 >;
 
 /** Where a name stands that must exist elsewhere: `*` is every key or item, a last `@` the keys themselves. */
@@ -23,6 +26,8 @@ export const OF_USERS: readonly Reference[] = [{ at: ["*", "tenant"], to: "tenan
 const REFERENCES: readonly Reference[] = [
   { at: ["servers", "*", "upstreams", "*"], to: "upstreams", word: "upstream" },
   { at: ["credentials", "*", "upstreams", "*"], to: "upstreams", word: "upstream" },
+  { at: ["credentials", "*", "vault"], to: "vaults", word: "vault" },
+  { at: ["credentials", "*", "account"], to: "accounts", word: "account" },
   { at: ["upstreams", "*", "credential"], to: "credentials", word: "credential source" },
   { at: ["issuers", "*", "tenant", "fixed"], to: "tenants", word: "tenant" },
   ...OF_USERS.map((one) => ({ ...one, at: ["authorization_server", "users", ...one.at] })),
@@ -40,8 +45,8 @@ export function unknownTenantReferences(value: unknown, known: Known): Finding[]
 }
 
 export function knownNames(value: unknown): Known {
-  const keys = (section: string): readonly string[] => {
-    const found = isJsonObject(value) ? value[section] : undefined;
+  const keys = (...path: readonly string[]): readonly string[] => {
+    const found = path.reduce<unknown>((at, key) => (isJsonObject(at) ? at[key] : undefined), value);
     return isJsonObject(found) ? Object.keys(found) : [];
   };
   const tenants = isJsonObject(value) && isJsonObject(value.tenants) ? value.tenants : {};
@@ -49,6 +54,8 @@ export function knownNames(value: unknown): Known {
     upstreams: keys("upstreams"),
     servers: keys("servers"),
     credentials: keys("credentials"),
+    vaults: keys("vaults"),
+    accounts: keys("accounts", "providers"),
     // In a folder of tenants any may exist.
     tenants: typeof tenants.path === "string" ? null : keys("tenants"),
   };

@@ -1,15 +1,20 @@
 import { z } from "zod";
 import type { JsonObject } from "../lib/json.ts";
 import { secretRef } from "./secret.ts";
+import { accounts } from "./sections/accounts.ts";
 import { authorizationServer } from "./sections/authorization-server.ts";
 import { credentials } from "./sections/credentials.ts";
 import { issuers } from "./sections/issuers.ts";
 import { listen } from "./sections/listen.ts";
+import { local } from "./sections/local.ts";
 import { audit, limits, log, pins, policies, state } from "./sections/operation.ts";
+import { runs } from "./sections/runs.ts";
 import { servers } from "./sections/servers.ts";
+import { sessions } from "./sections/sessions.ts";
 import { tenants } from "./sections/tenants.ts";
 import { upstreams } from "./sections/upstreams.ts";
-import type { Place } from "./values.ts";
+import { vault } from "./sections/vaults.ts";
+import { name, type Place } from "./values.ts";
 
 /** The whole of portcullis.yaml. Each section owns its keys, defaults and checks. */
 export function configSchema(place: Place) {
@@ -17,12 +22,17 @@ export function configSchema(place: Place) {
     listen: listen.prefault({}),
     issuers: issuers.default([]),
     authorization_server: authorizationServer(place).optional(),
+    local: local.optional(),
     upstreams: upstreams(place),
     servers,
-    credentials: credentials.default({}),
+    credentials: credentials(place).prefault({}),
+    vaults: z.record(name, vault(place)).prefault({}),
+    accounts: accounts(place).optional(),
     signing_key: secretRef(place)
       .optional()
       .describe("The gateway's own key: PKCS #8 in PEM, P-256 or Ed25519. Without: a new one at each start."),
+    sessions: sessions(place).prefault({}),
+    runs: runs.optional(),
     policies: policies(place),
     tenants: tenants(place),
     pins: pins(place),

@@ -59,3 +59,44 @@ export function isSampleSecret(secret: Secret): boolean {
   const value = secret.reveal().trim().toLowerCase();
   return SAMPLES.has(value) || /^(.)\1*$/.test(value);
 }
+
+/** A part of the configuration, each reference in it replaced by its secret. */
+export type Resolved<T> = T extends SecretRef
+  ? Secret
+  : T extends readonly (infer Item)[]
+    ? readonly Resolved<Item>[]
+    : T extends object
+      ? { readonly [Key in keyof T]: Resolved<T[Key]> }
+      : T;
+
+/** Rejects as `resolveSecret` does. */
+export async function resolveSecrets<T>(part: T, store: SecretStore): Promise<Resolved<T>>;
+export async function resolveSecrets(part: unknown, store: SecretStore): Promise<unknown> {
+  if (isSecretRef(part)) return resolveSecret(part, store);
+  if (Array.isArray(part)) return Promise.all(part.map((item) => resolveSecrets(item, store)));
+  if (!isObject(part)) return part;
+  const members = Object.entries(part).map(async ([key, value]) => [key, await resolveSecrets(value, store)]);
+  return Object.fromEntries(await Promise.all(members));
+}
+
+/** Every reference in a part of the configuration, and where it stands. */
+export function secretsIn(
+  part: unknown,
+  path: readonly (string | number)[] = [],
+): { readonly path: readonly (string | number)[]; readonly value: SecretRef }[] {
+  if (isSecretRef(part)) return [{ path, value: part }];
+  if (Array.isArray(part)) return part.flatMap((item, index) => secretsIn(item, [...path, index]));
+  return isObject(part)
+    ? Object.entries(part).flatMap(([key, value]) => secretsIn(value, [...path, key]))
+    : [];
+}
+
+function isSecretRef(value: unknown): value is SecretRef {
+  if (!isObject(value)) return false;
+  const { kind, name, path } = value;
+  return (kind === "env" && typeof name === "string") || (kind === "file" && typeof path === "string");
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

@@ -1,6 +1,7 @@
-import type { Identity, PolicyContext } from "../domain.ts";
+import type { Identity, PolicyContext, Who } from "../domain.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
 import type { RequestMessage } from "../protocol/messages.ts";
+import type { ClientSession } from "../protocol/sessions.ts";
 import type { Answer } from "./answer.ts";
 import type { Seen } from "./records.ts";
 
@@ -12,10 +13,18 @@ export interface Ask {
   /** One snapshot of the policies decides the whole request. */
   readonly policy: PolicyEngine;
   readonly context: PolicyContext;
+  /** Of a legacy client; null where the era or the method has none. */
+  readonly session: ClientSession | null;
+  /** Who this is, for what belongs to a principal alone. */
+  readonly principalKey: string;
+  readonly who: Who;
   /** Whose upstream sessions it uses: the client session's, or the principal's where there is none. */
   readonly owner: string;
   /** What the client said of itself, in this request or when it opened the session. */
   readonly clientInfo: RequestMessage["clientInfo"];
+  readonly clientCapabilities: RequestMessage["clientCapabilities"];
+  /** The least severe log message that the client wants to hear; undefined: it did not say. */
+  readonly logLevel: string | undefined;
   header(name: string): string | undefined;
   /** Aborted when the client goes away or cancels. */
   readonly signal: AbortSignal;

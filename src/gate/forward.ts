@@ -1,90 +1,79 @@
 import { performance } from "node:perf_hooks";
-import type { Grant, Lease, Target, UpstreamReply } from "../domain.ts";
-import { type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import type { Grant, Lease, Target } from "../domain.ts";
+import { toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
-import { paramHeaders } from "../lib/param-headers.ts";
-import { translateResult } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
-import { describe } from "./description.ts";
+import { converse } from "./conversation.ts";
+import { exchangeOf } from "./exchange.ts";
+import { canBeAsked } from "./interaction.ts";
+import type { Resumption } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
+import { type Told, tell } from "./tell.ts";
+import type { Turn } from "./turn.ts";
 
-/** An allowed call whose decision is on disk. */
+/** An allowed request whose decision is on disk. */
 export interface Allowed {
   /** Of the decision's record. */
   readonly id: string;
   readonly target: Target;
   readonly grant: Grant;
   /** What the upstream is sent. */
+  readonly params: JsonObject;
+  /** The arguments in it that policy let through, and those that the caller sent. */
   readonly arguments: JsonObject;
+  readonly sent: JsonObject;
+  /** Digest of what the caller sent. */
+  readonly sha256: string;
+  readonly resume: Resumption | null;
+  /** What of the upstream's result this caller is told, where the kind of request says more than `present` does. */
+  filter?(result: string): string;
 }
 
 /** Credential, upstream, answer; and the outcome's record, whatever happened. */
-export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise<void> {
+export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise<Told> {
   const startedAt = performance.now();
-  let lease: Lease | undefined;
-  let ended: { status: ErrorCode | "ok"; isError: boolean; bytes: number };
-  try {
-    lease = await obtain(ask, rooms, allowed);
-    const answer = await send(ask, rooms, allowed, lease);
-    ended = { status: "ok", isError: answer.isError, bytes: reply(ask, rooms, answer) };
-  } catch (thrown) {
-    const error = toPortcullisError(thrown);
-    // Revoked early: the next call gets another.
-    if (error.code === "credential_rejected") await lease?.revoke();
-    if (error.code === "internal")
-      rooms.operations.error({ err: error, decision: allowed.id }, "forwarding failed");
-    ended = { status: error.code, isError: true, bytes: ask.answer.error(error) };
-  }
+  const used: { lease?: Lease } = {};
+  const turn = await turnOf(ask, rooms, allowed, used);
+  const told = tell(ask, rooms, allowed, turn);
   const ms = performance.now() - startedAt;
   rooms.log.outcome({
     phase: "outcome",
     decision: allowed.id,
-    status: ended.status,
-    is_error: ended.isError,
+    status: told.status,
+    is_error: told.isError,
     ms: Math.round(ms * 1000) / 1000,
-    bytes: ended.bytes,
-    lease_sha256: lease?.sha256 ?? null,
+    bytes: told.bytes,
+    lease_sha256: used.lease?.sha256 ?? null,
+    ...(told.withheld > 0 && { withheld: told.withheld }),
   });
-  rooms.metrics.forwarded(allowed.target.upstream, ended.status, ms / 1000);
+  rooms.metrics.forwarded(allowed.target.upstream, told.status, ms / 1000);
+  return told;
 }
 
-function obtain(ask: Ask, rooms: Rooms, { id, target, grant }: Allowed): Promise<Lease> {
-  return rooms.credentials.obtain(grant.credential, ask.identity.principal, {
-    decisionId: id,
-    upstream: target.upstream,
-    server: ask.seen.server,
-    revision: ask.policy.revision,
-  });
+/** What comes next: of a call that begins here, or of one that waits for this request. Never rejects. */
+async function turnOf(ask: Ask, rooms: Rooms, allowed: Allowed, used: { lease?: Lease }): Promise<Turn> {
+  const { resume } = allowed;
+  const listener = { notify: ask.answer.notify, signal: ask.signal };
+  try {
+    if (resume?.kind === "held") return await rooms.held.resume(resume, listener);
+    const exchange = exchangeOf(ask, rooms, allowed, (lease) => {
+      used.lease = lease;
+    });
+    // Only a client that can answer, and is answered alone, leaves a call waiting.
+    if (ask.message.era === "legacy" || !mayAsk(ask, allowed)) return await exchange(ask.signal, null);
+    const conversation = converse(exchange);
+    const turn = await conversation.next(listener);
+    if (turn.kind === "questions" && turn.state.kind === "held")
+      rooms.held.keep(allowed.id, ask.principalKey, conversation);
+    return turn;
+  } catch (thrown) {
+    const error = toPortcullisError(thrown);
+    if (error.code === "internal")
+      rooms.operations.error({ err: error, decision: allowed.id }, "forwarding failed");
+    return { kind: "failure", error };
+  }
 }
 
-function send(ask: Ask, rooms: Rooms, allowed: Allowed, lease: Lease): Promise<UpstreamReply> {
-  const { id, target, arguments: args } = allowed;
-  const { method, params, progressToken } = ask.message;
-  return upstreamOf(rooms, target).request({
-    method,
-    params: { ...params, name: target.name, arguments: args },
-    owner: ask.owner,
-    clientInfo: ask.clientInfo,
-    decisionId: id,
-    credential: lease.headers,
-    signal: ask.signal,
-    timeoutMs: rooms.timeoutOf(target.upstream),
-    ...(progressToken !== undefined && { progressToken }),
-    ...(target.paramHeaders?.length && { paramHeaders: paramHeaders(target.paramHeaders, args) }),
-    onNotification: ask.answer.notify,
-  });
-}
-
-function reply(ask: Ask, rooms: Rooms, answer: UpstreamReply): number {
-  if (answer.kind === "error") return ask.answer.upstreamError(answer.text);
-  const { era } = ask.message;
-  const serverInfo = answer.era === era ? undefined : describe(rooms, ask.seen.server).serverInfo;
-  return ask.answer.result(translateResult(answer.text, answer.era, era, serverInfo));
-}
-
-function upstreamOf(rooms: Rooms, { upstream }: Target) {
-  const found = rooms.upstreams.get(upstream);
-  if (found === undefined)
-    throw new PortcullisError("upstream_unavailable", { reason: `no upstream ${upstream}` });
-  return found;
+function mayAsk({ clientCapabilities }: Ask, { grant }: Allowed): boolean {
+  return grant.interaction.length > 0 && canBeAsked(clientCapabilities);
 }

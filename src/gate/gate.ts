@@ -1,8 +1,10 @@
 import type { Exchange, Identity } from "../domain.ts";
 import type { Refusal } from "../http/http.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { digest, type JsonObject } from "../lib/json.ts";
 import { errorText } from "../lib/rpc.ts";
 import { Secret } from "../lib/secret.ts";
+import type { PolicyEngine } from "../policy/engine.ts";
 import { httpStatus } from "../protocol/answers.ts";
 import {
   type Message,
@@ -15,18 +17,43 @@ import type { ClientSession } from "../protocol/sessions.ts";
 import { createAnswer } from "./answer.ts";
 import type { Ask } from "./ask.ts";
 import { call } from "./call.ts";
+import { complete } from "./complete.ts";
+import { get } from "./get.ts";
+import { canBeAsked } from "./interaction.ts";
 import { list } from "./list.ts";
+import { listen } from "./listen.ts";
+import { createOutbox } from "./outbox.ts";
+import { ownerOf, whoOf } from "./principal.ts";
+import { read } from "./read.ts";
 import { recordUnasked, type Seen } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
 import { discover, initialize, ping } from "./session.ts";
+import { openStream } from "./stream.ts";
+import { setLevel, subscribe, unsubscribe } from "./subscribe.ts";
+import { listTasks, task } from "./tasks.ts";
 
 /** Which verb answers a request. A method without one never gets here: the protocol's table refused it. */
 const VERBS: Partial<Record<Method, (ask: Ask, rooms: Rooms) => Promise<void>>> = {
   initialize,
   ping,
   "server/discover": discover,
-  "tools/list": list,
+  "tools/list": list("tool"),
   "tools/call": call,
+  "resources/list": list("resource"),
+  "resources/templates/list": list("template"),
+  "resources/read": read,
+  "resources/subscribe": subscribe,
+  "resources/unsubscribe": unsubscribe,
+  "prompts/list": list("prompt"),
+  "prompts/get": get,
+  "completion/complete": complete,
+  "logging/setLevel": setLevel,
+  "subscriptions/listen": listen,
+  "tasks/get": task,
+  "tasks/result": task,
+  "tasks/update": task,
+  "tasks/cancel": task,
+  "tasks/list": listTasks,
 };
 
 export interface Gate {
@@ -71,12 +98,14 @@ async function answer(exchange: Exchange, seen: Seen, rooms: Rooms): Promise<voi
     throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
   }
 
-  if (message === undefined) return answerVerb(exchange, identity, rooms);
+  if (exchange.verb === "DELETE") return endSession(exchange, identity, rooms);
   const session = await sessionOf(exchange, message, identity, rooms);
-  if (message.kind === "response")
-    throw new PortcullisError("request_invalid", { reason: "nothing was asked" });
-  if (message.kind === "notification") return take(exchange, message, session);
-  await serve(exchange, { seen, message, identity, session }, rooms);
+  if (message?.kind === "request") return serve(exchange, { seen, message, identity, session }, rooms);
+  if (session === null) throw new PortcullisError("request_invalid", { reason: "nothing was asked" });
+  if (message === undefined) return openStream({ exchange, seen, identity, session }, rooms);
+  if (message.kind === "response") await rooms.questions.answer(session.id, message.id, message.answer);
+  else take(message, session, rooms);
+  exchange.reply.empty(202);
 }
 
 interface Entered {
@@ -87,44 +116,61 @@ interface Entered {
 }
 
 async function serve(exchange: Exchange, entered: Entered, rooms: Rooms): Promise<void> {
-  const { seen, message, identity, session } = entered;
+  const { message, identity, session } = entered;
   const verb = VERBS[message.method];
   if (verb === undefined) throw new PortcullisError("method_unknown");
   const policy = rooms.policies.current(identity.principal.tenant);
-  seen.revision = policy.revision;
+  entered.seen.revision = policy.revision;
   session?.requests.begin(message.id, () => exchange.cancel());
   try {
-    const ask: Ask = {
-      seen,
-      message,
-      identity,
-      policy,
-      context: {
-        principal: identity.principal,
-        tenant: identity.tenant,
-        server: exchange.server,
-        now: seen.now,
-      },
-      owner: session === null ? ownerOf(identity) : `session ${session.id}`,
-      clientInfo: message.clientInfo ?? session?.clientInfo ?? null,
-      header: (name) => exchange.header(name),
-      signal: exchange.signal,
-      answer: createAnswer(exchange.reply, message.era, message.id),
-    };
-    await verb(ask, rooms);
+    await verb(askOf(exchange, entered, policy, rooms), rooms);
   } finally {
     session?.requests.end(message.id);
   }
 }
 
+function askOf(exchange: Exchange, entered: Entered, policy: PolicyEngine, rooms: Rooms): Ask {
+  const { seen, message, identity, session } = entered;
+  const { principal, tenant } = identity;
+  const principalKey = ownerOf(identity);
+  const clientCapabilities = message.clientCapabilities ?? session?.clientCapabilities ?? null;
+  return {
+    seen,
+    message,
+    identity,
+    policy,
+    context: { principal, tenant, server: exchange.server, now: seen.now },
+    session,
+    principalKey,
+    who: whoOf(identity),
+    owner: session === null ? standingOwner(principalKey, clientCapabilities) : `session ${session.id}`,
+    clientInfo: message.clientInfo ?? session?.clientInfo ?? null,
+    clientCapabilities,
+    logLevel: message.logLevel ?? session?.logLevel ?? undefined,
+    header: (name) => exchange.header(name),
+    signal: exchange.signal,
+    answer: createAnswer(
+      exchange.reply,
+      message.era,
+      message.id,
+      session && createOutbox(rooms, session.id, exchange),
+    ),
+  };
+}
+
+/** Sessions that the gateway holds for a client without one: clients that can be asked other things share none. */
+function standingOwner(principalKey: string, capabilities: JsonObject | null): string {
+  return canBeAsked(capabilities) ? `${principalKey} ${digest(capabilities)}` : principalKey;
+}
+
 /** The legacy session of a message, which must be this principal's own; null where the era or method has none. */
 async function sessionOf(
   exchange: Exchange,
-  message: Exclude<Message, { kind: "refused" }>,
+  message: Exclude<Message, { kind: "refused" }> | undefined,
   identity: Identity,
   rooms: Rooms,
 ): Promise<ClientSession | null> {
-  if (message.era === "modern" || message.method === "initialize") return null;
+  if (message?.era === "modern" || message?.method === "initialize") return null;
   const id = exchange.header("mcp-session-id");
   if (id === undefined) throw new PortcullisError("session_required");
   const session = await rooms.sessions.get(id, ownerOf(identity), exchange.server);
@@ -132,27 +178,14 @@ async function sessionOf(
   return session;
 }
 
-/** Who owns sessions: the user of this issuer in this tenant. */
-function ownerOf({ principal: { issuer, subject, tenant } }: Identity): string {
-  return JSON.stringify([issuer, subject, tenant]);
-}
-
-function take(
-  exchange: Exchange,
-  { method, params }: NotificationMessage,
-  session: ClientSession | null,
-): void {
+function take({ method, params }: NotificationMessage, session: ClientSession, rooms: Rooms): void {
   const { requestId } = params;
-  const cancels =
-    method === "notifications/cancelled" && (typeof requestId === "string" || typeof requestId === "number");
-  if (cancels) session?.requests.cancel(requestId);
-  exchange.reply.empty(202);
+  if (method !== "notifications/cancelled") return;
+  if (typeof requestId === "string" || typeof requestId === "number")
+    rooms.sessions.cancel(session, requestId);
 }
 
-/** GET and DELETE. There is no stream of our own to listen to yet. */
-async function answerVerb(exchange: Exchange, identity: Identity, rooms: Rooms): Promise<void> {
-  if (exchange.verb === "GET")
-    throw new PortcullisError("method_not_allowed", { headers: { Allow: "POST, DELETE" } });
+async function endSession(exchange: Exchange, identity: Identity, rooms: Rooms): Promise<void> {
   const id = exchange.header("mcp-session-id");
   if (id === undefined) throw new PortcullisError("session_required");
   const ended = await rooms.sessions.delete(id, ownerOf(identity), exchange.server);

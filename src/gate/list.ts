@@ -1,53 +1,109 @@
-import type { Target } from "../domain.ts";
-import { digest } from "../lib/json.ts";
-import { joinMembers } from "../lib/members.ts";
+import type { CatalogView } from "../catalog/view.ts";
+import type { Era, ListedKind, Target } from "../domain.ts";
+import { digest, isJsonObject } from "../lib/json.ts";
+import { elementsOf, joinMembers, membersOf } from "../lib/members.ts";
 import type { OpenCapability } from "../policy/capability.ts";
-import { listResult } from "../protocol/results.ts";
+import { listResult, translateTool } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
 import { pageOf } from "./cursor.ts";
+import type { Deciding } from "./decision.ts";
 import { describe } from "./description.ts";
 import { record } from "./records.ts";
+import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
 
-/** tools/list: the tools that this principal can use, each with the schema of what it may be called with. */
-export async function list(ask: Ask, rooms: Rooms): Promise<void> {
-  const { targets } = rooms.catalog.view(ask.seen.server);
-  const capabilities = rooms.capabilities.of(ask.policy, ask.context, targets);
-  const usable = targets.flatMap((target, index) => {
-    const capability = capabilities[index];
-    return capability?.listed ? [{ target, capability }] : [];
-  });
-  const listDigest = digest(usable.map(({ target }) => target.digest));
-  const page = pageOf(usable, listDigest, ask.message.params.cursor, rooms.limits.page);
+/** The member of a list's result that holds the definitions. */
+const MEMBERS = {
+  tool: "tools",
+  resource: "resources",
+  template: "resourceTemplates",
+  prompt: "prompts",
+} as const;
 
-  await record(rooms, ask.seen, {
-    effect: "allow",
-    code: "ok",
-    listed: usable.length,
-    of: targets.length,
-    targets_sha256: listDigest,
-  });
-  const definitions = page.items.map(({ target, capability }) => listedDefinition(target, capability));
-  const { serverInfo } = describe(rooms, ask.seen.server);
-  ask.answer.result(listResult(ask.message.era, "tools", definitions, page.next, serverInfo));
+/** tools/list and its like: what this principal can use, each as it may be used. */
+export function list(kind: ListedKind): (ask: Ask, rooms: Rooms) => Promise<void> {
+  return async (ask, rooms) => {
+    const view = rooms.catalog.view(ask.seen.server);
+    const usable = usableOf(kind, ask, rooms, view);
+    const listDigest = digestOf(usable);
+    const page = pageOf(usable, listDigest, ask.message.params.cursor, rooms.limits.page);
+    await record(rooms, ask.seen, {
+      effect: "allow",
+      code: "ok",
+      listed: usable.length,
+      of: view.of(kind).length,
+      targets_sha256: listDigest,
+    });
+    const definitions = page.items.map((usable) => listedDefinition(usable, ask.message.era));
+    const { serverInfo } = describe(ask, rooms);
+    ask.answer.result(listResult(ask.message.era, MEMBERS[kind], definitions, page.next, serverInfo));
+  };
 }
 
-const texts = new WeakMap<OpenCapability, string>();
+/** A target that this principal can use. */
+interface Usable {
+  readonly target: Target;
+  readonly capability: OpenCapability;
+}
+
+/** What a list shows: the targets that a call, read or get would find. */
+export function usableOf(
+  kind: ListedKind,
+  ask: Deciding,
+  rooms: Pick<Rooms, "capabilities">,
+  view: CatalogView,
+): readonly Usable[] {
+  const targets = view.of(kind);
+  const capabilities = rooms.capabilities.of(ask.policy, ask.context, targets);
+  return targets.flatMap((target, at) => {
+    const capability = capabilities[at];
+    if (capability?.listed !== true) return [];
+    if (kind === "resource" && !readable(ask, rooms, view, target.exposedName)) return [];
+    return [{ target, capability }];
+  });
+}
+
+/** Changes whenever the list would. */
+export function digestOf(usable: readonly Usable[]): string {
+  return digest(usable.map(({ target }) => target.digest));
+}
+
+const texts = {
+  legacy: new WeakMap<OpenCapability, string>(),
+  modern: new WeakMap<OpenCapability, string>(),
+};
 
 /** The definition as announced, under its exposed name, narrowed to what this principal may send. */
-function listedDefinition(target: Target, capability: OpenCapability): string {
-  const known = texts.get(capability);
+export function listedDefinition({ target, capability }: Usable, era: Era): string {
+  const known = texts[era].get(capability);
   if (known !== undefined) return known;
-  const members = new Map(target.definition);
-  members.set("name", JSON.stringify(target.exposedName));
+  const members = new Map(target.kind === "tool" ? translateTool(target.definition, era) : target.definition);
+  members.set(NAMED_BY[target.kind] ?? "name", JSON.stringify(target.exposedName));
   const { inputSchema, note } = capability.listing();
-  const narrowed = JSON.stringify(inputSchema);
-  // What policy leaves alone keeps the upstream's own bytes.
-  if (narrowed !== JSON.stringify(target.inputSchema)) members.set("inputSchema", narrowed);
+  if (target.kind === "tool") {
+    const narrowed = JSON.stringify(inputSchema);
+    // What policy leaves alone keeps the upstream's own bytes.
+    if (narrowed !== JSON.stringify(target.inputSchema)) members.set("inputSchema", narrowed);
+  }
+  if (target.kind === "prompt") withoutArguments(members, inputSchema.properties);
   if (note !== "") members.set("description", JSON.stringify(described(target, note)));
   const text = joinMembers(members);
-  texts.set(capability, text);
+  texts[era].set(capability, text);
   return text;
+}
+
+const NAMED_BY: Partial<Record<Target["kind"], string>> = { resource: "uri", template: "uriTemplate" };
+
+/** A prompt's arguments are a list of names: those that the caller may not send are not in it. */
+function withoutArguments(members: Map<string, string>, properties: unknown): void {
+  const before = members.get("arguments");
+  if (before === undefined || !before.startsWith("[") || !isJsonObject(properties)) return;
+  const elements = elementsOf(before);
+  const left = elements.filter((element) => {
+    const name: unknown = JSON.parse(membersOf(element).get("name") ?? "null");
+    return typeof name === "string" && Object.hasOwn(properties, name) && properties[name] !== false;
+  });
+  if (left.length < elements.length) members.set("arguments", `[${left.join(",")}]`);
 }
 
 function described(target: Target, note: string): string {

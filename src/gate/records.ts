@@ -1,4 +1,4 @@
-import type { DecisionEntry, Identity, Revision, TenantRecord } from "../domain.ts";
+import type { DecisionEntry, Identity, Revision, Target, TenantRecord } from "../domain.ts";
 import type { ErrorCode } from "../lib/errors.ts";
 import { digest } from "../lib/json.ts";
 import type { Message } from "../protocol/messages.ts";
@@ -20,17 +20,19 @@ const NO_REVISION: Revision = { platform: "", tenant: "" };
 
 type Said = Pick<DecisionEntry, "effect" | "code"> & Partial<DecisionEntry>;
 
-/** Puts a decision on disk: resolves when it is there. Nothing may be forwarded before. */
+/** Puts a decision on disk, and what it was made on: resolves when it is there. Nothing may be forwarded before. */
 export function record(
   rooms: Pick<Rooms, "log" | "metrics">,
   seen: Seen,
   said: Said,
   id = rooms.log.newId(),
+  targets: readonly Target[] = [],
 ): Promise<void> {
   // A refused message's method is whatever the client wrote: no series of its own.
   const method = seen.message?.kind === "refused" ? "" : (seen.message?.method ?? "");
   rooms.metrics.decided(seen.server, method, said.code);
-  return rooms.log.decision(id, decisionEntry(seen, said));
+  const inputs = { ...(seen.identity && { tenant: seen.identity.tenant }), targets };
+  return rooms.log.decision(id, decisionEntry(seen, said), inputs);
 }
 
 function decisionEntry(seen: Seen, said: Said): DecisionEntry {

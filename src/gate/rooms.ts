@@ -6,10 +6,17 @@ import type { IdentityStage } from "../identity/identity.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import type { Seal } from "../lib/seal.ts";
 import type { Metrics } from "../operation/metrics.ts";
 import type { PolicyStore } from "../policy/store.ts";
+import type { EventStore } from "../protocol/events.ts";
+import type { Replicas } from "../protocol/replicas.ts";
 import type { Sessions } from "../protocol/sessions.ts";
 import type { Capabilities } from "./capabilities.ts";
+import type { Held } from "./held.ts";
+import type { Questions } from "./questions.ts";
+import type { Streams } from "./streams.ts";
+import type { Tasks } from "./task-store.ts";
 
 /** What configuration says of a virtual server. */
 export interface ServerSettings {
@@ -22,6 +29,13 @@ export interface ServerSettings {
 export interface Rooms {
   readonly identity: Pick<IdentityStage, "authenticate" | "challenge">;
   readonly sessions: Sessions;
+  readonly events: EventStore;
+  readonly streams: Streams;
+  readonly questions: Questions;
+  readonly held: Held;
+  readonly tasks: Tasks;
+  readonly replicas: Replicas;
+  readonly seal: Seal;
   readonly catalog: Pick<Catalog, "view">;
   readonly policies: Pick<PolicyStore, "current">;
   readonly capabilities: Capabilities;
@@ -36,6 +50,10 @@ export interface Rooms {
   timeoutOf(upstream: string): number;
   readonly limits: { readonly page: number; readonly inFlight: number };
   readonly gatewayInfo: JsonObject;
+  /** Calls back when what a virtual server shows may have changed: its catalog or the policies. Returns how to stop. */
+  onChange(server: string, listener: () => void): () => void;
+  /** Unguessable. */
+  newId(): string;
   readonly metrics: Pick<Metrics, "decided" | "forwarded">;
   readonly clock: Clock;
   readonly operations: Log;

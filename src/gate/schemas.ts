@@ -1,4 +1,5 @@
 import type { Target } from "../domain.ts";
+import type { JsonObject } from "../lib/json.ts";
 import { type CompiledSchema, compileSchema } from "../policy/schema.ts";
 
 export type TargetSchema =
@@ -14,13 +15,14 @@ export interface Schemas {
 
 /** Compiled when the catalog changes (`of` is called then for each target), so that no request waits for it. */
 export function createSchemas(): Schemas {
-  const compiled = new WeakMap<Target, TargetSchema>();
+  // By the schema itself: all that takes no arguments shares one.
+  const compiled = new WeakMap<JsonObject, TargetSchema>();
 
   function of(target: Target): TargetSchema {
-    const known = compiled.get(target);
+    const known = compiled.get(target.inputSchema);
     if (known !== undefined) return known;
     const result = compileSchema(target.inputSchema);
-    compiled.set(target, result);
+    compiled.set(target.inputSchema, result);
     return result;
   }
 

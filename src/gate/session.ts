@@ -9,7 +9,7 @@ export async function initialize(ask: Ask, rooms: Rooms): Promise<void> {
   const { params, clientInfo, clientCapabilities } = ask.message;
   const version = negotiate(String(params.protocolVersion));
   const session = await rooms.sessions.create({
-    owner: ask.owner,
+    owner: ask.principalKey,
     server: ask.seen.server,
     version,
     clientInfo,
@@ -21,7 +21,7 @@ export async function initialize(ask: Ask, rooms: Rooms): Promise<void> {
     await rooms.sessions.delete(session.id, session.owner, session.server);
     throw error;
   }
-  ask.answer.result(initializeResult(version, describe(rooms, ask.seen.server)), {
+  ask.answer.result(initializeResult(version, describe(ask, rooms)), {
     "Mcp-Session-Id": session.id,
   });
 }
@@ -29,7 +29,7 @@ export async function initialize(ask: Ask, rooms: Rooms): Promise<void> {
 /** server/discover: what initialize says, without a session. */
 export async function discover(ask: Ask, rooms: Rooms): Promise<void> {
   await recordAllowed(ask, rooms);
-  ask.answer.result(discoverResult(describe(rooms, ask.seen.server)));
+  ask.answer.result(discoverResult(describe(ask, rooms)));
 }
 
 /** ping: forwards nothing and shows nothing, so there is nothing to record. */

@@ -8,7 +8,7 @@ const NOBODY = {
   era: "legacy",
   protocolVersion: "",
   serverInfo: {},
-  capabilities: {},
+  capabilities: { tools: {}, resources: {}, prompts: {} },
   instructions: "",
 } as const;
 
@@ -21,6 +21,7 @@ export function pinnedViews(config: Config, pins: readonly Pin[]): ReadonlyMap<s
         upstream,
         identity: NOBODY,
         definitions: definitionsOf(upstream, pins),
+        withheld: [],
       }));
       return [server, assemble(upstreams, offers, labels).view];
     }),
@@ -29,7 +30,7 @@ export function pinnedViews(config: Config, pins: readonly Pin[]): ReadonlyMap<s
 
 function definitionsOf(upstream: string, pins: readonly Pin[]): readonly Definition[] {
   return pins
-    .filter((pin) => pin.upstream === upstream && pin.kind === "tool")
-    .map(({ definition }) => readDefinition(definition))
+    .filter((pin) => pin.upstream === upstream)
+    .map(({ kind, definition }) => readDefinition(kind, definition))
     .filter((read): read is Definition => !isRefusal(read));
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { CatalogView } from "../catalog/view.ts";
 import type { Tenancy } from "../compose/tenancy.ts";
 import type { Config } from "../config/config.ts";
@@ -8,6 +9,7 @@ import type { Rooms } from "../gate/rooms.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { Json } from "../lib/json.ts";
 import { silentLog } from "../lib/log.ts";
+import { createSeal } from "../lib/seal.ts";
 import type { PolicyStore } from "../policy/store.ts";
 import { createInFlight } from "../protocol/sessions.ts";
 
@@ -39,6 +41,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
   return {
     identity: { authenticate: async () => identity, challenge: () => "" },
     sessions: oneSession(),
+    ...alone(),
     catalog: { view: (name) => viewOf(name, views) },
     policies,
     capabilities,
@@ -51,6 +54,8 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
     timeoutOf: () => 1000,
     limits: { page: Number.MAX_SAFE_INTEGER, inFlight: 1 },
     gatewayInfo: {},
+    onChange: () => () => {},
+    newId: () => SESSION,
     metrics: { decided() {}, forwarded() {} },
     clock: () => now,
     operations: silentLog,
@@ -59,14 +64,49 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
 
 /** A legacy session is open already, so that a request needs no more than its id. */
 function oneSession(): Rooms["sessions"] {
-  const start = { owner: "", server: "", version: "", clientInfo: null, clientCapabilities: null };
-  const session = { ...start, id: SESSION, requests: createInFlight() };
+  const session = {
+    owner: "",
+    server: "",
+    version: "",
+    clientInfo: null,
+    clientCapabilities: null,
+    logLevel: null,
+    subscriptions: [],
+    id: SESSION,
+    requests: createInFlight(),
+  };
   return {
     create: async () => session,
     get: async () => session,
+    update: async () => session,
     delete: async () => false,
+    cancel() {},
+    watch: () => () => {},
     size: 1,
     close: async () => {},
+  };
+}
+
+/** A case is one request to one replica: there is nothing before it, after it or beside it. */
+function alone() {
+  const nobody = async () => Promise.reject(new PortcullisError("cancelled"));
+  const replicas: Rooms["replicas"] = {
+    node: SESSION,
+    tell: async () => {},
+    broadcast: async () => {},
+    onMessage: () => () => {},
+    ask: nobody,
+    serve() {},
+    close: async () => {},
+  };
+  return {
+    replicas,
+    seal: createSeal(randomBytes(32)),
+    events: { append: async () => SESSION, after: async () => undefined },
+    streams: { take: () => () => {}, size: 0, close() {} },
+    questions: { ask: nobody, answer: async () => false },
+    held: { node: SESSION, keep() {}, resume: nobody, close() {} },
+    tasks: { keep: async () => {}, find: async () => undefined, all: async () => new Map() },
   };
 }
 
@@ -85,6 +125,7 @@ function keptLog(traces: Traces): DecisionLog {
     outcome(entry) {
       traces.outcome = entry;
     },
+    lease() {},
     healthy: true,
     close: async () => {},
   };
@@ -106,7 +147,8 @@ function keptUpstream(name: string, traces: Traces): Upstream {
       return { kind: "result", text: '{"content":[]}', isError: false, era: "legacy" };
     },
     release: async () => {},
-    onToolsChanged: () => () => {},
+    listen: async () => ({ refused: new Map() }),
+    onChange: () => () => {},
     close: async () => {},
   };
 }

@@ -1,7 +1,7 @@
 import type { CatalogView } from "../catalog/view.ts";
 import { openTenancy } from "../compose/tenancy.ts";
 import type { Config } from "../config/config.ts";
-import { createCredentials } from "../credential/credentials.ts";
+import { createCredentials, type SourceConfig } from "../credential/credentials.ts";
 import type { Exchange } from "../domain.ts";
 import { createCapabilities } from "../gate/capabilities.ts";
 import { createGate } from "../gate/gate.ts";
@@ -37,7 +37,7 @@ const CAPABILITIES = 10_000;
 export async function openGolden({ config, policies, views }: GoldenParts): Promise<GoldenRunner> {
   const tenancy = await openTenancy(config);
   const credentials = await createCredentials({
-    sources: config.credentials,
+    sources: offline(config),
     tenants: tenancy.credentialsOf,
     publicUrl: config.listen.public_url,
     signingKey: null,
@@ -59,6 +59,15 @@ export async function openGolden({ config, policies, views }: GoldenParts): Prom
     },
     close: () => credentials.close(),
   };
+}
+
+/** Who may have which credential is decided as ever; a case fetches none from a server. */
+function offline({ credentials }: Config): Readonly<Record<string, SourceConfig>> {
+  const sources = Object.entries(credentials).map(([name, source]): [string, SourceConfig] => [
+    name,
+    source.type === "signed-jwt" ? source : { type: "none", upstreams: source.upstreams },
+  ]);
+  return Object.fromEntries(sources);
 }
 
 async function decide(golden: GoldenCase, shared: SharedRooms): Promise<GoldenResult> {
@@ -95,10 +104,11 @@ function exchangeOf(
     body: { jsonrpc: "2.0", id: 1, method, params },
     signal: new AbortController().signal,
     cancel() {},
+    outlive() {},
     reply: {
       json: (_, text) => answer(text),
       empty: () => answer(""),
-      stream: () => ({ send: async (text) => answer(text), end() {} }),
+      stream: () => ({ send: async (text) => answer(text), end() {}, closed: Promise.resolve() }),
     },
   };
 }

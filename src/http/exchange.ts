@@ -22,6 +22,7 @@ export class NodeExchange implements Exchange {
   readonly clientIp: string;
   readonly #headers: IncomingMessage["headers"];
   readonly #abort = new AbortController();
+  #gone: () => void = () => this.cancel();
 
   constructor({ server, request, response, body, keepAliveMs }: ExchangeOptions) {
     this.server = server;
@@ -31,8 +32,12 @@ export class NodeExchange implements Exchange {
     this.clientIp = clientIpOf(request.socket);
     this.#headers = request.headers;
     response.once("close", () => {
-      if (!response.writableFinished) this.cancel();
+      if (!response.writableFinished) this.#gone();
     });
+  }
+
+  outlive(gone: () => void): void {
+    this.#gone = gone;
   }
 
   cancel(): void {

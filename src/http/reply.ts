@@ -62,12 +62,19 @@ function createEventStream(
     else if (stalled) response.destroy();
     stalled = response.writableNeedDrain;
   }, keepAliveMs).unref();
-  response.once("close", () => clearInterval(beat));
+  const closed = new Promise<void>((resolve) => {
+    if (response.destroyed) resolve();
+    response.once("close", () => {
+      clearInterval(beat);
+      resolve();
+    });
+  });
 
   return {
-    send(text) {
+    closed,
+    send(text, eventId) {
       if (response.destroyed || response.writableEnded) return TAKEN;
-      if (response.write(`event: message\ndata: ${inOneLine(text)}\n\n`)) return TAKEN;
+      if (response.write(eventText(text, eventId))) return TAKEN;
       drained ??= untilDrained(response).finally(() => {
         drained = undefined;
       });
@@ -78,6 +85,19 @@ function createEventStream(
       if (!response.destroyed) response.end();
     },
   };
+}
+
+/** Milliseconds after which a client should ask again for a stream that broke. */
+const RETRY_MS = 1000;
+
+/**
+ * One server-sent event. Without text it only tells the client from where it can resume (MCP 2025-11-25, Sending
+ * Messages to the Server); clients of earlier revisions take empty data for a broken message and must not get one.
+ */
+function eventText(text: string, eventId: string | undefined): string {
+  if (eventId === undefined) return `event: message\ndata: ${inOneLine(text)}\n\n`;
+  if (text === "") return `id: ${eventId}\nretry: ${RETRY_MS}\ndata: \n\n`;
+  return `event: message\nid: ${eventId}\ndata: ${inOneLine(text)}\n\n`;
 }
 
 /** Line ends in JSON text stand only between tokens; in an event they would begin another field. */

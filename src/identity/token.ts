@@ -46,6 +46,8 @@ export type IssuerOptions = {
 export interface VerifiedToken {
   /** With the attributes from claims only. */
   readonly principal: Principal;
+  /** All that `aud` names. */
+  readonly audiences: readonly string[];
   /** Seconds since the epoch. */
   readonly expires: number;
   /** Until when it is accepted: `expires` and the tolerance, in seconds since the epoch. */
@@ -56,8 +58,8 @@ export interface VerifiedToken {
 }
 
 export interface TokenVerifier {
-  /** Throws `token_invalid`, `token_expired`, `tenant_unknown` or `identity_unavailable`. */
-  verify(token: string, audience: string): Promise<VerifiedToken>;
+  /** For one of these audiences at least. Throws `token_invalid`, `token_expired`, `tenant_unknown` or `identity_unavailable`. */
+  verify(token: string, audiences: readonly string[]): Promise<VerifiedToken>;
   /** The issuers whose tokens cannot be checked right now. */
   unready(): Promise<readonly string[]>;
   close(): void;
@@ -88,7 +90,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   const issuers = new Map(options.issuers.map((issuer) => [issuer.issuer, createIssuer(issuer, options)]));
   if (issuers.size !== options.issuers.length) throw new TypeError("an issuer is configured twice");
 
-  async function check(token: string, issuer: Issuer, audience: string) {
+  async function check(token: string, issuer: Issuer, audiences: readonly string[]) {
     let keysVersion = "";
     const { payload } = await jwtVerify(
       token,
@@ -102,7 +104,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       {
         algorithms: [...issuer.options.algorithms],
         issuer: issuer.options.issuer,
-        audience,
+        audience: [...audiences],
         requiredClaims: ["exp", "sub"],
         clockTolerance: issuer.tolerance,
         currentDate: new Date(clock()),
@@ -123,18 +125,19 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   }
 
   return {
-    async verify(token, audience) {
+    async verify(token, audiences) {
       if (token.length > MAX_TOKEN || !COMPACT_JWS.test(token))
         throw invalid("not a compact JWS of at most 8192 bytes");
       try {
         const issuer = issuers.get(decodeJwt(token).iss ?? "");
         if (issuer === undefined) throw invalid("the issuer is not configured");
-        const { payload, keysVersion } = await check(token, issuer, audience);
+        const { payload, keysVersion } = await check(token, issuer, audiences);
         const claims = issuer.options.claims ?? {};
         const principal = principalOf(payload as JsonObject, { ...issuer.options, claims });
         const expires = checkClaims(payload, principal.auth_time, issuer.tolerance);
         return {
           principal,
+          audiences: [payload.aud ?? []].flat(),
           expires,
           acceptedUntil: expires + issuer.tolerance,
           keys: issuer.keys,
@@ -185,7 +188,8 @@ function invalid(reason: string, cause?: unknown): PortcullisError {
   return new PortcullisError("token_invalid", { reason, cause });
 }
 
-function refusal(error: unknown): PortcullisError {
+/** What a token that cannot be verified is refused with. */
+export function refusal(error: unknown): PortcullisError {
   if (error instanceof PortcullisError) return error;
   if (error instanceof errors.JWTExpired)
     return new PortcullisError("token_expired", { reason: "exp", cause: error });

@@ -57,6 +57,22 @@ export const ERRORS = {
   },
   session_unknown: { http: 404, rpc: -32001, text: "This session does not exist: send initialize again." },
   too_many_sessions: { http: 429, rpc: -32003, text: "Too many open sessions: end one with DELETE." },
+  too_many_subscriptions: {
+    http: 429,
+    rpc: -32003,
+    text: "Too many resources are subscribed to: unsubscribe from one first.",
+  },
+  state_invalid: {
+    http: 200,
+    rpc: -32602,
+    text: "This requestState is not valid for this request any more: send the request anew, without it.",
+  },
+  capability_missing: {
+    http: 400,
+    rpc: -32021,
+    text: "The client did not declare a capability that this needs.",
+  },
+  store_unavailable: { http: 503, rpc: -32002, text: "Sessions cannot be looked up right now." },
   // The token (identity)
   token_missing: { http: 401, rpc: -32001, text: "A bearer token is needed." },
   token_invalid: { http: 401, rpc: -32001, text: "The bearer token is not valid here." },
@@ -67,6 +83,10 @@ export const ERRORS = {
     text: "Send the token in the Authorization header, never in the URL.",
   },
   insufficient_scope: { http: 403, rpc: -32001, text: "The token lacks a scope that is needed here." },
+  run_ended: { http: 401, rpc: -32001, text: "This run has ended." },
+  run_refused: { http: 403, rpc: -32001, text: "A run cannot be given this, or cannot do this." },
+  run_unknown: { http: 404, rpc: -32600, text: "There is no such run." },
+  too_many_runs: { http: 429, rpc: -32003, text: "Too many runs are under way: end one with DELETE." },
   tenant_unknown: { http: 403, rpc: -32001, text: "The token's tenant is not known here." },
   identity_unavailable: { http: 503, rpc: -32002, text: "Tokens cannot be checked right now." },
   // The decision (policy). Unknown and hidden targets get the same answer in the same words.
@@ -75,6 +95,11 @@ export const ERRORS = {
   argument_out_of_bounds: { http: 200, rpc: -32602, text: "An argument is outside its bounds." },
   requirement_not_met: { http: 200, rpc: -32004, text: "A requirement of this call does not hold." },
   ambiguous_grant: { http: 200, rpc: -32004, text: "Policy is ambiguous about this call, so it is refused." },
+  interaction_refused: {
+    http: 200,
+    rpc: -32004,
+    text: "The server behind this target asked for something that policy does not let it ask.",
+  },
   policy_failed: { http: 200, rpc: -32005, text: "Policy could not decide this request, so it is refused." },
   policy_unavailable: { http: 503, rpc: -32002, text: "No policy is loaded, so nothing is served." },
   // The record (audit)
@@ -94,6 +119,41 @@ export const ERRORS = {
     http: 200,
     rpc: -32006,
     text: "The server behind this target did not accept the credential.",
+  },
+  vault_unreachable: { http: 503, rpc: -32006, text: "The credential store cannot be reached: try again." },
+  vault_sealed: {
+    http: 503,
+    rpc: -32006,
+    text: "The credential store is sealed, so there are no credentials.",
+  },
+  vault_standby: { http: 503, rpc: -32006, text: "The credential store is changing over: try again." },
+  vault_timeout: { http: 503, rpc: -32006, text: "The credential store did not answer in time." },
+  vault_quota: {
+    http: 503,
+    rpc: -32006,
+    text: "The credential store takes no more requests now: try again later.",
+  },
+  vault_tenant_locked: { http: 503, rpc: -32006, text: "This tenant's credentials are locked." },
+  vault_failed: { http: 503, rpc: -32006, text: "The credential store could not make the credential." },
+  vault_denied: { http: 200, rpc: -32006, text: "The credential store does not permit this credential." },
+  vault_login_refused: { http: 200, rpc: -32006, text: "The credential store does not know this user." },
+  vault_role_unknown: { http: 200, rpc: -32006, text: "The credential store does not have this credential." },
+  vault_secret_missing: { http: 200, rpc: -32006, text: "No secret is kept for this user." },
+  account_required: { http: 200, rpc: -32042, text: "An account must be connected first: open the link." },
+  account_unavailable: {
+    http: 503,
+    rpc: -32006,
+    text: "The connected account for this call cannot be used right now.",
+  },
+  idp_unavailable: {
+    http: 503,
+    rpc: -32006,
+    text: "The identity provider that issues the credential for this call cannot be reached.",
+  },
+  idp_refused: {
+    http: 200,
+    rpc: -32006,
+    text: "The identity provider refused the credential for this call.",
   },
   // The upstream
   upstream_unavailable: { http: 200, rpc: -32007, text: "The server behind this target cannot be reached." },

@@ -8,7 +8,7 @@ export interface Metrics {
   /** One decided request. Labels are closed sets: no name a client chose becomes a series. */
   decided(server: string, method: string, code: ErrorCode | "ok"): void;
   /** One forwarded request that ended. */
-  forwarded(upstream: string, status: ErrorCode | "ok", seconds: number): void;
+  forwarded(upstream: string, status: ErrorCode | "ok" | "input_required", seconds: number): void;
   sessions(count: () => number): void;
   text(): Promise<string>;
 }

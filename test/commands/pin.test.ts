@@ -22,9 +22,9 @@ const digest = (definition: string) => pinned("", definition).digest.slice(0, 12
 test("pin --list shows what is pinned, and what waits with its difference", async () => {
   expect(await run(waiting(), { list: true })).toEqual({
     code: 1,
-    out: `crm  read    ${digest(REFUND)}
-crm  refund  ${digest(REFUND)}  changed
-changed crm: refund
+    out: `crm  tool  read    ${digest(REFUND)}
+crm  tool  refund  ${digest(REFUND)}  changed
+changed crm: tool refund
     /description: "Pays back." -> "Pays anyone."
     approve: portcullis pin crm refund
 `,
@@ -36,7 +36,7 @@ test("pin approves what waits, in the file where no gateway runs", async () => {
   const folder = waiting();
   expect(await run(folder, { arguments: ["crm", "refund"] })).toMatchObject({
     code: 0,
-    out: "approved: crm: refund\n",
+    out: "approved: crm: tool refund\n",
   });
   expect(readFileSync(join(folder, "pins.json"), "utf8")).toBe(
     pinFileText([pinned("read", REFUND), pinned("refund", CHANGED)]),
@@ -45,14 +45,19 @@ test("pin approves what waits, in the file where no gateway runs", async () => {
 });
 
 test.each<[Partial<PinOptions>, string]>([
-  [{}, "portcullis: pin UPSTREAM TARGET, pin --list or pin --all\n"],
-  [{ arguments: ["crm"] }, "portcullis: pin UPSTREAM TARGET, pin --list or pin --all\n"],
-  [{ list: true, all: true }, "portcullis: pin UPSTREAM TARGET, pin --list or pin --all\n"],
+  [{}, "portcullis: pin UPSTREAM TARGET [--kind KIND], pin --list or pin --all\n"],
+  [{ arguments: ["crm"] }, "portcullis: pin UPSTREAM TARGET [--kind KIND], pin --list or pin --all\n"],
+  [{ list: true, all: true }, "portcullis: pin UPSTREAM TARGET [--kind KIND], pin --list or pin --all\n"],
   [
     { arguments: ["crm", "refunds"] },
-    'portcullis: nothing is pinned as crm: refunds, did you mean "refund"?\n',
+    'portcullis: nothing is pinned as crm: tool refunds, did you mean "refund"?\n',
   ],
-  [{ arguments: ["crn", "refund"] }, 'portcullis: nothing is pinned as crn: refund, did you mean "crm"?\n'],
+  [{ arguments: ["crm", "refund"], kind: "tol" }, "portcullis: --kind is tool, resource, template, prompt\n"],
+  [{ arguments: ["crm", "refund"], kind: "prompt" }, "portcullis: nothing is pinned as crm: prompt refund\n"],
+  [
+    { arguments: ["crn", "refund"] },
+    'portcullis: nothing is pinned as crn: tool refund, did you mean "crm"?\n',
+  ],
 ])("pin %j is told how it is used", async (options, err) => {
   expect(await run(waiting(), options)).toEqual({ code: 2, out: "", err });
 });
@@ -69,7 +74,7 @@ test("pin --all asks every upstream, pins what is new and what changed, and name
   const folder = company({ "portcullis.yaml": CONFIG.replace("http://127.0.0.1:9/mcp", desk.url) });
   const { code, out } = await run(folder, { all: true });
   await desk.close();
-  expect(out).toContain("changed crm: refund\n    /annotations: (absent) -> ");
+  expect(out).toContain("changed crm: tool refund\n    /annotations: (absent) -> ");
   expect(out).toMatch(/\nfiles: upstream_unavailable: .*\n7 pinned targets: 6 new, 1 changed\n$/);
   expect(code).toBe(1);
   expect(await run(folder, { list: true })).toMatchObject({ code: 0 });

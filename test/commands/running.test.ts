@@ -47,11 +47,11 @@ test("status names what is quarantined with what changed; pin brings it back at 
     /^ready {2}http:\/\/127\.0\.0\.1:\d+ {2}0 sessions\npolicies\n {2}platform {2}[0-9a-f]{12} {2}since 20/,
   );
   expect(before.out).toMatch(/\n {2}crm {2}live {2}modern 2026-07-28 {2}6 targets {2}1 quarantined\n/);
-  expect(before.out).toContain("  changed crm: refund\n");
+  expect(before.out).toContain("  changed crm: tool refund\n");
   expect(before.out).toContain('    /description: "Pays back." -> "');
   expect(before.out).toContain("    approve: portcullis pin crm refund\n");
   expect(before.code).toBe(1);
-  expect(await run(pin, folder, REFUND)).toEqual({ code: 0, out: "approved: crm: refund\n", err: "" });
+  expect(await run(pin, folder, REFUND)).toEqual({ code: 0, out: "approved: crm: tool refund\n", err: "" });
   const after = await run(status, folder);
   expect(after.out).toContain("7 targets\n");
   expect(after.code).toBe(0);
@@ -111,7 +111,7 @@ test("without a gateway: status says so, token too, and pin works on the file", 
   });
   expect(await run(pin, folder, REFUND)).toEqual({
     code: 1,
-    out: "nothing waits for approval: crm: refund\n",
+    out: "nothing waits for approval: crm: tool refund\n",
     err: "",
   });
 });

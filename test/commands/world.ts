@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { PassThrough, Readable } from "node:stream";
 import type { Surroundings } from "../../src/commands/command.ts";
 import { load } from "../../src/commands/load.ts";
 import type { Config } from "../../src/config/config.ts";
@@ -31,6 +32,10 @@ export function surroundings(
   const around: Surroundings = {
     env,
     cwd,
+    input: Readable.from([]),
+    output: new PassThrough(),
+    pid: 1,
+    user: "ann",
     stdin: async () => Buffer.from(input),
     stdout: {
       write: (text) => {

@@ -64,7 +64,7 @@ limits: {body: 5MB}
     '3:96 unknown_reference there is no tenant "acne" (did you mean "acme"?)',
     '5:48 invalid_value expected one of auto, legacy, modern (did you mean "modern"?)',
     '7:25 unknown_reference there is no upstream "crn" (did you mean "crm"?)',
-    "9:15 invalid_value expected one of none, signed-jwt",
+    "9:15 invalid_value expected one of none, signed-jwt, token-exchange, client-credentials, connected-account, vault-dynamic, vault-identity, vault-kv, vault-pki",
     '10:1 missing_key "path" is missing',
     "12:18 wrong_type expected a string, found number",
     '12:31 unknown_reference there is no virtual server "suport" (did you mean "support"?)',

@@ -23,6 +23,8 @@ export type Files = Readonly<Record<string, string>>;
 export interface WorldOptions {
   /** portcullis.yaml, but for what every world has: where it listens, sample users, two tenants, folders. */
   readonly config: JsonObject;
+  /** Beside host, port and public URL. */
+  readonly listen?: JsonObject;
   /** The platform's policies. */
   readonly policies: string | Files;
   readonly files?: Files;
@@ -59,12 +61,12 @@ const USERS = {
 };
 
 /** The folder and the text of a configuration; nothing is started. */
-export async function writeWorld({ config, policies, files = {} }: WorldOptions) {
+export async function writeWorld({ config, listen = {}, policies, files = {} }: WorldOptions) {
   const directory = await mkdtemp(join(tmpdir(), "e2e-"));
   const port = await freePort(0);
   const servers = Object.keys(config.servers as JsonObject);
   const whole = {
-    listen: { host: "127.0.0.1", port, public_url: `http://127.0.0.1:${port}` },
+    listen: { host: "127.0.0.1", port, public_url: `http://127.0.0.1:${port}`, ...listen },
     authorization_server: { users: USERS },
     tenants: { acme: { record: {}, servers }, globex: { record: {}, servers } },
     policies: { path: "./policies" },

@@ -3,7 +3,18 @@ import { join, relative, resolve } from "node:path";
 import { expect, test } from "vitest";
 
 const SRC = resolve(import.meta.dirname, "../../src");
-const STAGES = ["http", "protocol", "identity", "catalog", "policy", "credential", "upstream", "audit"];
+const STAGES = [
+  "http",
+  "protocol",
+  "identity",
+  "catalog",
+  "policy",
+  "credential",
+  "upstream",
+  "audit",
+  "accounts",
+  "runs",
+];
 const LEAVES = [...STAGES, "config", "authorization-server"];
 /** Who may import a package besides its own room: the SDKs are also the demo's and the bench's clients and servers. */
 const SHARED_BY_DESIGN = new Set(["demo", "bench"]);
@@ -80,4 +91,6 @@ test("each third-party package is imported in one room", () => {
 const ALLOWED_SPREAD: string[] = [
   // One verifies what others signed, the other signs for upstreams: no room of ours would join the two.
   "jose: credential, identity",
+  // Connections that are pooled and follow nothing: to Vault, and to upstreams.
+  "undici: credential, upstream",
 ];

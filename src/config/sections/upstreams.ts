@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { readUri } from "../../lib/uri.ts";
+import { readTemplate } from "../../lib/uri-template.ts";
 import { type SecretRef, toSecretRef } from "../secret.ts";
 import { httpUrl, labels, milliseconds, name, type Place } from "../values.ts";
 
@@ -9,7 +11,25 @@ const common = {
   targets: z
     .record(z.string().min(1).max(128), z.strictObject({ labels }))
     .default({})
-    .describe("Labels for single targets, by their name at the upstream."),
+    .describe("Labels for single tools, by their name at the upstream."),
+  resources: z
+    .record(
+      z.string().refine((uri) => readUri(uri).ok, "write an absolute URI"),
+      z.strictObject({ labels }),
+    )
+    .default({})
+    .describe("Labels for single resources, listed or not, by their URI at the upstream."),
+  templates: z
+    .record(
+      z.string().refine((text) => readTemplate(text).ok, "write a URI template as the upstream lists it"),
+      z.strictObject({ labels }),
+    )
+    .default({})
+    .describe("Labels for single resource templates, by their uriTemplate at the upstream."),
+  prompts: z
+    .record(z.string().min(1).max(128), z.strictObject({ labels }))
+    .default({})
+    .describe("Labels for single prompts, by their name at the upstream."),
   timeout_ms: milliseconds.default(60_000).describe("The longest wait for one answer."),
 };
 
@@ -78,6 +98,12 @@ const overStdio = (place: Place) =>
       .prefault(".")
       .transform(place)
       .describe("Relative to this file; its folder by default."),
+    isolation: z
+      .enum(["shared", "tenant", "user", "lease"])
+      .default("shared")
+      .describe("What has a process of its own. lease: credentials travel in the process's environment."),
+    max_children: z.int().min(1).max(4096).default(64).describe("The most processes at once."),
+    idle_ms: milliseconds.default(300_000).describe("A process without a request for so long is ended."),
     ...common,
   });
 

@@ -1,0 +1,96 @@
+import type { Config } from "../config/config.ts";
+import { readBody } from "../http/body.ts";
+import { checkContent, checkFraming, checkHeadersSingle, checkQuery } from "../http/headers.ts";
+import type { Handler } from "../http/http.ts";
+import { clientIpOf, createPlace } from "../http/place.ts";
+import { sendJson } from "../http/reply.ts";
+import type { IdentityStage } from "../identity/identity.ts";
+import { createRunTokens } from "../identity/run-token.ts";
+import type { Clock } from "../lib/clock.ts";
+import { randomId } from "../lib/ids.ts";
+import type { Log } from "../lib/log.ts";
+import type { Secret } from "../lib/secret.ts";
+import { parseStrict } from "../lib/strict-json.ts";
+import type { RunRecords } from "../runs/records.ts";
+import { createRunRoute, type Edge, RUNS } from "../runs/route.ts";
+import { createRuns, type Runs, type RunsOptions } from "../runs/runs.ts";
+
+export { RUNS };
+
+type Settings = Pick<Config, "listen" | "servers" | "credentials" | "runs">;
+
+export interface RunsParts extends Pick<RunsOptions, "store" | "seal" | "clock" | "log" | "sweepMs"> {
+  readonly config: Settings;
+  urlOf(server: string): string;
+  /** What `seal` was made from. */
+  readonly key: Secret | Buffer;
+}
+
+/** Where tokens are for: a virtual server's URL, or that of `/runs`. */
+export function audienceOf(config: Settings, urlOf: (server: string) => string): (server: string) => string {
+  return (server) => (server === RUNS ? config.listen.public_url + RUNS : urlOf(server));
+}
+
+/** null: they are not configured. */
+export async function openRuns(parts: RunsParts): Promise<Runs | null> {
+  const { config, key, clock } = parts;
+  if (config.runs === undefined) return null;
+  const { credentials, listen } = config;
+  return createRuns({
+    ...parts,
+    tokens: createRunTokens({ key, issuer: listen.public_url, clock }),
+    accountOf(name) {
+      const source = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
+      return source?.type === "connected-account" ? source.account : undefined;
+    },
+    limits: config.runs,
+    newId: randomId,
+  });
+}
+
+/** The route under which they are begun, listed and ended. */
+export function runsMount(parts: {
+  readonly config: Settings;
+  readonly runs: Runs;
+  readonly identity: Pick<IdentityStage, "authenticateOwn">;
+  readonly records: RunRecords;
+  mayUse(tenant: string, server: string): boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}): { readonly path: string; readonly handler: Handler } {
+  const { config } = parts;
+  const route = createRunRoute({
+    ...parts,
+    edge: edgeOf(config),
+    servers: new Map(Object.entries(config.servers).map(([name, { scopes }]) => [name, scopes])),
+    admins: config.runs?.admins ?? [],
+    maxTtl: config.runs?.max_ttl ?? 0,
+  });
+  return {
+    path: "/",
+    handler(request, response, next) {
+      if (!route.handle(request, response)) next();
+    },
+  };
+}
+
+/** The checks of the guarded URLs, for a route beside them. No browser's page is served: there is no CORS. */
+function edgeOf({ listen }: Settings): Edge {
+  const { public_url: publicUrl, allowed_hosts: allowedHosts } = listen;
+  const place = createPlace({ publicUrl, allowedHosts, allowedOrigins: [] });
+  return {
+    check(request) {
+      checkHeadersSingle(request);
+      checkFraming(request);
+      place.checkHost(request);
+      place.originOf(request);
+      checkQuery(request.url?.split("?", 2)[1]);
+    },
+    async json(request, { bytes, depth }) {
+      checkContent(request);
+      return parseStrict(await readBody(request, bytes), { maxDepth: depth });
+    },
+    clientIp: ({ socket }) => clientIpOf(socket),
+    reply: sendJson,
+  };
+}

@@ -1,0 +1,63 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { Config } from "../config/config.ts";
+import { resolveSecret } from "../config/secret.ts";
+import type { SharedStore } from "../domain.ts";
+import type { Clock } from "../lib/clock.ts";
+import { randomId } from "../lib/ids.ts";
+import type { Log } from "../lib/log.ts";
+import { createSeal, type Seal } from "../lib/seal.ts";
+import { createReplicas, type Replicas } from "../protocol/replicas.ts";
+import { createMemoryStore } from "../store/memory.ts";
+import { openValkeyStore } from "../store/valkey.ts";
+import type { Closing } from "./closing.ts";
+
+export interface SharingParts {
+  readonly config: Config;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly closing: Closing;
+}
+
+/** What this replica has in common with the others. */
+export interface Sharing {
+  readonly store: SharedStore;
+  readonly seal: Seal;
+  readonly replicas: Replicas;
+}
+
+export async function openSharing(parts: SharingParts): Promise<Sharing> {
+  const { log, clock, closing } = parts;
+  const store = closing.add(await openStore(parts), (opened) => opened.close());
+  const seal = createSeal(await keyOf(parts));
+  const replicas = closing.add(
+    await createReplicas({ store, seal, node: randomId(), newId: randomId, clock, log }),
+    (opened) => opened.close(),
+  );
+  return { store, seal, replicas };
+}
+
+async function openStore({ config, env, log, clock }: SharingParts): Promise<SharedStore> {
+  const { store } = config.sessions;
+  if (store === "memory") return createMemoryStore({ clock });
+  const { url, username, password, ca, prefix } = store;
+  return openValkeyStore({
+    url,
+    prefix,
+    log,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password: await resolveSecret(password, { env, readFile: readText }) }),
+    ...(ca !== undefined && { ca: await readText(ca) }),
+  });
+}
+
+/** One replica alone needs a key for as long as it lives. */
+async function keyOf({ config, env }: SharingParts) {
+  const { key } = config.sessions;
+  return key === undefined ? randomBytes(32) : resolveSecret(key, { env, readFile: readText });
+}
+
+function readText(path: string): Promise<string> {
+  return readFile(path, "utf8");
+}

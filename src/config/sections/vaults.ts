@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { secretRef } from "../secret.ts";
+import { httpUrl, isLoopback, milliseconds, type Place, path } from "../values.ts";
+import { pathTemplate, vaultPath } from "./vault-sources.ts";
+
+/** Tokens and secrets over plain http would be anyone's. */
+const address = httpUrl
+  .refine(
+    (url) => !URL.canParse(url) || new URL(url).protocol === "https:" || isLoopback(new URL(url).hostname),
+    {
+      params: { code: "insecure" },
+      error: "this URL must be https: tokens and secrets travel over it",
+    },
+  )
+  .refine(
+    (url) => !URL.canParse(url) || new URL(url).origin === url.replace(/\/$/, ""),
+    "write scheme, host and port only",
+  );
+
+const appRole = (place: Place) =>
+  z.strictObject({
+    type: z.literal("approle"),
+    mount: vaultPath.default("approle"),
+    role_id: secretRef(place),
+    secret_id: secretRef(place).describe("Read anew at each login, so that it may be rotated."),
+  });
+
+const jwt = z.strictObject({
+  type: z.literal("jwt"),
+  mount: vaultPath.default("jwt"),
+  role: vaultPath,
+  audience: z.string().min(1).default("vault").describe("One that no upstream has."),
+});
+
+/** Vault or OpenBao servers that credential sources are in. */
+export const vault = (place: Place) =>
+  z.strictObject({
+    address,
+    ca: path(place).optional().describe("PEM: the authority of its certificate; without, the system's."),
+    namespace: pathTemplate
+      .optional()
+      .describe("The tenant's own, such as tenants/{tenant}; needs OpenBao or Vault Enterprise."),
+    login: z
+      .discriminatedUnion("type", [jwt, appRole(place)])
+      .describe(
+        "How it logs in for a user: jwt as the user, so that Vault's own policies hold tenants apart.",
+      ),
+    manager: appRole(place)
+      .extend({ namespace: vaultPath.optional() })
+      .describe("The gateway's own identity, which renews and revokes."),
+    issuer: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "Whose subjects stand in Vault as they are, where there are several issuers; the others' are hashed.",
+      ),
+    timeout_ms: milliseconds.default(5_000).describe("The longest wait for one secret."),
+  });

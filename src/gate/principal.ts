@@ -1,0 +1,15 @@
+import type { Identity, Who } from "../domain.ts";
+
+/** Who owns sessions, tasks and held calls: the user of this issuer in this tenant, or one run of that user. */
+export function ownerOf({ principal: { issuer, subject, tenant, run } }: Identity): string {
+  return JSON.stringify(run === null ? [issuer, subject, tenant] : [issuer, subject, tenant, run.id]);
+}
+
+const known = new WeakMap<Identity, Who>();
+
+/** For processes that are held apart by tenant or user. */
+export function whoOf(identity: Identity): Who {
+  const found = known.get(identity) ?? { tenant: identity.principal.tenant, user: ownerOf(identity) };
+  known.set(identity, found);
+  return found;
+}

@@ -1,0 +1,54 @@
+import type { Era, Question, QuestionKind, UpstreamReply } from "../domain.ts";
+import { type ErrorCode, PortcullisError } from "../lib/errors.ts";
+import type { JsonObject } from "../lib/json.ts";
+
+/** What a client is told next of its request. */
+export type Turn =
+  | { readonly kind: "answer"; readonly answer: UpstreamReply }
+  | {
+      readonly kind: "questions";
+      /** By the keys under which the client answers. */
+      readonly questions: ReadonlyMap<string, Question>;
+      /** What the client's next request must bring back, sealed, for the gateway to go on. */
+      readonly state: JsonObject;
+    }
+  | { readonly kind: "failure"; readonly error: PortcullisError };
+
+/** A turn as another replica hands it on. */
+export function turnToJson(turn: Turn): JsonObject {
+  switch (turn.kind) {
+    case "answer":
+      return { kind: "answer", answer: { ...turn.answer } };
+    case "questions":
+      return {
+        kind: "questions",
+        questions: Object.fromEntries([...turn.questions].map(([key, question]) => [key, { ...question }])),
+        state: turn.state,
+      };
+    case "failure": {
+      const { code, text, data = {}, reason } = turn.error;
+      return { kind: "failure", code, text, data, reason };
+    }
+  }
+}
+
+/** Only for what another replica of this gateway sent, under its seal. */
+export function turnFromJson(json: JsonObject): Turn {
+  switch (json.kind) {
+    case "answer":
+      return { kind: "answer", answer: json.answer as unknown as UpstreamReply & { era: Era } };
+    case "questions": {
+      const questions = json.questions as Readonly<Record<string, { kind: QuestionKind } & JsonObject>>;
+      return {
+        kind: "questions",
+        questions: new Map(Object.entries(questions) as unknown as [string, Question][]),
+        state: json.state as JsonObject,
+      };
+    }
+    default: {
+      const { code = "internal", text = "", data = {}, reason = "" } = json;
+      const told = { text: String(text), data: data as JsonObject, reason: String(reason) };
+      return { kind: "failure", error: new PortcullisError(code as ErrorCode, told) };
+    }
+  }
+}
