@@ -154,7 +154,9 @@ test("a definition that changed is quarantined, and serves again once approved",
     const found = statusOf("written")?.quarantined ?? [];
     return found.length > 0 && found;
   });
-  expect(quarantined).toEqual([{ name: "seen", difference: ['/description: "as it was" -> "changed"'] }]);
+  expect(quarantined).toEqual([
+    { kind: "tool", name: "seen", difference: ['/description: "as it was" -> "changed"'] },
+  ]);
   expect(await listed()).not.toContain("written__seen");
   expect((await call("written__seen")).body.error?.data.code).toBe("not_found");
   expect(await world.gateway.approve("written", "no-such-tool")).toBe(false);
