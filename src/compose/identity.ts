@@ -3,12 +3,16 @@ import type { AuthorizationServer } from "../authorization-server/server.ts";
 import { createAuthorizationServer } from "../authorization-server/server.ts";
 import type { Config } from "../config/config.ts";
 import type { Credentials } from "../credential/credentials.ts";
+import type { DecisionEntry, DecisionInputs } from "../domain.ts";
+import type { Rooms } from "../gate/rooms.ts";
 import type { Handler } from "../http/http.ts";
 import type { IdentityStage } from "../identity/identity.ts";
 import type { IssuerOptions } from "../identity/token.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import type { Runs } from "../runs/runs.ts";
+import { audienceOf, RUNS, runsMount } from "./runs.ts";
 
 /** Where upstreams find the keys of the gateway's own assertions. */
 const JWKS_PATH = "/.well-known/portcullis/jwks.json";
@@ -34,7 +38,8 @@ export function createEmbedded(parts: {
   return createAuthorizationServer({
     issuer: `${config.listen.public_url}/oauth`,
     users,
-    resources: () => Object.keys(config.servers).map(urlOf),
+    resources: () =>
+      [...Object.keys(config.servers), ...(config.runs ? [RUNS] : [])].map(audienceOf(config, urlOf)),
     scopes: [...new Set([SCOPE, ...Object.values(config.servers).flatMap(({ scopes }) => scopes)])],
     keyFile: join(config.state.path, "authorization-server.pem"),
     clock,
@@ -70,24 +75,36 @@ export function mountsOf(parts: {
   readonly identity: IdentityStage;
   readonly credentials: Credentials;
   readonly embedded: AuthorizationServer | null;
+  readonly runs: Runs | null;
+  readonly rooms: Pick<Rooms, "log" | "refusals" | "mayUse" | "clock" | "operations">;
 }): readonly { readonly path: string; readonly handler: Handler }[] {
-  const { config, identity, credentials, embedded } = parts;
+  const { config, identity, credentials, embedded, runs, rooms } = parts;
   const names = Object.keys(config.servers);
   const [only] = names;
   const resourceMetadata: Handler = (request, response, next) => {
     const path = request.url ?? "";
+    if (runs !== null && path === RUNS) return sendDocument(response, identity.metadata(RUNS));
     const name =
       names.find((one) => path === `/mcp/${one}`) ?? (path === "/" && names.length === 1 ? only : undefined);
     if (name === undefined) next();
     else sendDocument(response, identity.metadata(name));
   };
-  const mounts = [
+  const mounts: { path: string; handler: Handler }[] = [
     { path: RESOURCE_METADATA, handler: resourceMetadata },
     {
       path: JWKS_PATH,
       handler: ((_, response) => sendDocument(response, credentials.jwks())) satisfies Handler,
     },
   ];
+  if (runs !== null) {
+    const { log: decisions, refusals, mayUse, clock, operations: log } = rooms;
+    const records = {
+      decision: (entry: DecisionEntry, inputs: DecisionInputs) =>
+        decisions.decision(decisions.newId(), entry, inputs),
+      refused: (entry: DecisionEntry) => refusals.refuse(entry),
+    };
+    mounts.push(runsMount({ config, runs, identity, records, mayUse, clock, log }));
+  }
   if (embedded === null) return mounts;
   const authorizationServer: Handler = (request, response, next) => {
     const path = ((request as { originalUrl?: string }).originalUrl ?? "").split("?", 1)[0] ?? "";

@@ -11,6 +11,7 @@ import { type Credentials, createCredentials } from "../credential/credentials.t
 import type { DecisionLog, Upstream } from "../domain.ts";
 import { createCapabilities } from "../gate/capabilities.ts";
 import { createHeld } from "../gate/held.ts";
+import { NO_RUNS, narrowCapabilities, narrowCredentials } from "../gate/narrowing.ts";
 import { createQuestions } from "../gate/questions.ts";
 import type { Rooms } from "../gate/rooms.ts";
 import { createSchemas, type Schemas } from "../gate/schemas.ts";
@@ -30,9 +31,11 @@ import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
 import { createEventStore } from "../protocol/events.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
+import type { Runs } from "../runs/runs.ts";
 import type { Closing } from "./closing.ts";
 import { createEmbedded, issuersOf } from "./identity.ts";
 import { labelsFrom } from "./labels.ts";
+import { audienceOf, openRuns } from "./runs.ts";
 import { openSharing, type Sharing } from "./sharing.ts";
 import { openTenancy, type Tenancy } from "./tenancy.ts";
 import { openUpstreams } from "./upstreams.ts";
@@ -65,6 +68,8 @@ export interface Opened {
   readonly directory: Directory;
   /** null: tokens come from configured issuers only. */
   readonly embedded: AuthorizationServer | null;
+  /** null: they are not configured. */
+  readonly runs: Runs | null;
 }
 
 /** Targets on one page of a list. */
@@ -104,8 +109,10 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     (opened) => Promise.all([...opened.values()].map((upstream) => upstream.close())),
   );
   const { catalog, pins, schemas } = await openCatalog(ground, upstreams);
-  const { identity, embedded } = openIdentity(ground, tenancy);
-  const sharing = await openSharing(ground);
+  const { key, ...sharing } = await openSharing(ground);
+  const runs = closing.add(await openRuns({ ...ground, ...sharing, key }), (opened) => opened?.close());
+  runs?.onEnd((id) => void credentials.revokeWhere(({ run }) => run === id, "the run ended"));
+  const { identity, embedded } = openIdentity(ground, tenancy, runs);
   const sessions = openSessions(ground, sharing, upstreams);
   const metrics = createMetrics();
   metrics.sessions(() => sessions.size);
@@ -116,10 +123,10 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     ...sharing,
     catalog,
     policies,
-    capabilities: createCapabilities(schemas, CAPABILITIES),
+    capabilities: narrowCapabilities(createCapabilities(schemas, CAPABILITIES), runs ?? NO_RUNS),
     log: decisions,
     refusals,
-    credentials,
+    credentials: narrowCredentials(credentials, runs ?? NO_RUNS),
     upstreams,
     servers: settingsOf(config),
     mayUse: tenancy.mayUse,
@@ -127,13 +134,26 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     limits: { page: PAGE, inFlight: config.limits.in_flight },
     gatewayInfo: ground.info,
     onChange: (server, listener) => onChange({ catalog, policies }, server, listener),
+    onRunEnd: runs?.onEnd ?? (() => () => {}),
     newId: randomId,
     metrics,
     clock,
     operations: log,
   };
   const { directory } = tenancy;
-  return { rooms, catalog, credentials, metrics, policies, pins, schemas, identity, directory, embedded };
+  return {
+    rooms,
+    catalog,
+    credentials,
+    metrics,
+    policies,
+    pins,
+    schemas,
+    identity,
+    directory,
+    embedded,
+    runs,
+  };
 }
 
 function openPolicies({ config, log, clock, closing }: Ground, tenancy: Tenancy): PolicyStore {
@@ -196,12 +216,13 @@ async function openCatalog(
   return { catalog, pins, schemas };
 }
 
-function openIdentity(ground: Ground, { directory }: Tenancy) {
+function openIdentity(ground: Ground, { directory }: Tenancy, runs: Runs | null) {
   const { config, urlOf, log, clock, closing } = ground;
   const embedded = createEmbedded({ config, urlOf, log, clock });
   const identity = createIdentity({
     issuers: issuersOf(config, embedded),
-    audience: urlOf,
+    audience: audienceOf(config, urlOf),
+    ...(runs !== null && { runs }),
     directory,
     scopes: (server) => config.servers[server]?.scopes ?? [],
     clock,
@@ -213,7 +234,10 @@ function openIdentity(ground: Ground, { directory }: Tenancy) {
 }
 
 /** What goes on between the requests of one client. */
-function openConversations({ config, clock, closing }: Ground, { store, seal, replicas }: Sharing) {
+function openConversations(
+  { config, clock, closing }: Ground,
+  { store, seal, replicas }: Omit<Sharing, "key">,
+) {
   const streams = closing.add(createStreams(replicas), (opened) => opened.close());
   const held = closing.add(createHeld(replicas, clock), (opened) => opened.close());
   return {
@@ -242,7 +266,7 @@ function onChange(
 
 function openSessions(
   { config, log, clock, closing }: Ground,
-  { store, seal, replicas }: Sharing,
+  { store, seal, replicas }: Omit<Sharing, "key">,
   upstreams: ReadonlyMap<string, Upstream>,
 ): Sessions {
   const sessions = createSessions({

@@ -7,6 +7,7 @@ import type { Clock } from "../lib/clock.ts";
 import { randomId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { createSeal, type Seal } from "../lib/seal.ts";
+import type { Secret } from "../lib/secret.ts";
 import { createReplicas, type Replicas } from "../protocol/replicas.ts";
 import { createMemoryStore } from "../store/memory.ts";
 import { openValkeyStore } from "../store/valkey.ts";
@@ -24,18 +25,21 @@ export interface SharingParts {
 export interface Sharing {
   readonly store: SharedStore;
   readonly seal: Seal;
+  /** What `seal` was made from. */
+  readonly key: Secret | Buffer;
   readonly replicas: Replicas;
 }
 
 export async function openSharing(parts: SharingParts): Promise<Sharing> {
   const { log, clock, closing } = parts;
   const store = closing.add(await openStore(parts), (opened) => opened.close());
-  const seal = createSeal(await keyOf(parts));
+  const key = await keyOf(parts);
+  const seal = createSeal(key);
   const replicas = closing.add(
     await createReplicas({ store, seal, node: randomId(), newId: randomId, clock, log }),
     (opened) => opened.close(),
   );
-  return { store, seal, replicas };
+  return { store, seal, key, replicas };
 }
 
 async function openStore({ config, env, log, clock }: SharingParts): Promise<SharedStore> {

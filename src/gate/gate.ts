@@ -97,7 +97,18 @@ async function answer(exchange: Exchange, seen: Seen, rooms: Rooms): Promise<voi
   if (!rooms.mayUse(identity.principal.tenant, exchange.server)) {
     throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
   }
+  const { run } = identity.principal;
+  const stop = rooms.onRunEnd((id) => id === run?.id && exchange.cancel());
+  try {
+    await enter(exchange, seen, identity, rooms);
+  } finally {
+    stop();
+  }
+}
 
+async function enter(exchange: Exchange, seen: Seen, identity: Identity, rooms: Rooms): Promise<void> {
+  const { message } = seen;
+  if (message?.kind === "refused") throw message.error;
   if (exchange.verb === "DELETE") return endSession(exchange, identity, rooms);
   const session = await sessionOf(exchange, message, identity, rooms);
   if (message?.kind === "request") return serve(exchange, { seen, message, identity, session }, rooms);

@@ -52,6 +52,8 @@ export interface Rooms {
   readonly gatewayInfo: JsonObject;
   /** Calls back when what a virtual server shows may have changed: its catalog or the policies. Returns how to stop. */
   onChange(server: string, listener: () => void): () => void;
+  /** Calls back when a run is over that was seen here. Returns how to stop. */
+  onRunEnd(listener: (id: string) => void): () => void;
   /** Unguessable. */
   newId(): string;
   readonly metrics: Pick<Metrics, "decided" | "forwarded">;

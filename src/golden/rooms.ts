@@ -55,6 +55,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
     limits: { page: Number.MAX_SAFE_INTEGER, inFlight: 1 },
     gatewayInfo: {},
     onChange: () => () => {},
+    onRunEnd: () => () => {},
     newId: () => SESSION,
     metrics: { decided() {}, forwarded() {} },
     clock: () => now,
