@@ -239,7 +239,7 @@ export interface Lease {
   readonly headers: ReadonlyMap<string, Secret>;
   readonly env?: ReadonlyMap<string, Secret>;
   readonly certificate?: ClientCertificate;
-  /** What of it must never come back in an answer, where headers and environment do not hold it by itself. */
+  /** What of it must never come back in an answer, beside what headers carry; absent: all of the environment. */
   readonly secrets?: readonly Secret[];
   /** SHA-256 of the secret or lease id, for records; null for no credential. */
   readonly sha256: string | null;
@@ -277,6 +277,11 @@ export interface DecisionEntry {
   readonly target_sha256?: string;
   /** Of a question within a call: the id of the call's decision. */
   readonly within?: string;
+  /**
+   * What is asked for, where the target does not say it: the canonical URI of a read or subscription, the argument that is
+   * completed, the id of a task.
+   */
+  readonly named?: string;
   /** Of a read: every other target that its URI matches, decided with it. */
   readonly matched?: readonly TargetId[];
   /** Digests of those, in the same order. */
@@ -398,6 +403,8 @@ export interface UpstreamRequest {
   readonly logLevel?: string;
   /** A notification that belongs to this request, with the caller's progress token; `params` is raw JSON text. */
   onNotification?(method: string, params: string): void;
+  /** It may well be asked something: where an upstream asks beside its answers, that is listened to. */
+  readonly isAskable?: boolean;
   /**
    * A legacy upstream asks its client something while it answers. Absent, or rejected: the upstream is told with an
    * error that its client cannot. `signal` aborts when the upstream no longer waits.
@@ -543,6 +550,8 @@ export interface Exchange {
   /** The strictly parsed, deeply frozen body; undefined unless POST. */
   readonly body: Json | undefined;
   /** Aborted when the client goes away, or by `cancel`. */
+  /** It came over a pair of pipes: there are no headers in which a client repeats its message for proxies. */
+  readonly isLocal?: true;
   readonly signal: AbortSignal;
   /** Ends the work for this exchange as if the client had gone away. */
   cancel(): void;

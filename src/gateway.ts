@@ -96,11 +96,12 @@ function guard(
   opened: Opened,
   { urlOf, log, closing }: Pick<Ground, "urlOf" | "log" | "closing">,
 ): Gateway {
-  const { rooms, catalog, metrics, policies, pins, schemas, embedded } = opened;
+  const { rooms, store, catalog, metrics, policies, pins, schemas, embedded } = opened;
   const gate = createGate(rooms);
   const unready = () => [
     ...(rooms.log.healthy ? [] : ["the decision log cannot be written"]),
     ...(policies.status().platform.revision === null ? ["no policy is loaded"] : []),
+    ...(store.healthy ? [] : ["the session store does not answer"]),
   ];
   const http = createHttp({
     handle: gate.handle,
@@ -121,7 +122,11 @@ function guard(
     mcp: http.mcp,
     async listen() {
       const { host, port } = config.listen;
-      closing.add(await http.listen(host, port), (listening) => listening.close(config.limits.drain_ms));
+      closing.add(await http.listen(host, port), (listening) => {
+        const closed = listening.close(config.limits.drain_ms);
+        rooms.streams.close();
+        return closed;
+      });
       return { url: config.listen.public_url };
     },
     async stdio({ user, ...client }) {

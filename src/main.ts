@@ -80,6 +80,7 @@ command("eval", "what the policies say of an input: its capability, or the answe
   .argument("[query]")
   .option("--user <name>", "a sample user")
   .option("--target <upstream:name>", "what the user asks for, as it is pinned")
+  .option("--kind <kind>", "of the target; tool by default")
   .option("--server <name>", "the virtual server; the first by default")
   .option("--args <json>", "the call's arguments, for requirements")
   .option("--input <file>", "a whole input instead; - reads it from stdin")
@@ -117,5 +118,12 @@ program
   .option("--exit", "end after the tour, non-zero if anything was not as it should be")
   .option("--port <port>", "where to listen, if it is free", "8080")
   .action(runs(async () => (await import("./commands/demo.ts")).demo));
+
+program
+  .command("demo-vault")
+  .description("a real OpenBao and PostgreSQL: a database role for each user, and a tour of it")
+  .option("--exit", "end after the tour, non-zero if anything was not as it should be")
+  .option("--port <port>", "where to listen, if it is free", "8080")
+  .action(runs(async () => (await import("./commands/demo-vault.ts")).demoVault));
 
 await program.parseAsync();

@@ -51,6 +51,7 @@ const DECISION = members<DecisionEntry>({
   tenant_sha256: word,
   target_sha256: word,
   within: plain,
+  named: fresh,
   matched: fresh,
   matched_sha256: fresh,
   listed: plain,

@@ -90,6 +90,10 @@ const decision = line(
     tenant_sha256: { ...sha256, description: "Of the tenant's record that policy saw." },
     target_sha256: { ...sha256, description: "Of the pinned definition and labels that policy saw." },
     within: { ...text, description: "Of a question within a call: the id of the call's decision." },
+    named: {
+      ...text,
+      description: "What is asked for beyond the target: the URI of a read, the argument completed, the task.",
+    },
     matched: { type: "array", items: targetId, description: "Other targets that the URI of a read matches." },
     matched_sha256: { type: "array", items: sha256 },
     listed: { ...whole, description: "Of a list: how many were shown." },
@@ -100,6 +104,7 @@ const decision = line(
   "tenant_sha256",
   "target_sha256",
   "within",
+  "named",
   "matched",
   "matched_sha256",
   "listed",

@@ -82,20 +82,36 @@ export function createAddresses({ upstream, resources, templates, withheld, unan
     return { upstream, uri, matches: [{ target: unannounced(uri), arguments: {} }] };
   }
 
+  const effort = (uri: string) =>
+    (read.filter(({ template }) => uri.startsWith(template?.prefix ?? "")).length + closed.templates.length) *
+    uri.length;
+
+  function findAny(uri: string): ResourceAddress | undefined {
+    if (effort(uri) > MAX_EFFORT) return undefined;
+    if (closed.uris.has(uri) || closed.templates.some((one) => one.match(uri) !== undefined))
+      return undefined;
+    const target = listed.get(uri);
+    return target === undefined ? findOther(uri) : findListed(uri, target);
+  }
+
+  /** Of what is listed: each list asks for all of them. */
+  const known = new Map<string, ResourceAddress | undefined>();
+
   return {
-    effort: (uri) =>
-      read.filter(({ template }) => uri.startsWith(template?.prefix ?? "")).length * uri.length,
+    effort,
     find(given) {
       const canonical = readUri(given);
       if (!canonical.ok) return undefined;
       const { uri } = canonical;
-      if (closed.uris.has(uri) || closed.templates.some((one) => one.match(uri) !== undefined))
-        return undefined;
-      const target = listed.get(uri);
-      return target === undefined ? findOther(uri) : findListed(uri, target);
+      if (!listed.has(uri)) return findAny(uri);
+      if (!known.has(uri)) known.set(uri, findAny(uri));
+      return known.get(uri);
     },
   };
 }
+
+/** One URI is matched against no more than so many characters: tens of milliseconds. */
+const MAX_EFFORT = 1 << 17;
 
 interface Closed {
   readonly uris: ReadonlySet<string>;

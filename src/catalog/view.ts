@@ -20,6 +20,8 @@ export interface CatalogView {
   find(kind: ListedKind, exposedName: string): Target | undefined;
   /** Where a URI leads; undefined: it is no absolute URI, or no upstream of this server has it. */
   resource(exposedUri: string): ResourceAddress | undefined;
+  /** How many characters it takes to find where a URI leads. */
+  effort(exposedUri: string): number;
   /** An upstream's URI as this virtual server exposes it; undefined: it cannot be. */
   exposeUri(upstream: string, uri: string): string | undefined;
   /** What is asked of an upstream beyond what it lists: itself, or its questions. */
@@ -110,6 +112,11 @@ function viewOf(
     resource(uri: string) {
       const place = upstreamUri(names, uri);
       return place && addresses.get(place.upstream)?.find(place.uri);
+    },
+    effort(uri: string) {
+      const place = upstreamUri(names, uri);
+      const read = readUri(place?.uri ?? "");
+      return place && read.ok ? (addresses.get(place.upstream)?.effort(read.uri) ?? 0) : 0;
     },
     exposeUri: (upstream: string, uri: string) => exposedUri(names, upstream, uri),
     own(upstream: string, kind: "server" | QuestionKind) {

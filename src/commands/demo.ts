@@ -62,12 +62,12 @@ function upstreamsOf({
     .join(", ");
 }
 
-interface PrintingGuide extends Guide {
+export interface PrintingGuide extends Guide {
   bold(text: string): string;
   bad(text: string): string;
 }
 
-function guideTo(out: Output): PrintingGuide {
+export function guideTo(out: Output): PrintingGuide {
   let widths: readonly number[] = [];
   const { bold, dim, green, red, yellow } = pc.createColors(out.isTTY === true);
   return {

@@ -9,9 +9,15 @@ import type { Config } from "../config/config.ts";
 import { resolveSecrets } from "../config/secret.ts";
 import { createCredentials } from "../credential/credentials.ts";
 import { systemClock } from "../lib/clock.ts";
+import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 
 const START_MS = 20_000;
+
+/** Users have accounts, the gateway has none. */
+const NO_ACCOUNTS = {
+  accessToken: () => Promise.reject(new PortcullisError("credential_refused", { reason: "whose account?" })),
+};
 
 /** Asks every upstream once what it offers, pins what is new, and says what became of it. */
 export async function discover(parts: {
@@ -29,12 +35,21 @@ export async function discover(parts: {
     publicUrl: config.listen.public_url,
     signingKey: null,
     vaults: await vaultsOf({ config, env }),
+    accounts: NO_ACCOUNTS,
     capacity: 100,
     clock,
     log,
   });
   const clientInfo = { name: "portcullis", version: "pin" };
-  const upstreams = await openUpstreams({ config, env, credentials, clientInfo, log, clock });
+  const upstreams = await openUpstreams({
+    shared: null,
+    config,
+    env,
+    credentials,
+    clientInfo,
+    log,
+    clock,
+  });
   const catalog = createCatalog({
     servers: { all: Object.keys(config.upstreams) },
     upstreams,

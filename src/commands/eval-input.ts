@@ -1,8 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { LISTED_KINDS } from "../catalog/kinds.ts";
 import { createFilePins } from "../catalog/pins.ts";
+import type { CatalogView } from "../catalog/view.ts";
 import type { Config } from "../config/config.ts";
 import { didYouMean } from "../config/problems.ts";
+import type { QuestionKind, Target } from "../domain.ts";
 import { findIdentity } from "../golden/identity.ts";
 import { pinnedViews } from "../golden/pinned.ts";
 import { PortcullisError } from "../lib/errors.ts";
@@ -12,8 +15,10 @@ import type { Surroundings } from "./command.ts";
 
 export interface InputOptions {
   readonly user?: string;
-  /** `upstream:name`; a resource by its URI, a template by its uriTemplate. */
+  /** `upstream:name`; a resource by its URI, a template by its uriTemplate; of an upstream itself its name alone. */
   readonly target?: string;
+  /** Of the target; a tool by default. */
+  readonly kind?: string;
   readonly server?: string;
   /** A JSON object. */
   readonly args?: string;
@@ -43,7 +48,7 @@ export async function inputOf(
   return {
     principal: { ...principal, attributes: principal.attributes },
     tenant,
-    target: options.target === undefined ? NO_TARGET : targetOf(options.target, server, config),
+    target: options.target === undefined ? NO_TARGET : targetOf(options, server, config),
     server,
     context: { now },
     arguments: options.args === undefined ? {} : objectIn(Buffer.from(options.args), "--args"),
@@ -56,17 +61,45 @@ function objectIn(bytes: Uint8Array, what: string): JsonObject {
   return value;
 }
 
-/** As it is pinned, with its labels. */
-function targetOf(given: string, server: string, config: Config): JsonObject {
-  const targets = pinnedViews(config, createFilePins(config.pins.path).list()).get(server)?.targets ?? [];
-  const names = targets.map(({ upstream, name }) => `${upstream}:${name}`);
-  const found = targets[names.indexOf(given)];
+const OWN: readonly ("server" | QuestionKind)[] = ["server", "sampling", "elicitation", "roots"];
+
+/** As it is pinned, with its labels; what no server lists has nothing announced. */
+function targetOf(
+  { target: given = "", kind = "tool" }: InputOptions,
+  server: string,
+  config: Config,
+): JsonObject {
+  const view = pinnedViews(config, createFilePins(config.pins.path).list()).get(server);
+  const listed = LISTED_KINDS.find((one) => one === kind);
+  const own = OWN.find((one) => one === kind);
+  if (listed === undefined && own === undefined)
+    throw unfit(`--kind is ${[...LISTED_KINDS, ...OWN].join(", ")}`);
+  const candidates = listed === undefined ? [] : (view?.of(listed) ?? []);
+  const names = own === undefined ? candidates.map(nameOf) : Object.keys(config.upstreams);
+  const found =
+    own === undefined
+      ? (candidates[names.indexOf(given)] ?? (listed === "resource" ? linked(given, view) : undefined))
+      : names.includes(given)
+        ? view?.own(given, own)
+        : undefined;
   if (found === undefined)
     throw unfit(
-      `nothing is pinned as ${given} on "${server}": ${didYouMean(given, names) || "write upstream:name"}`,
+      `nothing is pinned as ${given} on "${server}": ${didYouMean(given, names) || `write ${own === undefined ? "upstream:name" : "the upstream's name"}`}`,
     );
-  const { upstream, kind, name, labels, announced } = found;
+  const { upstream, name, labels, announced } = found;
   return { upstream, kind, name, labels, announced };
+}
+
+function nameOf({ upstream, name }: Target): string {
+  return `${upstream}:${name}`;
+}
+
+/** A resource that no server lists is a target by its URI. */
+function linked(given: string, view: CatalogView | undefined): Target | undefined {
+  const [, upstream = "", uri = ""] = /^([^:]+):(.+)$/.exec(given) ?? [];
+  const exposed = view?.exposeUri(upstream, uri);
+  const matches = exposed === undefined ? [] : (view?.resource(exposed)?.matches ?? []);
+  return matches.find(({ target }) => target.kind === "resource")?.target;
 }
 
 function unfit(reason: string): PortcullisError {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Accounts } from "../accounts/accounts.ts";
 import type { AuthorizationServer } from "../authorization-server/server.ts";
 import { createAuthorizationServer } from "../authorization-server/server.ts";
 import type { Config } from "../config/config.ts";
@@ -12,6 +13,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Runs } from "../runs/runs.ts";
+import { accountsMount, signInAt } from "./accounts.ts";
 import { audienceOf, RUNS, runsMount } from "./runs.ts";
 
 /** Where upstreams find the keys of the gateway's own assertions. */
@@ -35,11 +37,15 @@ export function createEmbedded(parts: {
     tenant: user.tenant,
     roles: user.roles,
   }));
+  const signIn = signInAt(config);
   return createAuthorizationServer({
     issuer: `${config.listen.public_url}/oauth`,
     users,
-    resources: () =>
-      [...Object.keys(config.servers), ...(config.runs ? [RUNS] : [])].map(audienceOf(config, urlOf)),
+    resources: () => [
+      ...[...Object.keys(config.servers), ...(config.runs ? [RUNS] : [])].map(audienceOf(config, urlOf)),
+      ...signIn.resources,
+    ],
+    clients: signIn.clients,
     scopes: [...new Set([SCOPE, ...Object.values(config.servers).flatMap(({ scopes }) => scopes)])],
     keyFile: join(config.state.path, "authorization-server.pem"),
     clock,
@@ -76,9 +82,10 @@ export function mountsOf(parts: {
   readonly credentials: Credentials;
   readonly embedded: AuthorizationServer | null;
   readonly runs: Runs | null;
+  readonly accounts: Accounts | null;
   readonly rooms: Pick<Rooms, "log" | "refusals" | "mayUse" | "clock" | "operations">;
 }): readonly { readonly path: string; readonly handler: Handler }[] {
-  const { config, identity, credentials, embedded, runs, rooms } = parts;
+  const { config, identity, credentials, embedded, runs, accounts, rooms } = parts;
   const names = Object.keys(config.servers);
   const [only] = names;
   const resourceMetadata: Handler = (request, response, next) => {
@@ -105,6 +112,7 @@ export function mountsOf(parts: {
     };
     mounts.push(runsMount({ config, runs, identity, records, mayUse, clock, log }));
   }
+  if (accounts !== null) mounts.push(accountsMount(accounts));
   if (embedded === null) return mounts;
   const authorizationServer: Handler = (request, response, next) => {
     const path = ((request as { originalUrl?: string }).originalUrl ?? "").split("?", 1)[0] ?? "";

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openDecisionLog } from "../audit/log.ts";
 import { createRefusalCounter, type RefusalCounter } from "../audit/refusals.ts";
@@ -6,12 +6,14 @@ import type { AuthorizationServer } from "../authorization-server/server.ts";
 import { type Catalog, createCatalog } from "../catalog/catalog.ts";
 import { createFilePins, type PinStore } from "../catalog/pins.ts";
 import type { Config } from "../config/config.ts";
-import { resolveSecret, resolveSecrets, type SecretStore } from "../config/secret.ts";
-import { type Credentials, createCredentials } from "../credential/credentials.ts";
-import type { DecisionLog, Upstream } from "../domain.ts";
+import type { Credentials } from "../credential/credentials.ts";
+import type { DecisionLog, SharedStore, Upstream } from "../domain.ts";
 import { createCapabilities } from "../gate/capabilities.ts";
+import { createChanges } from "../gate/changes.ts";
+import { createElicitations } from "../gate/elicitations.ts";
 import { createHeld } from "../gate/held.ts";
 import { NO_RUNS, narrowCapabilities, narrowCredentials } from "../gate/narrowing.ts";
+import { createOutboxes } from "../gate/outbox.ts";
 import { createQuestions } from "../gate/questions.ts";
 import type { Rooms } from "../gate/rooms.ts";
 import { createSchemas, type Schemas } from "../gate/schemas.ts";
@@ -24,22 +26,22 @@ import type { PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
-import type { Secret } from "../lib/secret.ts";
 import { createMetrics, type Metrics } from "../operation/metrics.ts";
 import { createBundleCache } from "../policy/bundle-cache.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
 import { createEventStore } from "../protocol/events.ts";
-import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Runs } from "../runs/runs.ts";
+import { type LinkedAccounts, openAccounts } from "./accounts.ts";
 import type { Closing } from "./closing.ts";
+import { endLeases, openCredentials } from "./credentials.ts";
 import { createEmbedded, issuersOf } from "./identity.ts";
 import { labelsFrom } from "./labels.ts";
 import { audienceOf, openRuns } from "./runs.ts";
+import { endRuns, openSessions } from "./sessions.ts";
 import { openSharing, type Sharing } from "./sharing.ts";
 import { openTenancy, type Tenancy } from "./tenancy.ts";
 import { openUpstreams } from "./upstreams.ts";
-import { vaultsOf } from "./vaults.ts";
 
 /** What the rooms are made from. */
 export interface Ground {
@@ -58,6 +60,7 @@ export interface Ground {
 /** The rooms as the gate walks through them, and the handles that only the gateway itself needs. */
 export interface Opened {
   readonly rooms: Rooms;
+  readonly store: Pick<SharedStore, "healthy">;
   readonly catalog: Catalog;
   readonly credentials: Credentials;
   readonly metrics: Metrics;
@@ -70,6 +73,8 @@ export interface Opened {
   readonly embedded: AuthorizationServer | null;
   /** null: they are not configured. */
   readonly runs: Runs | null;
+  /** null: they are not configured. */
+  readonly accounts: LinkedAccounts | null;
 }
 
 /** Targets on one page of a list. */
@@ -80,46 +85,46 @@ const CAPABILITIES = 50_000;
 const BUNDLES_PER_LAYER = 4;
 /** Refusals without a token that are recorded one by one, of one source in one second. */
 const INDIVIDUAL_REFUSALS = 5;
-const SESSIONS_PER_OWNER = 100;
-const LEASES = 10_000;
 /** Milliseconds between discoveries of an upstream that announces no changes. */
 const REFRESH_MS = 300_000;
 const MAX_PENDING_BYTES = 64 << 20;
 
 export async function openRooms(ground: Ground): Promise<Opened> {
   const { config, clock, log, closing } = ground;
+  await mkdir(config.state.path, { recursive: true, mode: 0o700 });
   const tenancy = await openTenancy(config);
   const policies = openPolicies(ground, tenancy);
   const { decisions, refusals } = await openLog(ground);
-  const credentials = closing.add(
-    await createCredentials({
-      sources: await resolveSecrets(config.credentials, secretsOf(ground)),
-      tenants: tenancy.credentialsOf,
-      publicUrl: config.listen.public_url,
-      signingKey: await signingKeyOf(ground),
-      vaults: await vaultsOf(ground),
-      capacity: LEASES,
-      clock,
-      log,
-    }),
-    (opened) => opened.close(),
-  );
+  const { key, ...sharing } = await openSharing(ground);
+  const runs = closing.add(await openRuns({ ...ground, ...sharing, key }), (opened) => opened?.close());
+  const { identity, embedded } = openIdentity(ground, tenancy, runs);
+  const accounts = await openAccounts(ground, sharing, embedded);
+  const credentials = await openCredentials(ground, { tenancy, decisions, accounts });
   const upstreams = closing.add(
-    await openUpstreams({ ...ground, clientInfo: ground.info, credentials }),
+    await openUpstreams({
+      ...ground,
+      clientInfo: ground.info,
+      credentials,
+      shared: sharedBy(config, sharing),
+    }),
     (opened) => Promise.all([...opened.values()].map((upstream) => upstream.close())),
   );
   const { catalog, pins, schemas } = await openCatalog(ground, upstreams);
-  const { key, ...sharing } = await openSharing(ground);
-  const runs = closing.add(await openRuns({ ...ground, ...sharing, key }), (opened) => opened?.close());
-  runs?.onEnd((id) => void credentials.revokeWhere(({ run }) => run === id, "the run ended"));
-  const { identity, embedded } = openIdentity(ground, tenancy, runs);
-  const sessions = openSessions(ground, sharing, upstreams);
+  const sessions = openSessions(ground, sharing, upstreams, credentials);
+  const conversations = openConversations(ground, sharing);
+  endLeases(ground, credentials, policies, accounts);
+  if (runs !== null) endRuns(runs, { sessions, held: conversations.held }, credentials, log);
+  accounts?.onLink((id) => {
+    conversations.elicitations
+      .complete(id)
+      .catch((err: unknown) => log.warn({ err }, "nobody was told that an account is linked"));
+  });
   const metrics = createMetrics();
   metrics.sessions(() => sessions.size);
   const rooms: Rooms = {
     identity,
     sessions,
-    ...openConversations(ground, sharing),
+    ...conversations,
     ...sharing,
     catalog,
     policies,
@@ -133,7 +138,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     timeoutOf: (upstream) => config.upstreams[upstream]?.timeout_ms ?? 0,
     limits: { page: PAGE, inFlight: config.limits.in_flight },
     gatewayInfo: ground.info,
-    onChange: (server, listener) => onChange({ catalog, policies }, server, listener),
+    onChange: createChanges({ catalog, policies, log }),
     onRunEnd: runs?.onEnd ?? (() => () => {}),
     newId: randomId,
     metrics,
@@ -143,6 +148,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const { directory } = tenancy;
   return {
     rooms,
+    store: sharing.store,
     catalog,
     credentials,
     metrics,
@@ -153,6 +159,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     directory,
     embedded,
     runs,
+    accounts,
   };
 }
 
@@ -195,7 +202,6 @@ async function openCatalog(
   { config, log, clock, closing }: Ground,
   upstreams: ReadonlyMap<string, Upstream>,
 ): Promise<{ catalog: Catalog; pins: PinStore; schemas: Schemas }> {
-  await mkdir(config.state.path, { recursive: true, mode: 0o700 });
   const pins = createFilePins(config.pins.path);
   const servers = Object.entries(config.servers).map(([name, server]) => [name, server.upstreams] as const);
   const catalog = createCatalog({
@@ -238,65 +244,23 @@ function openConversations(
   { config, clock, closing }: Ground,
   { store, seal, replicas }: Omit<Sharing, "key">,
 ) {
-  const streams = closing.add(createStreams(replicas), (opened) => opened.close());
+  const streams = closing.add(createStreams(replicas, config.limits.sessions), (opened) => opened.close());
   const held = closing.add(createHeld(replicas, clock), (opened) => opened.close());
+  const events = createEventStore({ store, seal, clock, idleMs: config.limits.session_idle_ms });
   return {
-    events: createEventStore({ store, seal, clock, idleMs: config.limits.session_idle_ms }),
+    events,
+    outboxes: createOutboxes(events, replicas, randomId),
     questions: createQuestions(replicas, randomId),
     tasks: createTasks(store, seal, clock),
+    elicitations: createElicitations(store, replicas),
     streams,
     held,
   };
 }
 
-/** A virtual server shows other things when its catalog changes, and when the policies do. */
-function onChange(
-  { catalog, policies }: Pick<Opened, "catalog" | "policies">,
-  server: string,
-  listener: () => void,
-): () => void {
-  const stops = [
-    catalog.onChange((changed) => changed === server && listener()),
-    policies.onChange(listener),
-  ];
-  return () => {
-    for (const stop of stops) stop();
-  };
-}
-
-function openSessions(
-  { config, log, clock, closing }: Ground,
-  { store, seal, replicas }: Omit<Sharing, "key">,
-  upstreams: ReadonlyMap<string, Upstream>,
-): Sessions {
-  const sessions = createSessions({
-    store,
-    seal,
-    replicas,
-    limits: { ...config.limits, sessions_per_owner: SESSIONS_PER_OWNER },
-    clock,
-    log,
-    newId: randomId,
-    onEnd: ({ id }, why) => {
-      // Where the store is shared, another replica may go on with what this one held.
-      if (why === "closed" && config.sessions.store !== "memory") return;
-      for (const upstream of upstreams.values()) {
-        upstream
-          .release(`session ${id}`)
-          .catch((err: unknown) => log.warn({ err }, "an upstream session was not ended"));
-      }
-    },
-  });
-  return closing.add(sessions, (opened) => opened.close());
-}
-
-async function signingKeyOf(ground: Ground): Promise<Secret | null> {
-  const { signing_key: key } = ground.config;
-  return key === undefined ? null : resolveSecret(key, secretsOf(ground));
-}
-
-function secretsOf({ env }: Ground): SecretStore {
-  return { env, readFile: (path) => readFile(path, "utf8") };
+/** null: this replica shares with none. */
+function sharedBy({ sessions }: Config, { store, seal }: Pick<Sharing, "store" | "seal">) {
+  return sessions.store === "memory" ? null : { store, seal };
 }
 
 function settingsOf({ servers }: Config): Rooms["servers"] {

@@ -10,12 +10,15 @@ import type { Secret } from "../lib/secret.ts";
 import { createHttpUpstream } from "../upstream/http.ts";
 import { createOrphanGuard, type OrphanGuard } from "../upstream/orphans.ts";
 import { createStdioUpstream } from "../upstream/stdio.ts";
+import type { Sharing } from "./sharing.ts";
 import { GATEWAY_TENANT } from "./tenancy.ts";
 
 export interface UpstreamParts {
   readonly config: Config;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly credentials: Pick<Credentials, "obtain">;
+  /** Through which replicas go on with each other's upstream sessions; null: there is one replica. */
+  readonly shared: Pick<Sharing, "store" | "seal"> | null;
   /** The gateway's own `clientInfo`. */
   readonly clientInfo: JsonObject;
   readonly log: Log;
@@ -38,15 +41,17 @@ interface StdioParts extends UpstreamParts {
 }
 
 async function open(name: string, settings: Settings, parts: StdioParts): Promise<Upstream> {
-  const { clientInfo, orphans, log, clock } = parts;
+  const { clientInfo, orphans, shared, log, clock } = parts;
   if (settings.transport === "http") {
-    const { url, era, credential } = settings;
+    const { url, ca, era, credential } = settings;
     return createHttpUpstream({
       name,
       url,
+      ...(ca !== undefined && { ca: await readFile(ca, "utf8") }),
       era,
       clientInfo,
       ...(credential !== undefined && { credential: () => ownCredential(credential, name, parts) }),
+      ...(shared !== null && { shared: shared.store, seal: shared.seal }),
       log,
       clock,
     });

@@ -27,6 +27,7 @@ const REFERENCES: readonly Reference[] = [
   { at: ["servers", "*", "upstreams", "*"], to: "upstreams", word: "upstream" },
   { at: ["credentials", "*", "upstreams", "*"], to: "upstreams", word: "upstream" },
   { at: ["credentials", "*", "vault"], to: "vaults", word: "vault" },
+  { at: ["accounts", "transit", "vault"], to: "vaults", word: "vault" },
   { at: ["credentials", "*", "account"], to: "accounts", word: "account" },
   { at: ["upstreams", "*", "credential"], to: "credentials", word: "credential source" },
   { at: ["issuers", "*", "tenant", "fixed"], to: "tenants", word: "tenant" },

@@ -81,6 +81,11 @@ export interface Credentials {
    * no longer holds. Never rejects; resolves with how many there were, after one attempt on each.
    */
   revokeWhere(matches: (scope: LeaseScope) => boolean, reason: string): Promise<number>;
+  /**
+   * The same for what is only not to be used any more: what calls and streams still work with is revoked when the last
+   * of them is done.
+   */
+  retireWhere(matches: (scope: LeaseScope) => boolean, reason: string): void;
   /** Revokes all leases, waits for that at most 10 s, and closes the sources. */
   close(): Promise<void>;
 }
@@ -126,6 +131,7 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
       return leases.obtain(ask, () => source.obtain(request, principal, decision));
     },
     revokeWhere: leases.revokeWhere,
+    retireWhere: leases.retireWhere,
     jwks() {
       const keys = [...sources.values()].flatMap(({ source }) => source.keys?.() ?? []);
       // A Vault that the gateway logs in to verifies by them as well.

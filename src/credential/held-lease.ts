@@ -36,6 +36,8 @@ export interface HeldLease {
   use(): boolean;
   /** Lets go of it and revokes it at its source, again and again until it is gone. Resolves after the first attempt. */
   end(reason: string): Promise<void>;
+  /** Lets go of it; it is revoked when the last call that works with it is done. */
+  retire(reason: string): void;
   /** No further attempts. */
   abandon(): void;
 }
@@ -61,6 +63,8 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   /** Calls and children that still work with it. */
   let holders = 0;
   let renewing = false;
+  /** Why it is ended when nobody holds it any more. */
+  let retired: string | null = null;
   let ending: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;
 
@@ -173,6 +177,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       return () => {
         if (held) holders -= 1;
         held = false;
+        if (holders === 0 && retired !== null) void end(retired);
       };
     },
     revoke() {
@@ -196,6 +201,13 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       return true;
     },
     end,
+    retire(reason) {
+      if (holders === 0) void end(reason);
+      else if (retired === null) {
+        retired = reason;
+        given.onEnd();
+      }
+    },
     abandon: () => clearTimeout(timer),
   };
 }

@@ -25,13 +25,13 @@ export interface Injected {
   readonly secrets: readonly Secret[];
 }
 
-/** A user name may come back in an answer: databases tell it. */
-const PUBLIC = "username";
+/** Names may come back in an answer: databases tell them. */
+const PUBLIC = new Set(["username", "service_account_name", "service_account_namespace"]);
 
 /** Throws `credential_unavailable`, naming the field and never its value, when it is absent or could break a header. */
 export function injected(fields: SecretFields, { header, env }: Injection): Injected {
   const headers = new Map<string, Secret>();
-  const secrets = Object.entries(fields).flatMap(([name, secret]) => (name === PUBLIC ? [] : [secret]));
+  const secrets = Object.entries(fields).flatMap(([name, secret]) => (PUBLIC.has(name) ? [] : [secret]));
   if (header !== undefined) headers.set(header.name, headerValue(fields, header));
   if (env === undefined) return { headers, secrets };
   const variables = Object.entries(env).map(([variable, field]) => {

@@ -26,6 +26,8 @@ export interface LeaseCache {
    * with how many there were, after one attempt on each.
    */
   revokeWhere(matches: (scope: LeaseScope) => boolean, reason: string): Promise<number>;
+  /** Hands out what matches no more: revoked at once, or when the calls that work with it are done. */
+  retireWhere(matches: (scope: LeaseScope) => boolean, reason: string): void;
   /** Revokes every lease, also those still being minted; waits for at most 10 s. */
   close(): Promise<void>;
 }
@@ -35,6 +37,8 @@ interface Minting {
   promise: Promise<Lease>;
   /** Why it is revoked as soon as it arrives. */
   cancelled: string | null;
+  /** Why it is handed to those who wait for it, and to nobody else. */
+  retired: string | null;
 }
 
 const NEVER = new Promise<never>(() => {});
@@ -84,16 +88,19 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
 
   async function arrival(ask: LeaseAsk, pending: Minting, mint: () => Promise<MintedLease>): Promise<Lease> {
     const one = hold(ask, pending.scope, await mint().catch(failed));
-    if (pending.cancelled === null) return one.lease;
+    const { cancelled, retired } = pending;
+    // Who waits for it takes hold of it first.
+    if (retired !== null && cancelled === null) setImmediate(() => one.retire(retired));
+    if (cancelled === null) return one.lease;
     // Nobody would revoke it later.
-    await one.end(pending.cancelled);
+    await one.end(cancelled);
     if (closed) throw new PortcullisError("shutting_down");
-    const reason = `revoked while it was minted: ${pending.cancelled}`;
+    const reason = `revoked while it was minted: ${cancelled}`;
     throw new PortcullisError("credential_refused", { reason });
   }
 
   function mintFor(ask: LeaseAsk, mint: () => Promise<MintedLease>): Promise<Lease> {
-    const pending: Minting = { scope: ask.scope(), promise: NEVER, cancelled: null };
+    const pending: Minting = { scope: ask.scope(), promise: NEVER, cancelled: null, retired: null };
     minting.set(ask.key, pending);
     pending.promise = arrival(ask, pending, async () => mint()).finally(() => minting.delete(ask.key));
     return pending.promise;
@@ -118,6 +125,10 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
       return minting.get(ask.key)?.promise ?? mintFor(ask, mint);
     },
     revokeWhere,
+    retireWhere(matches, reason) {
+      for (const one of [...held.values()]) if (matches(one.scope)) one.retire(reason);
+      for (const one of minting.values()) if (matches(one.scope)) one.retired ??= reason;
+    },
     async close() {
       closed = true;
       let timer: NodeJS.Timeout | undefined;

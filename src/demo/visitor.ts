@@ -44,10 +44,21 @@ export async function visit(name: string, url: string, token: Secret): Promise<V
         const [first] = result.content as readonly { text?: string }[];
         return { ok: result.isError !== true, code: "ok", text: first?.text ?? "" };
       } catch (thrown) {
-        const { data, message } = thrown as { data?: { code?: string }; message: string };
-        return { ok: false, code: data?.code ?? "error", text: message.replace(/^MCP error -?\d+: /, "") };
+        return { ok: false, ...refusalIn(thrown as Refusal) };
       }
     },
     close: () => client.close(),
   };
+}
+
+interface Refusal {
+  readonly data?: { readonly code?: string };
+  readonly message: string;
+}
+
+/** A refusal with an HTTP status of its own stands in the SDK's message as it came. */
+function refusalIn({ data, message }: Refusal): { readonly code: string; readonly text: string } {
+  const [body] = /\{"jsonrpc".*\}$/s.exec(message) ?? [];
+  const error = body === undefined ? { data, message } : (JSON.parse(body) as { error: Refusal }).error;
+  return { code: error.data?.code ?? "error", text: error.message.replace(/^MCP error -?\d+: /, "") };
 }

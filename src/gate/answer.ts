@@ -11,6 +11,7 @@ import {
   upstreamStatus,
 } from "../protocol/answers.ts";
 import type { Outbox } from "./outbox.ts";
+import { createSay, type Say } from "./say.ts";
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -27,38 +28,33 @@ export interface Answer {
 }
 
 export function createAnswer(reply: Reply, era: Era, id: RequestId, outbox: Outbox | null): Answer {
-  let stream: EventStream | undefined;
-  /** Events go out in the order in which they were given, each once it is remembered. */
-  let last: Promise<void> = Promise.resolve();
+  let open: { readonly stream: EventStream; readonly say: Say } | undefined;
 
-  function emit(text: string): void {
-    stream ??= reply.stream();
-    const to = stream;
-    last =
-      outbox === null
-        ? to.send(text).catch(gone)
-        : last
-            .then(async () => to.send(text, await outbox.remember(text).catch(() => undefined)))
-            .catch(gone);
+  function emit(text: string): Promise<void> {
+    if (open === undefined) {
+      const stream = reply.stream();
+      open = { stream, say: createSay(stream, outbox?.remember) };
+    }
+    return open.say(text);
   }
 
   function finish(text: string, status: number, headers?: Headers): number {
-    if (stream === undefined) reply.json(status, text, headers);
+    if (open === undefined) reply.json(status, text, headers);
     else {
-      emit(text);
-      last.finally(() => stream?.end());
+      const { stream } = open;
+      void emit(text).then(() => {
+        outbox?.done();
+        stream.end();
+      });
     }
     return Buffer.byteLength(text);
   }
 
   return {
-    notify: (method, params) => emit(notificationText(method, params)),
-    request: (asked, method, params) => emit(requestText(asked, method, params)),
+    notify: (method, params) => void emit(notificationText(method, params)),
+    request: (asked, method, params) => void emit(requestText(asked, method, params)),
     result: (result, headers) => finish(resultText(id, result), 200, headers),
     upstreamError: (error) => finish(upstreamErrorText(id, error), upstreamStatus(error, era)),
     error: (error) => finish(errorText(id, error), httpStatus(error, era), error.headers),
   };
 }
-
-/** A client that went away cannot be told anything; its request is cancelled by the exchange's signal. */
-function gone(): void {}

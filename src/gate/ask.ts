@@ -26,7 +26,11 @@ export interface Ask {
   /** The least severe log message that the client wants to hear; undefined: it did not say. */
   readonly logLevel: string | undefined;
   header(name: string): string | undefined;
+  /** It came over a pair of pipes, without headers that repeat the message. */
+  readonly isLocal: boolean;
   /** Aborted when the client goes away or cancels. */
   readonly signal: AbortSignal;
   readonly answer: Answer;
+  /** From now on it waits rather than works: it is not counted as in flight any more. */
+  rest(): void;
 }

@@ -11,13 +11,13 @@ export async function call(ask: Ask, rooms: Rooms): Promise<void> {
   const args = argumentsOf(params);
   const target = rooms.catalog.view(ask.seen.server).find("tool", name);
   await use(ask, rooms, {
-    named: { upstream: "", kind: "tool", name },
+    asked: { upstream: "", kind: "tool", name },
     arguments: args,
     matches: target === undefined ? [] : [{ target, arguments: args }],
     params: ({ target }, allowed) => ({ ...params, name: target.name, arguments: allowed }),
     // Only a target that this principal can see may show what headers it needs.
     onVisible() {
-      if (era === "modern") requireParamHeaders(target?.paramHeaders ?? [], args, ask.header);
+      if (era === "modern" && !ask.isLocal) requireParamHeaders(target?.paramHeaders ?? [], args, ask.header);
     },
   });
 }

@@ -1,5 +1,5 @@
 import type { ClientAnswer, Question } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Turn } from "./turn.ts";
 
@@ -81,6 +81,7 @@ export function converse(
           asked.delete(key);
           reject(new PortcullisError("cancelled"));
         };
+        if (signal.aborted) return stop();
         signal.addEventListener("abort", stop, { once: true });
         asked.set(key, {
           question,
@@ -119,15 +120,11 @@ export function converse(
   };
 
   work(ending.signal, conversation)
-    .catch((thrown: unknown): Turn => ({ kind: "failure", error: toError(thrown) }))
+    .catch((thrown: unknown): Turn => ({ kind: "failure", error: toPortcullisError(thrown) }))
     .then((turn) => {
       ended = turn;
       settle();
     })
     .catch(abandon);
   return conversation;
-}
-
-function toError(thrown: unknown): PortcullisError {
-  return thrown instanceof PortcullisError ? thrown : new PortcullisError("internal", { cause: thrown });
 }

@@ -1,7 +1,8 @@
-import type { CallDecision, Grant, Principal, Target, TargetId } from "../domain.ts";
+import type { CallDecision, Grant, Principal, Target } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { canonicalJson, isJsonObject, type JsonObject } from "../lib/json.ts";
 import type { OpenCapability } from "../policy/capability.ts";
+import type { RequirementSource } from "../policy/requirements.ts";
 import type { Ask } from "./ask.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -11,7 +12,7 @@ export interface Match {
   readonly arguments: JsonObject;
 }
 
-type Denied = Extract<CallDecision, { effect: "deny" }>;
+export type Denied = Extract<CallDecision, { effect: "deny" }>;
 
 /** Unknown and hidden get the same answer in the same words; the record alone tells them apart. */
 export const UNKNOWN: Denied = {
@@ -44,36 +45,52 @@ export function decide(
   ask: Deciding,
   rooms: Pick<Rooms, "capabilities">,
   matches: readonly Match[],
+  onVisible?: () => void,
+): CallDecision {
+  const requirements = (target: Target) => ask.policy.requirements(ask.context, target);
+  return decideUnder(ask, rooms, matches, requirements, onVisible);
+}
+
+/** The same, with requirements from elsewhere. */
+export function decideUnder(
+  ask: Deciding,
+  rooms: Pick<Rooms, "capabilities">,
+  matches: readonly Match[],
+  requirements: (target: Target) => RequirementSource,
   onVisible: () => void = () => {},
 ): CallDecision {
-  const [first, ...others] = matches.map((match) => ({
-    ...match,
-    open: capabilityOf(ask, rooms, match.target),
-  }));
+  const opened = matches.map((match) => ({ ...match, open: capabilityOf(ask, rooms, match.target) }));
+  const [first] = opened;
   if (first === undefined) return UNKNOWN;
-  const hidden = [first, ...others].find(({ open }) => !open.listed);
+  const hidden = opened.find(({ open }) => !open.listed);
   if (hidden === undefined) onVisible();
-  const decided = [hidden ?? first, ...(hidden === undefined ? others : [])].map(
-    ({ open, target, arguments: args }) =>
-      asShortfall(open.decide(args, ask.policy.requirements(ask.context, target)), ask.context.principal),
+  const asked = hidden === undefined ? opened : [hidden];
+  const decided = asked.map(({ open, target, arguments: args }) =>
+    asShortfall(open.decide(args, requirements(target)), ask.context.principal),
   );
-  return decided.reduce(both);
+  const together = decided.reduce(both);
+  if (together.effect === "deny" || decided.length === 1) return together;
+  // One of them would be sent other values than the rest were asked about.
+  const sets = decided.some((one, at) => one.effect === "allow" && one.arguments !== asked[at]?.arguments);
+  return sets ? ambiguous("one of its targets sets a value") : together;
 }
 
 /** Both must allow it. They may not name two credentials: the caller's spelling of a URI would choose between them. */
 function both(one: CallDecision, other: CallDecision): CallDecision {
   if (one.effect === "deny") return one;
   if (other.effect === "deny") return other;
-  if (credentialOf(one.grant) !== credentialOf(other.grant)) {
-    const reasons = ["its targets name different credentials"];
-    return { effect: "deny", code: "ambiguous_grant", reasons, grant: null, requirements: {} };
-  }
+  if (credentialOf(one.grant) !== credentialOf(other.grant))
+    return ambiguous("its targets name different credentials");
   const interaction = one.grant.interaction.filter((kind) => other.grant.interaction.includes(kind));
   return {
     ...one,
     grant: { ...one.grant, interaction },
     requirements: { ...other.requirements, ...one.requirements },
   };
+}
+
+function ambiguous(reason: string): Denied {
+  return { effect: "deny", code: "ambiguous_grant", reasons: [reason], grant: null, requirements: {} };
 }
 
 function credentialOf({ layer, credential }: Grant): string {
@@ -104,9 +121,4 @@ function scopeOf({ data }: Denied): string | undefined {
   const requirement = data?.requirement;
   const stepUp = isJsonObject(requirement) ? requirement.step_up : undefined;
   return isJsonObject(stepUp) && typeof stepUp.scope === "string" ? stepUp.scope : undefined;
-}
-
-/** A target's identity alone, for records. */
-export function idOf({ upstream, kind, name }: TargetId): TargetId {
-  return { upstream, kind, name };
 }

@@ -1,30 +1,20 @@
-import type {
-  ClientAnswer,
-  Grant,
-  Lease,
-  Question,
-  QuestionKind,
-  UpstreamReply,
-  UpstreamRequest,
-} from "../domain.ts";
+import type { ClientAnswer, Lease, Question } from "../domain.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { paramHeaders } from "../lib/param-headers.ts";
+import type { Json, JsonObject } from "../lib/json.ts";
+import { joinMembers, membersOf } from "../lib/members.ts";
 import type { Ask } from "./ask.ts";
 import { type Asked, askedIn, urlQuestions } from "./asked.ts";
-import type { Conversation } from "./conversation.ts";
 import type { Allowed } from "./forward.ts";
-import { askClient, canBeAsked, permit } from "./interaction.ts";
+import { declares, permit } from "./interaction.ts";
 import type { Rooms } from "./rooms.ts";
-import { withoutSecrets } from "./secrets.ts";
+import { send, type Way } from "./send.ts";
 import { keepTask } from "./tasks.ts";
 import type { Turn } from "./turn.ts";
 
 /** A modern upstream may ask and ask again: past this it goes in circles. */
 const MAX_ROUNDS = 8;
 
-type Asker = Pick<Conversation, "ask" | "notify">;
-export type Work = (signal: AbortSignal, conversation: Asker | null) => Promise<Turn>;
+export type Work = (signal: AbortSignal, conversation: Way["conversation"]) => Promise<Turn>;
 
 /** One allowed request at its upstream, until there is something to tell the client. */
 export function exchangeOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (lease: Lease) => void): Work {
@@ -35,7 +25,8 @@ export function exchangeOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (l
       );
     } catch (thrown) {
       const error = toPortcullisError(thrown);
-      const questions = ask.message.era === "modern" ? accountQuestions(error) : undefined;
+      if (ask.session !== null) await rooms.elicitations.waits(ask.session.id, error);
+      const questions = ask.message.era === "modern" ? accountQuestions(ask, error) : undefined;
       if (questions === undefined) throw error;
       return { kind: "questions", questions, state: { kind: "again" } };
     }
@@ -46,11 +37,12 @@ export function exchangeOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (l
 async function withLease(
   ask: Ask,
   rooms: Rooms,
-  { id, target, grant }: Allowed,
+  allowed: Allowed,
   onLease: (lease: Lease) => void,
   use: (lease: Lease) => Promise<Turn>,
   again = true,
 ): Promise<Turn> {
+  const { id, target, grant } = allowed;
   const lease = await rooms.credentials.obtain(grant.credential, ask.identity.principal, {
     decisionId: id,
     upstream: target.upstream,
@@ -66,20 +58,14 @@ async function withLease(
     if (error.code !== "credential_rejected" || lease.sha256 === null) throw error;
     await lease.revoke();
     if (!again) throw error;
-    return withLease(ask, rooms, { id, target, grant } as Allowed, onLease, use, false);
+    return withLease(ask, rooms, allowed, onLease, use, false);
   } finally {
     done?.();
   }
 }
 
-interface Way {
-  readonly signal: AbortSignal;
-  readonly conversation: Asker | null;
-  readonly lease: Lease;
-}
-
 async function rounds(ask: Ask, rooms: Rooms, allowed: Allowed, way: Way): Promise<Turn> {
-  let params = continued(allowed);
+  let params = continued(ask, rooms, allowed);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const answer = await send(ask, rooms, allowed, params, way);
     const asked = askedIn(answer);
@@ -95,30 +81,14 @@ async function rounds(ask: Ask, rooms: Rooms, allowed: Allowed, way: Way): Promi
   throw new PortcullisError("upstream_protocol", { reason: "it asks without end" });
 }
 
-/** The params of a request that goes on where the upstream's own state left off. */
-function continued({ params, resume, grant }: Allowed): JsonObject {
+/** The params of a request that goes on where the upstream's own state left off. A legacy one keeps none. */
+function continued(ask: Ask, rooms: Rooms, { params, resume, target }: Allowed): JsonObject {
   const { inputResponses: _, requestState: __, ...own } = params;
   if (resume?.kind !== "upstream") return own;
-  return {
-    ...own,
-    inputResponses: permitted(resume.responses, grant),
-    ...(resume.state !== null && { requestState: resume.state }),
-  };
-}
-
-/** Only what answers a kind of question that the grant lets a server ask. */
-function permitted(responses: JsonObject, { interaction }: Grant): JsonObject {
-  const kept = Object.entries(responses).filter(([, response]) => {
-    const kind = isJsonObject(response) ? kindOfResponse(response) : undefined;
-    return kind !== undefined && interaction.includes(kind);
-  });
-  return Object.fromEntries(kept);
-}
-
-function kindOfResponse(response: JsonObject): QuestionKind | undefined {
-  if (Object.hasOwn(response, "action")) return "elicitation";
-  if (Object.hasOwn(response, "roots")) return "roots";
-  return Object.hasOwn(response, "role") ? "sampling" : undefined;
+  const identity = rooms.catalog.view(ask.seen.server).upstreams.get(target.upstream);
+  if (identity?.era !== "modern") return own;
+  const state = resume.state === null ? {} : { requestState: resume.state };
+  return { ...own, inputResponses: resume.responses, ...state };
 }
 
 function asModern({ questions, state, from }: Asked): Turn {
@@ -129,20 +99,34 @@ function asModern({ questions, state, from }: Asked): Turn {
   };
 }
 
-/** Puts a modern upstream's questions to a legacy client, all at once. */
+/** Puts a modern upstream's questions to a legacy client, all at once; where one fails, the others are withdrawn. */
 async function answersOf(
-  ask: Ask,
+  { session, answer }: Ask,
   rooms: Rooms,
   { questions, state }: Asked,
   signal: AbortSignal,
 ): Promise<JsonObject> {
-  const answered = await Promise.all(
-    [...questions].map(async ([key, question]) => {
-      const answer = await rooms.questions.ask(sessionOf(ask), question, ask.answer.request, signal);
-      return [key, responseTo(question, answer)] as const;
-    }),
-  );
-  return { inputResponses: Object.fromEntries(answered), ...(state !== null && { requestState: state }) };
+  if (session === null) throw new PortcullisError("capability_missing");
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
+  try {
+    const answered = await Promise.all(
+      [...questions].map(async ([key, question]) => {
+        const said = await rooms.questions.ask(session.id, asLegacy(question, rooms.newId), answer, either);
+        return [key, responseTo(question, said)] as const;
+      }),
+    );
+    return { inputResponses: Object.fromEntries(answered), ...(state !== null && { requestState: state }) };
+  } finally {
+    over.abort();
+  }
+}
+
+/** A page to open has an id up to 2025-11-25, and none since. */
+function asLegacy(question: Question, newId: () => string): Question {
+  const members = membersOf(question.params);
+  if (members.get("mode") !== '"url"' || members.has("elicitationId")) return question;
+  return { ...question, params: joinMembers(members.set("elicitationId", JSON.stringify(newId()))) };
 }
 
 /** A modern server knows answers only: who cannot say, declines. */
@@ -155,70 +139,16 @@ function responseTo({ kind }: Question, { kind: said, text }: ClientAnswer): Jso
   });
 }
 
-function sessionOf(ask: Ask): string {
-  if (ask.session === null) throw new PortcullisError("capability_missing");
-  return ask.session.id;
-}
-
-async function send(
-  ask: Ask,
-  rooms: Rooms,
-  allowed: Allowed,
-  params: JsonObject,
-  { signal, conversation, lease }: Way,
-): Promise<UpstreamReply> {
-  const { id, target, arguments: args } = allowed;
-  const { method, progressToken } = ask.message;
-  const notify = conversation?.notify ?? ask.answer.notify;
-  const asks = onQuestion(ask, rooms, allowed, conversation);
-  const request: UpstreamRequest = {
-    method,
-    params,
-    owner: ask.owner,
-    clientInfo: ask.clientInfo,
-    clientCapabilities: ask.clientCapabilities,
-    decisionId: id,
-    credential: lease.headers,
-    lease,
-    who: ask.who,
-    signal,
-    timeoutMs: rooms.timeoutOf(target.upstream),
-    ...(ask.logLevel !== undefined && { logLevel: ask.logLevel }),
-    ...(progressToken !== undefined && { progressToken }),
-    ...(target.paramHeaders?.length && { paramHeaders: paramHeaders(target.paramHeaders, args) }),
-    onNotification: (kind, text) => notify(kind, withoutSecrets(text, lease)),
-    ...(asks && { onQuestion: asks }),
-  };
-  const answer = await upstreamOf(rooms, target.upstream).request(request);
-  return { ...answer, text: withoutSecrets(answer.text, lease) };
-}
-
-/** How a legacy upstream's questions reach the client; none for a client that cannot be asked. */
-function onQuestion(
-  ask: Ask,
-  rooms: Rooms,
-  allowed: Allowed,
-  conversation: Asker | null,
-): UpstreamRequest["onQuestion"] {
-  if (!canBeAsked(ask.clientCapabilities)) return undefined;
-  if (ask.message.era === "legacy")
-    return (question, signal) => askClient(ask, rooms, allowed, question, signal);
-  return async (question, signal) => {
-    await permit(ask, rooms, allowed, question);
-    if (conversation === null) throw new PortcullisError("interaction_refused");
-    return conversation.ask(question, signal);
-  };
-}
-
-/** An account that is not linked yet: the gateway's own question, which no upstream's grant has to allow. */
-function accountQuestions({ code, data }: PortcullisError): ReadonlyMap<string, Question> | undefined {
-  if (code !== "account_required") return undefined;
-  return Array.isArray(data?.elicitations) ? urlQuestions(JSON.stringify(data.elicitations)) : undefined;
-}
-
-export function upstreamOf(rooms: Pick<Rooms, "upstreams">, name: string) {
-  const found = rooms.upstreams.get(name);
-  if (found === undefined)
-    throw new PortcullisError("upstream_unavailable", { reason: `no upstream ${name}` });
-  return found;
+/**
+ * An account that is not linked yet: the gateway's own question, which no upstream's grant has to allow. A client that
+ * cannot show it is told with the error.
+ */
+function accountQuestions(
+  { clientCapabilities }: Ask,
+  { code, data }: PortcullisError,
+): ReadonlyMap<string, Question> | undefined {
+  if (code !== "account_required" || !Array.isArray(data?.elicitations)) return undefined;
+  const questions = urlQuestions(JSON.stringify(data.elicitations));
+  const canShow = [...questions.values()].every((question) => declares(clientCapabilities, question));
+  return canShow ? questions : undefined;
 }

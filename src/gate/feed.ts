@@ -1,8 +1,18 @@
 import type { CatalogView } from "../catalog/view.ts";
-import type { ClientAnswer, Grant, Listed, ListedKind, ListenRequest, Question, Target } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
-import { digest } from "../lib/json.ts";
-import { joinMembers, membersOf } from "../lib/members.ts";
+import type {
+  CallDecision,
+  ClientAnswer,
+  CredentialChoice,
+  Era,
+  Listed,
+  ListedKind,
+  Question,
+} from "../domain.ts";
+import { canonicalJson, digest } from "../lib/json.ts";
+import { ALL_HOLD } from "../policy/requirements.ts";
+import { type Channel, openChannel, type Wanted } from "./channel.ts";
+import { type Deciding, decide, decideUnder } from "./decision.ts";
+import { heard } from "./hear.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import { canBeAsked } from "./interaction.ts";
 import { listedDefinition, usableOf } from "./list.ts";
@@ -14,7 +24,7 @@ export interface Wants {
   readonly lists: ReadonlySet<Listed>;
   /** Resources, by their exposed URIs. */
   readonly uris: ReadonlySet<string>;
-  /** The least severe log message; undefined: none. */
+  /** The least severe log message; undefined: it did not say. */
   readonly logLevel: string | undefined;
 }
 
@@ -23,13 +33,14 @@ export interface Wants {
  * moment: nothing about a target reaches who could not use it now.
  */
 export interface Feed {
-  /** Resolves when every upstream was told; gives the upstreams' own errors by exposed URI. */
-  want(wants: Wants): Promise<ReadonlyMap<string, string>>;
+  /** Resolves when every upstream was told, or could not be: that is tried again. */
+  want(wants: Wants): Promise<void>;
   close(): void;
 }
 
 export interface FeedOptions {
   readonly hearer: Hearer;
+  readonly era: Era;
   deliver(method: string, params: string): void;
   /** A question that belongs to no request; absent: nobody can be asked. */
   ask?(upstream: string, question: Question, signal: AbortSignal): Promise<ClientAnswer>;
@@ -42,164 +53,136 @@ const KINDS: Readonly<Record<Listed, readonly ListedKind[]>> = {
   prompts: ["prompt"],
 };
 
-export function openFeed(rooms: Rooms, { hearer, deliver, ask }: FeedOptions): Feed {
+export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOptions): Feed {
   const channels = new Map<string, Channel>();
   let wants = NOTHING;
-  let shown = new Map<Listed, string>();
-  let closed = false;
+  /** Each list as this client could last have read it. */
+  const shown = new Map<Listed, string>();
   const stopWatching = rooms.onChange(hearer.server, changed);
+  let closed = false;
 
   function changed(): void {
-    if (closed) return;
-    const now = listsOf(wants.lists);
     for (const what of wants.lists) {
-      if (now.get(what) !== shown.get(what)) deliver(`notifications/${what}/list_changed`, "{}");
+      const now = listOf(what);
+      if (now !== shown.get(what)) deliver(`notifications/${what}/list_changed`, "{}");
+      shown.set(what, now);
     }
-    shown = now;
-    tune().catch((err: unknown) => rooms.operations.warn({ err }, "an upstream is not heard any more"));
+    void tune();
   }
 
-  /** What each list says to this client: it is told of a change only where its own list changed. */
-  function listsOf(lists: ReadonlySet<Listed>): Map<Listed, string> {
+  /** What a list says to this client: it is told of a change only where its own list changed. */
+  function listOf(what: Listed): string {
     const deciding = hearing(rooms, hearer);
     const view = rooms.catalog.view(hearer.server);
-    const textsOf = (what: Listed) =>
+    return digest(
       KINDS[what].flatMap((kind) =>
-        usableOf(kind, deciding, rooms, view).map((usable) => listedDefinition(usable, "modern")),
-      );
-    return new Map([...lists].map((what) => [what, digest(textsOf(what))]));
+        usableOf(kind, deciding, rooms, view).map((usable) => listedDefinition(usable, era)),
+      ),
+    );
   }
 
   /** Listens to each upstream for what this client may hear of it, and to no other. */
-  async function tune(): Promise<ReadonlyMap<string, string>> {
+  async function tune(): Promise<void> {
     const view = rooms.catalog.view(hearer.server);
-    const refused = new Map<string, string>();
-    const wanted = new Map(
-      [...view.upstreams.keys()].map((upstream) => [upstream, wantedOf(upstream, view)]),
-    );
-    for (const [upstream, channel] of channels) {
-      if (wanted.get(upstream)?.key === channel.key) continue;
-      channels.delete(upstream);
-      // Where something else is wanted, the next `listen` of this owner takes its place without a gap.
-      if (wanted.get(upstream) === undefined) channel.stop.abort();
-    }
-    await Promise.all(
-      [...wanted].map(async ([upstream, one]) => {
-        if (one === undefined || channels.has(upstream)) return;
-        const channel = { key: one.key, stop: new AbortController() };
-        channels.set(upstream, channel);
-        for (const [uri, error] of await listen(upstream, one, channel.stop.signal)) {
-          const exposed = view.exposeUri(upstream, uri);
-          if (exposed !== undefined) refused.set(exposed, error);
-        }
-      }),
-    );
-    return refused;
+    const deciding = hearing(rooms, hearer);
+    for (const upstream of new Set([...channels.keys(), ...view.upstreams.keys()]))
+      replace(upstream, wantedOf(upstream, view, deciding));
+    await Promise.all([...channels.values()].map(({ tried }) => tried));
   }
 
-  function wantedOf(upstream: string, view: CatalogView): Wanted | undefined {
-    const deciding = hearing(rooms, hearer);
-    const grantOf = (target: Target): Grant | undefined => {
-      const [capability] = rooms.capabilities.of(deciding.policy, deciding.context, [target]);
-      const decision = capability?.decide({}, deciding.policy.requirements(deciding.context, target));
-      return decision?.effect === "allow" ? decision.grant : undefined;
-    };
-    const server = grantOf(view.own(upstream, "server"));
+  function replace(upstream: string, wanted: Wanted | undefined): void {
+    const before = channels.get(upstream);
+    if (before?.key === wanted?.key) return;
+    if (wanted === undefined) {
+      channels.delete(upstream);
+      before?.close();
+      return;
+    }
+    const channel = openChannel(rooms, {
+      upstream,
+      hearer,
+      wanted,
+      receive: (method, params) => receive(upstream, method, params),
+      ask: (question, ended) =>
+        ask?.(upstream, question, ended) ?? Promise.reject(new Error("nobody is asked")),
+    });
+    channels.set(upstream, channel);
+    // The new one takes the owner's place at the upstream without a gap.
+    if (before !== undefined) void channel.tried.then(() => before.close());
+  }
+
+  function wantedOf(upstream: string, view: CatalogView, deciding: Deciding): Wanted | undefined {
+    if (!view.upstreams.has(upstream)) return undefined;
+    const server = decide(deciding, rooms, [{ target: view.own(upstream, "server"), arguments: {} }]);
+    const isOpen = server.effect === "allow";
+    const logLevel = isOpen ? wants.logLevel : undefined;
+    const asks = isOpen && ask !== undefined && canBeAsked(hearer.clientCapabilities);
+    const { uris, credential } = listenedTo(upstream, view, deciding, credentialOf(server));
+    if (uris.length === 0 && logLevel === undefined && !asks) return undefined;
+    // Under another revision it listens with another lease.
+    const under =
+      credential === null ? "" : canonicalJson([{ ...credential }, { ...deciding.policy.revision }]);
+    return { key: digest([uris, logLevel ?? "", asks, under]), uris, logLevel, asks, credential };
+  }
+
+  /** One credential listens: what only another one may hear of is left out. */
+  function listenedTo(
+    upstream: string,
+    view: CatalogView,
+    deciding: Deciding,
+    first: CredentialChoice | null,
+  ): Pick<Wanted, "uris" | "credential"> {
+    let credential = first;
     const uris = [...wants.uris].flatMap((exposed) => {
       const address = view.resource(exposed);
-      return address?.upstream === upstream && readable(deciding, rooms, view, exposed) ? [address.uri] : [];
+      if (address?.upstream !== upstream || !readable(deciding, rooms, view, exposed)) return [];
+      const own = credentialOf(decideUnder(deciding, rooms, address.matches, () => ALL_HOLD));
+      credential ??= own;
+      return own === null || canonicalJson({ ...own }) === canonicalJson({ ...credential })
+        ? [address.uri]
+        : [];
     });
-    const logLevel = server === undefined ? undefined : wants.logLevel;
-    const asks = ask !== undefined && canBeAsked(hearer.clientCapabilities) && server !== undefined;
-    if (uris.length === 0 && logLevel === undefined && !asks) return undefined;
-    return { key: digest([uris, logLevel ?? "", asks]), uris, logLevel, asks, grant: server };
-  }
-
-  async function listen(
-    upstream: string,
-    wanted: Wanted,
-    signal: AbortSignal,
-  ): Promise<ReadonlyMap<string, string>> {
-    const room = rooms.upstreams.get(upstream);
-    if (room === undefined) return new Map();
-    const lease = await rooms.credentials.obtain(
-      wanted.grant?.credential ?? null,
-      hearer.identity.principal,
-      {
-        decisionId: hearer.decisionId,
-        upstream,
-        server: hearer.server,
-        revision: hearing(rooms, hearer).policy.revision,
-      },
-    );
-    const request: ListenRequest = {
-      owner: hearer.owner,
-      clientInfo: hearer.clientInfo,
-      clientCapabilities: hearer.clientCapabilities,
-      who: hearer.who,
-      decisionId: hearer.decisionId,
-      credential: lease.headers,
-      lease,
-      uris: wanted.uris,
-      ...(wanted.logLevel !== undefined && { logLevel: wanted.logLevel }),
-      signal,
-      onNotification: (method, params) => receive(upstream, method, params),
-      ...(wanted.asks && ask && { onQuestion: (question, ended) => ask(upstream, question, ended) }),
-    };
-    const { refused } = await room.listen(request);
-    return refused;
+    return { uris, credential };
   }
 
   function receive(upstream: string, method: string, params: string): void {
     if (closed) return;
-    const heard = mayHear(upstream, method, params);
-    if (heard !== undefined) deliver(method, heard);
+    const passed = mayHear(upstream, method, params);
+    if (passed !== undefined) deliver(method, passed);
     else rooms.operations.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
   }
 
-  /** The notification as this client may hear it; undefined: it may not, or nobody here knows what it says. */
   function mayHear(upstream: string, method: string, params: string): string | undefined {
-    const view = rooms.catalog.view(hearer.server);
     const deciding = hearing(rooms, hearer);
-    if (method === "notifications/resources/updated") {
-      const members = membersOf(params);
-      const uri: unknown = JSON.parse(members.get("uri") ?? "null");
-      const exposed = typeof uri === "string" ? view.exposeUri(upstream, uri) : undefined;
-      if (exposed === undefined || !readable(deciding, rooms, view, exposed)) return undefined;
-      return exposed === uri ? params : joinMembers(members.set("uri", JSON.stringify(exposed)));
-    }
-    if (method !== "notifications/message" && method !== "notifications/elicitation/complete")
+    const view = rooms.catalog.view(hearer.server);
+    try {
+      return heard({ deciding, view, upstream, era, logLevel: wants.logLevel }, rooms, method, params);
+    } catch {
       return undefined;
-    const [own] = rooms.capabilities.of(deciding.policy, deciding.context, [view.own(upstream, "server")]);
-    return own?.listed === true ? params : undefined;
+    }
   }
 
   return {
-    async want(next) {
-      if (closed) throw new PortcullisError("cancelled");
+    want(next) {
       wants = next;
-      shown = listsOf(next.lists);
-      return tune();
+      for (const what of next.lists) if (!shown.has(what)) shown.set(what, listOf(what));
+      return closed ? Promise.resolve() : tune();
     },
     close() {
       closed = true;
       stopWatching();
-      for (const { stop } of channels.values()) stop.abort();
+      for (const channel of channels.values()) channel.close();
       channels.clear();
+      if (hearer.ownsSessions)
+        for (const upstream of rooms.catalog.view(hearer.server).upstreams.keys())
+          rooms.upstreams
+            .get(upstream)
+            ?.release(hearer.owner)
+            .catch((err: unknown) => rooms.operations.warn({ err }, "an upstream session was not ended"));
     },
   };
 }
 
-interface Channel {
-  readonly key: string;
-  readonly stop: AbortController;
-}
-
-interface Wanted {
-  /** Equal where nothing has to be told anew. */
-  readonly key: string;
-  readonly uris: readonly string[];
-  readonly logLevel: string | undefined;
-  readonly asks: boolean;
-  readonly grant: Grant | undefined;
+function credentialOf(decision: CallDecision): CredentialChoice | null {
+  return decision.effect === "allow" ? decision.grant.credential : null;
 }

@@ -2,10 +2,11 @@ import { performance } from "node:perf_hooks";
 import type { Grant, Lease, Target } from "../domain.ts";
 import { toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
+import { joinMembers, membersOf } from "../lib/members.ts";
 import type { Ask } from "./ask.ts";
-import { converse } from "./conversation.ts";
+import { converse, type Listener } from "./conversation.ts";
 import { exchangeOf } from "./exchange.ts";
-import { canBeAsked } from "./interaction.ts";
+import { mayAsk } from "./interaction.ts";
 import type { Resumption } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import { type Told, tell } from "./tell.ts";
@@ -34,7 +35,7 @@ export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise
   const startedAt = performance.now();
   const used: { lease?: Lease } = {};
   const turn = await turnOf(ask, rooms, allowed, used);
-  const told = tell(ask, rooms, allowed, turn);
+  const told = toldOf(ask, rooms, allowed, turn);
   const ms = performance.now() - startedAt;
   rooms.log.outcome({
     phase: "outcome",
@@ -50,19 +51,27 @@ export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise
   return told;
 }
 
+/** What cannot be told as it came, because it is no MCP or asks what it may not, is told as a failure. */
+function toldOf(ask: Ask, rooms: Rooms, allowed: Allowed, turn: Turn): Told {
+  try {
+    return tell(ask, rooms, allowed, turn);
+  } catch (thrown) {
+    return tell(ask, rooms, allowed, { kind: "failure", error: toPortcullisError(thrown) });
+  }
+}
+
 /** What comes next: of a call that begins here, or of one that waits for this request. Never rejects. */
 async function turnOf(ask: Ask, rooms: Rooms, allowed: Allowed, used: { lease?: Lease }): Promise<Turn> {
   const { resume } = allowed;
-  const listener = { notify: ask.answer.notify, signal: ask.signal };
   try {
-    if (resume?.kind === "held") return await rooms.held.resume(resume, listener);
+    if (resume?.kind === "held") return await rooms.held.resume(resume, listenerOf(ask));
     const exchange = exchangeOf(ask, rooms, allowed, (lease) => {
       used.lease = lease;
     });
     // Only a client that can answer, and is answered alone, leaves a call waiting.
-    if (ask.message.era === "legacy" || !mayAsk(ask, allowed)) return await exchange(ask.signal, null);
+    if (ask.message.era === "legacy" || !mayAsk(ask, allowed.grant)) return await exchange(ask.signal, null);
     const conversation = converse(exchange);
-    const turn = await conversation.next(listener);
+    const turn = await conversation.next(listenerOf(ask));
     if (turn.kind === "questions" && turn.state.kind === "held")
       rooms.held.keep(allowed.id, ask.principalKey, conversation);
     return turn;
@@ -74,6 +83,17 @@ async function turnOf(ask: Ask, rooms: Rooms, allowed: Allowed, used: { lease?: 
   }
 }
 
-function mayAsk({ clientCapabilities }: Ask, { grant }: Allowed): boolean {
-  return grant.interaction.length > 0 && canBeAsked(clientCapabilities);
+/** A call that goes on under another request tells its progress under that one's token. */
+function listenerOf({ answer, message, signal }: Ask): Listener {
+  return {
+    signal,
+    notify(method, params) {
+      const { progressToken } = message;
+      if (method !== "notifications/progress") answer.notify(method, params);
+      else if (progressToken !== undefined) {
+        const members = membersOf(params).set("progressToken", JSON.stringify(progressToken));
+        answer.notify(method, joinMembers(members));
+      }
+    },
+  };
 }

@@ -22,7 +22,6 @@ import { get } from "./get.ts";
 import { canBeAsked } from "./interaction.ts";
 import { list } from "./list.ts";
 import { listen } from "./listen.ts";
-import { createOutbox } from "./outbox.ts";
 import { ownerOf, whoOf } from "./principal.ts";
 import { read } from "./read.ts";
 import { recordUnasked, type Seen } from "./records.ts";
@@ -68,14 +67,19 @@ export function createGate(rooms: Rooms): Gate {
 
   async function handle(exchange: Exchange): Promise<void> {
     const seen: Seen = seenAt(rooms, exchange);
+    let isCounted = true;
     inFlight += 1;
+    const rest = (): void => {
+      if (isCounted) inFlight -= 1;
+      isCounted = false;
+    };
     try {
       if (inFlight > rooms.limits.inFlight) throw new PortcullisError("overloaded");
-      await answer(exchange, seen, rooms);
+      await answer(exchange, seen, rooms, rest);
     } catch (thrown) {
       await refuse(exchange, seen, toPortcullisError(thrown), rooms);
     } finally {
-      inFlight -= 1;
+      rest();
     }
   }
 
@@ -87,7 +91,9 @@ export function createGate(rooms: Rooms): Gate {
   };
 }
 
-async function answer(exchange: Exchange, seen: Seen, rooms: Rooms): Promise<void> {
+type Rest = Ask["rest"];
+
+async function answer(exchange: Exchange, seen: Seen, rooms: Rooms, rest: Rest): Promise<void> {
   if (exchange.verb === "POST") seen.message = readMessage(exchange);
   const { message } = seen;
   if (message?.kind === "refused") throw message.error;
@@ -98,31 +104,37 @@ async function answer(exchange: Exchange, seen: Seen, rooms: Rooms): Promise<voi
     throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
   }
   const { run } = identity.principal;
-  const stop = rooms.onRunEnd((id) => id === run?.id && exchange.cancel());
+  if (run === null) return enter(exchange, { seen, identity, rest }, rooms);
+  const stop = rooms.onRunEnd((id) => id === run.id && exchange.cancel());
   try {
-    await enter(exchange, seen, identity, rooms);
+    await enter(exchange, { seen, identity, rest }, rooms);
   } finally {
     stop();
   }
 }
 
-async function enter(exchange: Exchange, seen: Seen, identity: Identity, rooms: Rooms): Promise<void> {
+interface Entering {
+  readonly seen: Seen;
+  readonly identity: Identity;
+  readonly rest: Rest;
+}
+
+async function enter(exchange: Exchange, entering: Entering, rooms: Rooms): Promise<void> {
+  const { seen, identity } = entering;
   const { message } = seen;
   if (message?.kind === "refused") throw message.error;
   if (exchange.verb === "DELETE") return endSession(exchange, identity, rooms);
   const session = await sessionOf(exchange, message, identity, rooms);
-  if (message?.kind === "request") return serve(exchange, { seen, message, identity, session }, rooms);
+  if (message?.kind === "request") return serve(exchange, { ...entering, message, session }, rooms);
   if (session === null) throw new PortcullisError("request_invalid", { reason: "nothing was asked" });
-  if (message === undefined) return openStream({ exchange, seen, identity, session }, rooms);
+  if (message === undefined) return openStream({ ...entering, exchange, session }, rooms);
   if (message.kind === "response") await rooms.questions.answer(session.id, message.id, message.answer);
   else take(message, session, rooms);
   exchange.reply.empty(202);
 }
 
-interface Entered {
-  readonly seen: Seen;
+interface Entered extends Entering {
   readonly message: RequestMessage;
-  readonly identity: Identity;
   readonly session: ClientSession | null;
 }
 
@@ -141,7 +153,7 @@ async function serve(exchange: Exchange, entered: Entered, rooms: Rooms): Promis
 }
 
 function askOf(exchange: Exchange, entered: Entered, policy: PolicyEngine, rooms: Rooms): Ask {
-  const { seen, message, identity, session } = entered;
+  const { seen, message, identity, session, rest } = entered;
   const { principal, tenant } = identity;
   const principalKey = ownerOf(identity);
   const clientCapabilities = message.clientCapabilities ?? session?.clientCapabilities ?? null;
@@ -159,12 +171,14 @@ function askOf(exchange: Exchange, entered: Entered, policy: PolicyEngine, rooms
     clientCapabilities,
     logLevel: message.logLevel ?? session?.logLevel ?? undefined,
     header: (name) => exchange.header(name),
+    isLocal: exchange.isLocal === true,
     signal: exchange.signal,
+    rest,
     answer: createAnswer(
       exchange.reply,
       message.era,
       message.id,
-      session && createOutbox(rooms, session.id, exchange),
+      session && rooms.outboxes.open(session.id, message.id, exchange),
     ),
   };
 }

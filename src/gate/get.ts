@@ -9,7 +9,7 @@ export async function get(ask: Ask, rooms: Rooms): Promise<void> {
   const args = argumentsOf(params);
   const target = rooms.catalog.view(ask.seen.server).find("prompt", name);
   await use(ask, rooms, {
-    named: { upstream: "", kind: "prompt", name },
+    asked: { upstream: "", kind: "prompt", name },
     arguments: args,
     matches: target === undefined ? [] : [{ target, arguments: args }],
     params: ({ target }, allowed) => ({ ...params, name: target.name, arguments: allowed }),

@@ -9,6 +9,8 @@ export interface Hearer {
   readonly server: string;
   /** Whose upstream sessions it hears from. */
   readonly owner: string;
+  /** Nobody else uses them: they end with it. */
+  readonly ownsSessions: boolean;
   readonly who: Who;
   readonly clientInfo: JsonObject | null;
   readonly clientCapabilities: JsonObject | null;

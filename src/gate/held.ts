@@ -9,15 +9,23 @@ import { type Turn, turnFromJson, turnToJson } from "./turn.ts";
 /** Calls that wait for their client's next request, which may arrive at any replica. */
 export interface Held {
   readonly node: string;
-  /** @throws PortcullisError `overloaded` */
+  /**
+   * An owner's oldest makes way for the newest: a client that never came back must not keep its user from calling.
+   *
+   * @throws PortcullisError `overloaded`
+   */
   keep(id: string, owner: string, conversation: Conversation): void;
-  /** Goes on with a call, wherever it is held. */
+  /** Goes on with a call, wherever it is held. Never rejects. */
   resume(at: { node: string; call: string; responses: JsonObject }, listener: Listener): Promise<Turn>;
+  /** Ends those held here whose owner matches. */
+  drop(matches: (owner: string) => boolean): void;
+  readonly size: number;
   close(): void;
 }
 
 const MAX = 1000;
 const MAX_PER_OWNER = 16;
+const SWEEP_MS = 10_000;
 
 interface Entry {
   readonly owner: string;
@@ -25,17 +33,26 @@ interface Entry {
   readonly until: number;
 }
 
-export function createHeld(replicas: Replicas, clock: Clock): Held {
+export function createHeld(replicas: Pick<Replicas, "node" | "ask" | "serve" | "tell">, clock: Clock): Held {
+  /** Least recently told first. */
   const entries = new Map<string, Entry>();
+  const sweeping = setInterval(() => endWhere(({ until }) => until <= clock()), SWEEP_MS).unref();
 
-  const sweeping = setInterval(sweep, 10_000).unref();
+  function endWhere(isOver: (entry: Entry) => boolean): void {
+    for (const [id, entry] of entries) if (isOver(entry)) end(id, entry);
+  }
 
-  function sweep(): void {
-    for (const [id, { conversation, until }] of entries) {
-      if (until > clock()) continue;
-      entries.delete(id);
-      conversation.abandon();
-    }
+  function end(id: string, { conversation }: Entry): void {
+    entries.delete(id);
+    conversation.abandon();
+  }
+
+  function makeRoom(owner: string): void {
+    const own = [...entries].filter(([, entry]) => entry.owner === owner);
+    const [oldest] = own;
+    if (oldest !== undefined && own.length >= MAX_PER_OWNER) end(...oldest);
+    if (entries.size >= MAX)
+      throw new PortcullisError("overloaded", { reason: "too many calls wait for answers" });
   }
 
   async function go(call: string, responses: JsonObject, listener: Listener): Promise<Turn> {
@@ -54,38 +71,50 @@ export function createHeld(replicas: Replicas, clock: Clock): Held {
     return turnToJson(await go(call, responses, { notify, signal }));
   });
 
+  async function goThere(
+    { node, ...request }: { node: string; call: string; responses: JsonObject },
+    { signal, notify }: Listener,
+  ): Promise<Turn> {
+    const onEvent = ({ method, params }: JsonObject) => notify(String(method), String(params));
+    try {
+      return turnFromJson(
+        await replicas.ask(node, "resume", request, { signal, timeoutMs: STATE_MS, onEvent }),
+      );
+    } catch (thrown) {
+      const error = toPortcullisError(thrown);
+      const isGone = error.code === "store_unavailable" && (await isStoreThere());
+      return { kind: "failure", error: isGone ? lostCall() : error };
+    }
+  }
+
+  /** Then it is the other replica that is gone, and its calls with it. */
+  function isStoreThere(): Promise<boolean> {
+    return replicas.tell(replicas.node, "nothing", {}).then(
+      () => true,
+      () => false,
+    );
+  }
+
   return {
     node: replicas.node,
     keep(id, owner, conversation) {
-      const owned = [...entries.values()].filter((entry) => entry.owner === owner).length;
-      if (entries.size >= MAX || owned >= MAX_PER_OWNER) {
+      try {
+        makeRoom(owner);
+      } catch (error) {
         conversation.abandon();
-        throw new PortcullisError("overloaded", { reason: "too many calls wait for answers" });
+        throw error;
       }
       entries.set(id, { owner, conversation, until: clock() + STATE_MS });
     },
-    async resume({ node, call, responses }, listener) {
-      if (node === replicas.node) return go(call, responses, listener);
-      try {
-        const reply = await replicas.ask(
-          node,
-          "resume",
-          { call, responses },
-          {
-            signal: listener.signal,
-            timeoutMs: STATE_MS,
-            onEvent: ({ method, params }) => listener.notify(String(method), String(params)),
-          },
-        );
-        return turnFromJson(reply);
-      } catch (thrown) {
-        return { kind: "failure", error: toPortcullisError(thrown) };
-      }
+    resume: (at, listener) =>
+      at.node === replicas.node ? go(at.call, at.responses, listener) : goThere(at, listener),
+    drop: (matches) => endWhere(({ owner }) => matches(owner)),
+    get size() {
+      return entries.size;
     },
     close() {
       clearInterval(sweeping);
-      for (const { conversation } of entries.values()) conversation.abandon();
-      entries.clear();
+      endWhere(() => true);
     },
   };
 }

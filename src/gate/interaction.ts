@@ -1,4 +1,4 @@
-import type { ClientAnswer, Question, QuestionKind } from "../domain.ts";
+import type { ClientAnswer, Grant, Question, QuestionKind } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
@@ -12,6 +12,11 @@ const KINDS: readonly QuestionKind[] = ["sampling", "elicitation", "roots"];
 /** Whether a client can be asked anything. */
 export function canBeAsked(capabilities: JsonObject | null): boolean {
   return capabilities !== null && KINDS.some((kind) => isJsonObject(capabilities[kind]));
+}
+
+/** Whether a request could come to questions at all. */
+export function mayAsk({ clientCapabilities }: Ask, { interaction }: Grant): boolean {
+  return interaction.length > 0 && canBeAsked(clientCapabilities);
 }
 
 /** Whether the client declared that it can answer this. A form is what every elicitation client can show. */
@@ -66,6 +71,5 @@ export async function askClient(
   await permit(ask, rooms, allowed, question);
   const session = ask.session?.id;
   if (session === undefined) throw new PortcullisError("capability_missing");
-  const either = AbortSignal.any([signal, ask.signal]);
-  return rooms.questions.ask(session, question, ask.answer.request, either);
+  return rooms.questions.ask(session, question, ask.answer, AbortSignal.any([signal, ask.signal]));
 }

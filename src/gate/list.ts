@@ -1,9 +1,11 @@
 import type { CatalogView } from "../catalog/view.ts";
 import type { Era, ListedKind, Target } from "../domain.ts";
-import { digest, isJsonObject } from "../lib/json.ts";
+import { digest, isJsonObject, type JsonObject } from "../lib/json.ts";
 import { elementsOf, joinMembers, membersOf } from "../lib/members.ts";
 import type { OpenCapability } from "../policy/capability.ts";
+import type { Listing } from "../policy/narrow.ts";
 import { listResult, translateTool } from "../protocol/results.ts";
+import { withReadableApp } from "./app.ts";
 import type { Ask } from "./ask.ts";
 import { pageOf } from "./cursor.ts";
 import type { Deciding } from "./decision.ts";
@@ -34,7 +36,9 @@ export function list(kind: ListedKind): (ask: Ask, rooms: Rooms) => Promise<void
       of: view.of(kind).length,
       targets_sha256: listDigest,
     });
-    const definitions = page.items.map((usable) => listedDefinition(usable, ask.message.era));
+    const definitions = page.items.map((usable) =>
+      withReadableApp(listedDefinition(usable, ask.message.era), (uri) => readable(ask, rooms, view, uri)),
+    );
     const { serverInfo } = describe(ask, rooms);
     ask.answer.result(listResult(ask.message.era, MEMBERS[kind], definitions, page.next, serverInfo));
   };
@@ -79,14 +83,7 @@ export function listedDefinition({ target, capability }: Usable, era: Era): stri
   if (known !== undefined) return known;
   const members = new Map(target.kind === "tool" ? translateTool(target.definition, era) : target.definition);
   members.set(NAMED_BY[target.kind] ?? "name", JSON.stringify(target.exposedName));
-  const { inputSchema, note } = capability.listing();
-  if (target.kind === "tool") {
-    const narrowed = JSON.stringify(inputSchema);
-    // What policy leaves alone keeps the upstream's own bytes.
-    if (narrowed !== JSON.stringify(target.inputSchema)) members.set("inputSchema", narrowed);
-  }
-  if (target.kind === "prompt") withoutArguments(members, inputSchema.properties);
-  if (note !== "") members.set("description", JSON.stringify(described(target, note)));
+  narrowMembers(members, target, capability.listing());
   const text = joinMembers(members);
   texts[era].set(capability, text);
   return text;
@@ -94,19 +91,36 @@ export function listedDefinition({ target, capability }: Usable, era: Era): stri
 
 const NAMED_BY: Partial<Record<Target["kind"], string>> = { resource: "uri", template: "uriTemplate" };
 
-/** A prompt's arguments are a list of names: those that the caller may not send are not in it. */
-function withoutArguments(members: Map<string, string>, properties: unknown): void {
-  const before = members.get("arguments");
-  if (before === undefined || !before.startsWith("[") || !isJsonObject(properties)) return;
-  const elements = elementsOf(before);
-  const left = elements.filter((element) => {
-    const name: unknown = JSON.parse(membersOf(element).get("name") ?? "null");
-    return typeof name === "string" && Object.hasOwn(properties, name) && properties[name] !== false;
-  });
-  if (left.length < elements.length) members.set("arguments", `[${left.join(",")}]`);
+/** Only a tool has a schema to show; what else takes arguments says in words how they are bounded. */
+function narrowMembers(members: Map<string, string>, target: Target, listing: Listing): void {
+  const { inputSchema, note } = listing;
+  const narrowed = JSON.stringify(inputSchema);
+  // What policy leaves alone keeps the upstream's own bytes.
+  if (narrowed !== JSON.stringify(target.inputSchema)) {
+    if (target.kind === "tool") members.set("inputSchema", narrowed);
+    if (target.kind === "prompt") narrowArguments(members, inputSchema);
+  }
+  const said = target.kind === "tool" ? note : listing.words();
+  if (said !== "") members.set("description", JSON.stringify(described(members, said)));
 }
 
-function described(target: Target, note: string): string {
-  const { description } = target.announced;
-  return typeof description === "string" && description !== "" ? `${description}\n\n${note}` : note;
+/** A prompt's arguments are a list of names: those that the caller may not send are not in it. */
+function narrowArguments(members: Map<string, string>, { properties, required }: JsonObject): void {
+  const before = members.get("arguments");
+  if (before === undefined || !before.startsWith("[") || !isJsonObject(properties)) return;
+  const needed = new Set(Array.isArray(required) ? required : []);
+  const left = elementsOf(before).flatMap((element) => {
+    const argument = membersOf(element);
+    const name: unknown = JSON.parse(argument.get("name") ?? "null");
+    if (typeof name !== "string" || !Object.hasOwn(properties, name) || properties[name] === false) return [];
+    const now = needed.has(name);
+    if ((argument.get("required") === "true") === now) return [element];
+    return [joinMembers(argument.set("required", String(now)))];
+  });
+  members.set("arguments", `[${left.join(",")}]`);
+}
+
+function described(members: ReadonlyMap<string, string>, said: string): string {
+  const description: unknown = JSON.parse(members.get("description") ?? "null");
+  return typeof description === "string" && description !== "" ? `${description}\n\n${said}` : said;
 }

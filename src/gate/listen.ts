@@ -5,10 +5,11 @@ import { META } from "../protocol/versions.ts";
 import type { Ask } from "./ask.ts";
 import { describe } from "./description.ts";
 import { openFeed, type Wants } from "./feed.ts";
+import type { Hearer } from "./hearer.ts";
+import { beginLife } from "./life.ts";
 import { record } from "./records.ts";
 import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
-import { whenExpired } from "./stream.ts";
 
 const FLAGS = {
   toolsListChanged: "tools",
@@ -18,46 +19,49 @@ const FLAGS = {
 
 /** subscriptions/listen: what a modern client hears outside of its requests, as long as it stays (MCP 2026-07-28). */
 export async function listen(ask: Ask, rooms: Rooms): Promise<void> {
-  const requested = ask.message.params.notifications;
-  const honored = honoredOf(ask, rooms, isJsonObject(requested) ? requested : {});
-  const id = rooms.log.newId();
-  await record(rooms, ask.seen, { effect: "allow", code: "ok", arguments: honored, reasons: [] }, id);
-  const { answer, message } = ask;
-  const tell = (method: string, params: string) => answer.notify(method, stamped(params, message.id));
-  const { capabilities: _, ...described } = describe(ask, rooms);
-  const done = JSON.stringify({
-    resultType: "complete",
-    _meta: { [META.subscriptionId]: message.id, [META.serverInfo]: described.serverInfo },
-  });
+  const { answer, message, identity } = ask;
+  const { notifications } = message.params;
+  const requested = isJsonObject(notifications) ? notifications : {};
+  const honored = honoredOf(ask, rooms, requested);
+  const life = beginLife(identity, rooms, ask.signal);
+  const leave = rooms.streams.listen(ask.principalKey, life.end);
+  try {
+    const id = rooms.log.newId();
+    await record(rooms, ask.seen, allowed(requested, honored), id);
+    const tell = (method: string, params: string) => answer.notify(method, stamped(params, message.id));
+    tell("notifications/subscriptions/acknowledged", JSON.stringify({ notifications: honored }));
+    if (Object.keys(honored).length > 0) {
+      ask.rest();
+      const feed = openFeed(rooms, { hearer: hearerOf(ask, id), era: "modern", deliver: tell });
+      await Promise.race([feed.want(wantsOf(honored)), life.over]);
+      await life.over;
+      feed.close();
+    }
+    const { serverInfo } = describe(ask, rooms);
+    const _meta = { [META.subscriptionId]: message.id, [META.serverInfo]: serverInfo };
+    answer.result(JSON.stringify({ resultType: "complete", _meta }));
+  } finally {
+    leave();
+    life.end();
+  }
+}
 
-  tell("notifications/subscriptions/acknowledged", JSON.stringify({ notifications: honored }));
-  if (Object.keys(honored).length === 0) return void answer.result(done);
-  const feed = openFeed(rooms, {
-    hearer: {
-      identity: ask.identity,
-      server: ask.seen.server,
-      owner: `${ask.owner} listen ${id}`,
-      who: ask.who,
-      clientInfo: ask.clientInfo,
-      clientCapabilities: null,
-      decisionId: id,
-    },
-    deliver: tell,
-  });
-  await feed
-    .want(wantsOf(honored))
-    .catch((err: unknown) => rooms.operations.warn({ err }, "an upstream is not heard"));
-  const expired = new Promise<void>((resolve) => {
-    const timer = whenExpired(ask.identity, rooms, resolve);
-    ask.signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    if (ask.signal.aborted) resolve();
-  });
-  await expired;
-  feed.close();
-  answer.result(done);
+/** What was asked for, and what of it is not heard. */
+function allowed(requested: JsonObject, honored: JsonObject) {
+  const heard = new Set([...Object.keys(honored), ...urisOf(honored)]);
+  const cut = [...Object.keys(FLAGS).filter((flag) => requested[flag] === true), ...urisOf(requested)];
+  const reasons = cut.filter((one) => !heard.has(one)).map((one) => `not heard: ${one}`);
+  return { effect: "allow", code: "ok", arguments: requested, reasons } as const;
+}
+
+function hearerOf({ identity, seen, owner, who, clientInfo }: Ask, decisionId: string): Hearer {
+  return {
+    ...{ identity, who, clientInfo, decisionId },
+    server: seen.server,
+    owner: `${owner} listen ${decisionId}`,
+    ownsSessions: true,
+    clientCapabilities: null,
+  };
 }
 
 /** What of the filter this client will hear: lists that its server has, resources that it may read now. */
@@ -68,12 +72,9 @@ function honoredOf(ask: Ask, rooms: Rooms, requested: JsonObject): JsonObject {
     ([flag, list]) => requested[flag] === true && isJsonObject(capabilities[list]),
   );
   const { resources } = capabilities;
-  const wanted = Array.isArray(requested.resourceSubscriptions)
-    ? requested.resourceSubscriptions.map(String)
-    : [];
   const uris =
     isJsonObject(resources) && resources.subscribe === true
-      ? wanted.filter((uri) => readable(ask, rooms, view, uri))
+      ? urisOf(requested).filter((uri) => readable(ask, rooms, view, uri))
       : [];
   return {
     ...Object.fromEntries(flags.map(([flag]) => [flag, true])),
@@ -85,8 +86,11 @@ function wantsOf(honored: JsonObject): Wants {
   const lists = Object.entries(FLAGS).flatMap(([flag, list]): Listed[] =>
     honored[flag] === true ? [list] : [],
   );
-  const uris = Array.isArray(honored.resourceSubscriptions) ? honored.resourceSubscriptions.map(String) : [];
-  return { lists: new Set(lists), uris: new Set(uris), logLevel: undefined };
+  return { lists: new Set(lists), uris: new Set(urisOf(honored)), logLevel: undefined };
+}
+
+function urisOf({ resourceSubscriptions: uris }: JsonObject): readonly string[] {
+  return Array.isArray(uris) ? uris.map(String) : [];
 }
 
 function stamped(params: string, id: string | number): string {

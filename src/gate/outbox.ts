@@ -1,57 +1,165 @@
 import type { Exchange } from "../domain.ts";
-import type { Rooms } from "./rooms.ts";
+import type { RequestId } from "../lib/rpc.ts";
+import type { EventStore } from "../protocol/events.ts";
+import type { Replicas } from "../protocol/replicas.ts";
 
 /** How long the work for a client goes on once its connection is lost. Milliseconds. */
 export const LINGER_MS = 10_000;
+/** Characters. What is longer would push all else out of what is kept of a session. */
+const LONGEST = 256 << 10;
+/** Of a request's id in the name of its stream: what an event's id has room for. */
+const LONGEST_ID = 16;
+/** Whoever follows a stream asks again after so long. Milliseconds. */
+const FOLLOW_MS = 3_600_000;
+const FOLLOW = "follow a stream";
 
-/** The events of one stream of a legacy session, kept so that its client can ask for what it missed. */
+/** The events of one request's answer, kept so that its client can ask for what it missed. */
 export interface Outbox {
-  /** Gives the event's id. */
+  /** Gives the event's id; undefined: it cannot be asked for again. */
   remember(text: string): Promise<string | undefined>;
+  /** The answer is whole. */
+  done(): void;
 }
 
-/** Between replicas, about a stream that is followed elsewhere than it is written. */
-export const NEWS = "stream news";
-export const FOLLOWED = "stream followed";
-
 /**
- * The events of a request's answer. With the first of them the work outlives its connection for a while: the client may
- * come back with `Last-Event-ID`, at this replica or another (MCP 2025-11-25, Resumability and Redelivery).
+ * Answers that come as streams in legacy sessions. With its first event the work outlives its connection for a while:
+ * the client may come back with `Last-Event-ID`, at this replica or another (MCP 2025-11-25, Resumability and
+ * Redelivery).
  */
-export function createOutbox(rooms: Rooms, session: string, exchange: Exchange): Outbox {
-  let stream: string | undefined;
-  let alone = false;
-  let ending: NodeJS.Timeout | undefined;
-  let stopHearing = (): void => {};
+export interface Outboxes {
+  /** For one request of a session; nothing is held before its first event. */
+  open(session: string, request: RequestId, exchange: Exchange): Outbox;
+  /** Resolves when no more is written to a stream; until then tells whenever there may be more. The work goes on meanwhile. */
+  follow(at: StreamOf, onNews: () => void, signal: AbortSignal): Promise<void>;
+  /** Streams that are being written here. */
+  readonly size: number;
+}
 
-  function linger(): void {
-    alone = true;
-    clearTimeout(ending);
-    ending = setTimeout(end, LINGER_MS).unref();
+/** A stream, and the session that it must be of. */
+export interface StreamOf {
+  readonly session: string;
+  readonly stream: string;
+}
+
+interface Writing {
+  readonly session: string;
+  readonly followers: Set<() => void>;
+  /** Its connection was lost. */
+  alone: boolean;
+  readonly over: Promise<void>;
+  follow(onNews: () => void): () => void;
+}
+
+export function createOutboxes(
+  events: Pick<EventStore, "append">,
+  replicas: Pick<Replicas, "node" | "ask" | "serve">,
+  newId: () => string,
+): Outboxes {
+  const writings = new Map<string, Writing>();
+
+  replicas.serve(FOLLOW, async ({ session, stream }, { event, signal }) => {
+    const at = { session: String(session), stream: String(stream) };
+    await followHere(at, () => event({}), signal);
+    return {};
+  });
+
+  async function followHere({ session, stream }: StreamOf, onNews: () => void, signal: AbortSignal) {
+    const writing = writings.get(stream);
+    if (writing?.session !== session) return;
+    const leave = writing.follow(onNews);
+    await Promise.race([writing.over, aborted(signal)]);
+    leave();
   }
 
-  function end(): void {
-    stopHearing();
-    exchange.cancel();
-  }
-
-  function open(): string {
-    const name = rooms.newId();
-    exchange.outlive(linger);
-    stopHearing = rooms.replicas.onMessage(FOLLOWED, (message) => {
-      if (message.stream !== name || !alone) return;
-      clearTimeout(ending);
-      if (message.left === true) linger();
+  function begin({ session, stream }: StreamOf, exchange: Exchange): () => void {
+    const followers = new Set<() => void>();
+    let ending: NodeJS.Timeout | undefined;
+    let end = () => {};
+    const over = new Promise<void>((resolve) => {
+      end = resolve;
     });
-    return name;
+    const linger = () => {
+      clearTimeout(ending);
+      if (!writing.alone || followers.size > 0) return;
+      ending = setTimeout(() => exchange.cancel(), LINGER_MS).unref();
+    };
+    const writing: Writing = {
+      session,
+      followers,
+      alone: false,
+      over,
+      follow(onNews) {
+        clearTimeout(ending);
+        followers.add(onNews);
+        return () => {
+          followers.delete(onNews);
+          linger();
+        };
+      },
+    };
+    exchange.outlive(() => {
+      writing.alone = true;
+      linger();
+    });
+    writings.set(stream, writing);
+    return () => {
+      writings.delete(stream);
+      clearTimeout(ending);
+      end();
+    };
   }
 
   return {
-    async remember(text) {
-      stream ??= open();
-      const id = await rooms.events.append(session, stream, text);
-      if (alone) await rooms.replicas.broadcast(NEWS, { stream });
-      return id;
+    open(session, request, exchange) {
+      let stream: string | undefined;
+      let done = () => {};
+      return {
+        async remember(text) {
+          if (stream === undefined) {
+            stream = streamName(replicas.node, newId(), request);
+            done = begin({ session, stream }, exchange);
+          }
+          if (text.length > LONGEST) return undefined;
+          const id = await events.append(session, stream, text);
+          for (const onNews of writings.get(stream)?.followers ?? []) onNews();
+          return id;
+        },
+        done: () => done(),
+      };
+    },
+    async follow(at, onNews, signal) {
+      const { node } = partsOf(at.stream);
+      if (node === replicas.node) return followHere(at, onNews, signal);
+      await replicas.ask(node, FOLLOW, { ...at }, { signal, timeoutMs: FOLLOW_MS, onEvent: onNews });
+    },
+    get size() {
+      return writings.size;
     },
   };
+}
+
+/** A stream's name says who writes it, and what it answers. */
+function streamName(node: string, id: string, request: RequestId): string {
+  const answered = Buffer.from(JSON.stringify(request)).toString("base64url");
+  return [node, id, ...(answered.length <= LONGEST_ID ? [answered] : [])].join("~");
+}
+
+function partsOf(stream: string): { readonly node: string; readonly answered: string } {
+  const [node = "", , answered = ""] = stream.split("~");
+  return { node, answered };
+}
+
+/** The request that a stream answers, where its name says so. */
+export function requestOf(stream: string): RequestId | undefined {
+  try {
+    const id: unknown = JSON.parse(Buffer.from(partsOf(stream).answered, "base64url").toString());
+    return typeof id === "string" || typeof id === "number" ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

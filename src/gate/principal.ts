@@ -5,6 +5,20 @@ export function ownerOf({ principal: { issuer, subject, tenant, run } }: Identit
   return JSON.stringify(run === null ? [issuer, subject, tenant] : [issuer, subject, tenant, run.id]);
 }
 
+/** The run that an owner is, or "". */
+export function runOf(owner: string): string {
+  const [, , , run = ""] = JSON.parse(owner) as readonly string[];
+  return run;
+}
+
+/** Whether something of this user in this tenant, and of this run or of none, is the owner's. */
+export function ownedBy(
+  owner: string,
+  { issuer, subject, tenant, run }: Record<"issuer" | "subject" | "tenant" | "run", string>,
+): boolean {
+  return owner === JSON.stringify(run === "" ? [issuer, subject, tenant] : [issuer, subject, tenant, run]);
+}
+
 const known = new WeakMap<Identity, Who>();
 
 /** For processes that are held apart by tenant or user. */

@@ -6,18 +6,19 @@ import type { Replicas } from "../protocol/replicas.ts";
 /** Questions to legacy clients that wait for their answers. The answer may arrive at another replica than asked. */
 export interface Questions {
   /**
-   * Sends a question to the client of a session and waits for what it says.
+   * Puts a question to the client of a session and waits for what it says.
    *
-   * @throws PortcullisError `cancelled` when nobody waits for it any more
+   * @throws PortcullisError `cancelled` when nobody waits for it any more; `overloaded`
    */
-  ask(
-    session: string,
-    question: Question,
-    send: (id: string, method: string, params: string) => void,
-    signal: AbortSignal,
-  ): Promise<ClientAnswer>;
+  ask(session: string, question: Question, to: Asking, signal: AbortSignal): Promise<ClientAnswer>;
   /** Hands a client's answer to who asked. An answer that nobody waits for changes nothing: false where that is known. */
   answer(session: string, id: RequestId, answer: ClientAnswer): Promise<boolean>;
+}
+
+/** The stream on which a client is asked. */
+export interface Asking {
+  request(id: string, method: string, params: string): void;
+  notify(method: string, params: string): void;
 }
 
 /** How many questions one client may be asked at a time. */
@@ -49,7 +50,7 @@ export function createQuestions(replicas: Replicas, newId: () => string): Questi
   });
 
   return {
-    ask(session, question, send, signal) {
+    ask(session, question, to, signal) {
       const open = [...waiting.values()].filter((one) => one.session === session).length;
       if (open >= MAX_PER_SESSION)
         return Promise.reject(
@@ -57,11 +58,12 @@ export function createQuestions(replicas: Replicas, newId: () => string): Questi
         );
       return new Promise<ClientAnswer>((resolve, reject) => {
         const id = own + newId();
+        if (signal.aborted) return reject(new PortcullisError("cancelled"));
         const stop = () => {
           waiting.delete(id);
+          to.notify("notifications/cancelled", JSON.stringify({ requestId: id }));
           reject(new PortcullisError("cancelled"));
         };
-        if (signal.aborted) return stop();
         signal.addEventListener("abort", stop, { once: true });
         waiting.set(id, {
           session,
@@ -70,7 +72,7 @@ export function createQuestions(replicas: Replicas, newId: () => string): Questi
             resolve(answer);
           },
         });
-        send(id, question.method, question.params);
+        to.request(id, question.method, question.params);
       });
     },
     async answer(session, id, answer) {

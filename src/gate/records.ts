@@ -1,6 +1,14 @@
-import type { DecisionEntry, Identity, Revision, Target, TenantRecord } from "../domain.ts";
+import type {
+  CallDecision,
+  DecisionEntry,
+  Identity,
+  Revision,
+  Target,
+  TargetId,
+  TenantRecord,
+} from "../domain.ts";
 import type { ErrorCode } from "../lib/errors.ts";
-import { digest } from "../lib/json.ts";
+import { digest, type JsonObject } from "../lib/json.ts";
 import type { Message } from "../protocol/messages.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -33,6 +41,63 @@ export function record(
   rooms.metrics.decided(seen.server, method, said.code);
   const inputs = { ...(seen.identity && { tenant: seen.identity.tenant }), targets };
   return rooms.log.decision(id, decisionEntry(seen, said), inputs);
+}
+
+/** What a decision is about. */
+export interface Subject {
+  /** As the request names it: all there is to say where there is no such target. */
+  readonly asked: TargetId;
+  /** Those that it was decided under, what the request names first. */
+  readonly targets: readonly Target[];
+  readonly arguments: JsonObject;
+  /** Digest of the arguments. */
+  readonly sha256: string;
+  readonly named?: string | undefined;
+}
+
+/** Puts a decision about targets on disk, with all that it takes to make it again. Gives its id. */
+export async function recordDecision(
+  rooms: Pick<Rooms, "log" | "metrics">,
+  seen: Seen,
+  decision: CallDecision,
+  { asked, targets, arguments: args, sha256, named }: Subject,
+): Promise<string> {
+  const [target, ...matched] = targets;
+  const id = rooms.log.newId();
+  const said: Said = {
+    effect: decision.effect,
+    code: decision.effect === "allow" ? "ok" : decision.code,
+    target: idOf(target ?? asked),
+    ...(target && { target_sha256: target.digest }),
+    ...(named !== undefined && { named }),
+    ...(matched.length > 0 && {
+      matched: matched.map(idOf),
+      matched_sha256: matched.map((one) => one.digest),
+    }),
+    arguments: args,
+    arguments_sha256: sha256,
+    grant: decision.grant,
+    requirements: decision.requirements,
+    reasons: decision.effect === "allow" ? [] : decision.reasons,
+  };
+  await record(rooms, seen, said, id, targets);
+  return id;
+}
+
+/** A target's identity alone. */
+export function idOf({ upstream, kind, name }: TargetId): TargetId {
+  return { upstream, kind, name };
+}
+
+/** The outcome of what was allowed and went no further than the gateway. */
+export function recordAnswered(
+  rooms: Pick<Rooms, "log">,
+  decision: string,
+  bytes: number,
+  status: ErrorCode | "ok" = "ok",
+): void {
+  const is_error = status !== "ok";
+  rooms.log.outcome({ phase: "outcome", decision, status, is_error, ms: 0, bytes, lease_sha256: null });
 }
 
 function decisionEntry(seen: Seen, said: Said): DecisionEntry {

@@ -1,10 +1,54 @@
-import type { CatalogView } from "../catalog/view.ts";
-import { capabilityOf, type Deciding } from "./decision.ts";
+import type { CatalogView, ResourceAddress } from "../catalog/view.ts";
+import { canonicalJson, type JsonObject } from "../lib/json.ts";
+import { readTemplate } from "../lib/uri-template.ts";
+import { ALL_HOLD } from "../policy/requirements.ts";
+import type { Ask } from "./ask.ts";
+import { capabilityOf, type Deciding, decideUnder } from "./decision.ts";
 import type { Rooms } from "./rooms.ts";
+import type { Wanted } from "./use.ts";
+
+/** A request that names a resource by its URI, decided under the resource and every template that the URI matches. */
+export function byUri(ask: Ask, rooms: Pick<Rooms, "catalog">): Wanted {
+  const { name: uri = "", params } = ask.message;
+  const view = rooms.catalog.view(ask.seen.server);
+  const address = view.resource(uri);
+  const matches = address?.matches ?? [];
+  return {
+    asked: { upstream: "", kind: "resource", name: uri },
+    named: address?.uri,
+    arguments: matches[0]?.arguments ?? {},
+    matches,
+    params(_, args) {
+      const forwarded = address && spelling(view, address, args);
+      return forwarded === undefined ? undefined : { ...params, uri: forwarded };
+    },
+  };
+}
 
 /**
- * Whether this principal may read a URI: by every door the same answer. A list, a link, an embedded resource, a
- * completion, a subscription and a notification ask here what a read would be told.
+ * The catalog's own spelling of a URI, never the caller's: what was decided is what is read. Where a grant sets variables
+ * of a template, the template with them; undefined where that would lead to anything but that template with those values.
+ */
+function spelling(
+  view: CatalogView,
+  { upstream, uri, matches }: ResourceAddress,
+  args: JsonObject,
+): string | undefined {
+  const [first, ...others] = matches;
+  if (first === undefined || args === first.arguments) return uri;
+  const read = readTemplate(first.target.name);
+  if (others.length > 0 || !read.ok) return undefined;
+  const values = Object.entries(args).map(([name, value]) => [name, String(value)]);
+  const exposed = view.exposeUri(upstream, read.template.expand(Object.fromEntries(values)));
+  const found = exposed === undefined ? undefined : view.resource(exposed);
+  const [only, ...more] = found?.matches ?? [];
+  const same = only?.target === first.target && canonicalJson(only.arguments) === canonicalJson(args);
+  return same && more.length === 0 ? found?.uri : undefined;
+}
+
+/**
+ * Whether this principal may read a URI as it stands: by every door the same answer. A list, a link, an embedded resource,
+ * a subscription and a notification ask here what a read would be told.
  */
 export function readable(
   ask: Deciding,
@@ -12,11 +56,9 @@ export function readable(
   view: CatalogView,
   exposedUri: string,
 ): boolean {
-  const address = view.resource(exposedUri);
-  if (address === undefined) return false;
-  return address.matches.every(({ target, arguments: args }) =>
-    capabilityOf(ask, rooms, target).admits(args),
-  );
+  const matches = view.resource(exposedUri)?.matches ?? [];
+  const decision = decideUnder(ask, rooms, matches, () => ALL_HOLD);
+  return decision.effect === "allow" && decision.arguments === matches[0]?.arguments;
 }
 
 /**

@@ -1,6 +1,6 @@
-import type { CallDecision } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
-import { isJsonObject, type JsonObject } from "../lib/json.ts";
+import type { CallDecision, Grant, QuestionKind } from "../domain.ts";
+import { type ErrorCode, PortcullisError } from "../lib/errors.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
 import type { Match } from "./decision.ts";
 import type { Rooms } from "./rooms.ts";
@@ -39,39 +39,56 @@ function boundTo(ask: Ask, { target, sha256 }: Subject): string {
   return JSON.stringify([ask.principalKey, ask.seen.server, ask.message.method, target.digest, sha256]);
 }
 
-/** Reads what a request brings back; null: it begins anew. */
+/** Reads what a request brings back; null: it begins anew. `grant`: what allows the request now. */
 export function resumed(
   ask: Ask,
-  rooms: Rooms,
+  rooms: Pick<Rooms, "seal" | "clock">,
   { target }: Match,
   sha256: string,
+  grant: Grant,
 ): Resumption | Refused | null {
-  const { requestState, inputResponses, inputResponses: responses = {} } = ask.message;
-  // Answers that a client gives unasked: the upstream may take them, as it would without a gateway.
-  if (requestState === undefined)
-    return inputResponses === undefined ? null : { kind: "upstream", state: null, responses };
+  const { requestState, inputResponses } = ask.message;
+  if (requestState === undefined) return inputResponses === undefined ? null : unasked(inputResponses, grant);
   const state = rooms.seal.open(PURPOSE, requestState, rooms.clock());
-  if (!isJsonObject(state)) return refused("the requestState is foreign, altered or expired");
+  if (!isJsonObject(state))
+    return refused("state_invalid", "the requestState is foreign, altered or expired");
   if (state.bound !== boundTo(ask, { target, sha256 }))
-    return refused("the requestState is of another request");
-  const { kind, node, call, inner, keys } = state;
-  if (kind === "held")
-    return { kind, node: String(node), call: String(call), responses: only(responses, keys) };
-  if (kind === "upstream")
-    return { kind, state: typeof inner === "string" ? inner : null, responses: only(responses, keys) };
-  return { kind: "again" };
+    return refused("state_invalid", "the requestState is of another request");
+  const { kind, node, call, inner } = state;
+  if (kind === "again") return { kind };
+  const asked = isJsonObject(state.asked) ? state.asked : {};
+  if (!Object.values(asked).every((one) => grant.interaction.includes(String(one))))
+    return refused("interaction_refused", "the grant no longer allows what was asked");
+  const responses = only(inputResponses ?? {}, (key) => Object.hasOwn(asked, key));
+  if (kind === "held") return { kind, node: String(node), call: String(call), responses };
+  return { kind: "upstream", state: typeof inner === "string" ? inner : null, responses };
 }
 
-/** Answers to what was asked, and no others. */
-function only(responses: JsonObject, keys: unknown): JsonObject {
-  const asked = new Set(Array.isArray(keys) ? keys : []);
-  return Object.fromEntries(Object.entries(responses).filter(([key]) => asked.has(key)));
+/** Answers to questions that nobody put through here: a modern upstream may take them, as without a gateway. */
+function unasked(given: JsonObject, { interaction }: Grant): Resumption {
+  const allowed = (key: string) => {
+    const kinds = kindsOf(given[key]);
+    return kinds.length > 0 && kinds.every((kind) => interaction.includes(kind));
+  };
+  return { kind: "upstream", state: null, responses: only(given, allowed) };
 }
 
-function refused(reason: string): Refused {
+const MARKS = { action: "elicitation", roots: "roots", role: "sampling" } as const;
+
+/** What a response could be taken for. */
+function kindsOf(response: Json | undefined): readonly QuestionKind[] {
+  if (!isJsonObject(response)) return [];
+  return Object.entries(MARKS).flatMap(([member, kind]) => (Object.hasOwn(response, member) ? [kind] : []));
+}
+
+function only(responses: JsonObject, wanted: (key: string) => boolean): JsonObject {
+  return Object.fromEntries(Object.entries(responses).filter(([key]) => wanted(key)));
+}
+
+function refused(code: ErrorCode, reason: string): Refused {
   return {
     kind: "refused",
-    decision: { effect: "deny", code: "state_invalid", reasons: [reason], grant: null, requirements: {} },
+    decision: { effect: "deny", code, reasons: [reason], grant: null, requirements: {} },
   };
 }
 

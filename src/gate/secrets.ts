@@ -1,4 +1,4 @@
-import type { Lease } from "../domain.ts";
+import type { Lease, Question } from "../domain.ts";
 
 /** Shorter ones would cut words that merely look alike. */
 const SHORTEST = 8;
@@ -14,14 +14,25 @@ export function withoutSecrets(text: string, lease: Lease): string {
   return cut;
 }
 
+/** The same for what it asks of a client. */
+export function askedWithoutSecrets(question: Question, lease: Lease): Question {
+  return { ...question, params: withoutSecrets(question.params, lease) };
+}
+
+/** Without the scheme's name. */
+function bare(header: string): string {
+  return header.slice(header.lastIndexOf(" ") + 1);
+}
+
 const known = new WeakMap<Lease, readonly string[]>();
 
 function secretsOf(lease: Lease): readonly string[] {
   const found = known.get(lease);
   if (found !== undefined) return found;
-  const values = [...lease.headers.values(), ...(lease.env?.values() ?? []), ...(lease.secrets ?? [])];
-  const bare = values.map((value) => value.reveal()).map((value) => value.slice(value.lastIndexOf(" ") + 1));
-  const spelt = bare.flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]);
+  // Where the source says what is secret, the rest of the environment (a user name) may be told.
+  const named = [...(lease.secrets ?? lease.env?.values() ?? [])].map((value) => value.reveal());
+  const sent = [...lease.headers.values()].map((value) => bare(value.reveal()));
+  const spelt = [...named, ...sent].flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]);
   const secrets = [...new Set(spelt)].filter((value) => value.length >= SHORTEST);
   known.set(lease, secrets);
   return secrets;

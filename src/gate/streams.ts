@@ -1,17 +1,34 @@
+import { PortcullisError } from "../lib/errors.ts";
 import type { Replicas } from "../protocol/replicas.ts";
 
-/** The standing streams of legacy sessions: a session has one at a time, at one replica; the newest takes its place. */
+/** What is held open for clients outside of their requests. */
 export interface Streams {
-  /** Ends the session's stream so far and holds this one. Gives how to end it. */
+  /**
+   * Takes the place of the session's stream so far, at whichever replica it is: the newest counts. `end` is called
+   * when another takes its own place. Gives how to leave.
+   */
   take(session: string, end: () => void): () => void;
+  /**
+   * A `subscriptions/listen` of this owner. Gives how to leave.
+   *
+   * @throws PortcullisError `overloaded`
+   */
+  listen(owner: string, end: () => void): () => void;
   readonly size: number;
+  /** Ends them all: a drain does not wait for what never ends by itself. */
   close(): void;
 }
 
 const TAKEN = "stream taken";
+const LISTENS_PER_OWNER = 32;
 
-export function createStreams(replicas: Pick<Replicas, "node" | "broadcast" | "onMessage">): Streams {
+/** `max`: most `subscriptions/listen` at a time. */
+export function createStreams(
+  replicas: Pick<Replicas, "node" | "broadcast" | "onMessage">,
+  max: number,
+): Streams {
   const held = new Map<string, () => void>();
+  const listens = new Map<() => void, string>();
 
   const stop = replicas.onMessage(TAKEN, ({ session }, from) => {
     if (from !== replicas.node && typeof session === "string") held.get(session)?.();
@@ -20,21 +37,26 @@ export function createStreams(replicas: Pick<Replicas, "node" | "broadcast" | "o
   return {
     take(session, end) {
       held.get(session)?.();
-      const close = () => {
-        if (held.get(session) === close) held.delete(session);
-        end();
-      };
-      held.set(session, close);
+      held.set(session, end);
       // A replica that does not hear of it sends to a client that went away: nobody else gets it.
       replicas.broadcast(TAKEN, { session }).catch(() => {});
-      return close;
+      return () => {
+        if (held.get(session) === end) held.delete(session);
+      };
+    },
+    listen(owner, end) {
+      const own = [...listens.values()].filter((one) => one === owner).length;
+      if (own >= LISTENS_PER_OWNER || listens.size >= max)
+        throw new PortcullisError("overloaded", { reason: "too many streams are open" });
+      listens.set(end, owner);
+      return () => void listens.delete(end);
     },
     get size() {
-      return held.size;
+      return held.size + listens.size;
     },
     close() {
       stop();
-      for (const close of [...held.values()]) close();
+      for (const end of [...held.values(), ...listens.keys()]) end();
     },
   };
 }

@@ -1,57 +1,65 @@
 import { PortcullisError } from "../lib/errors.ts";
 import { EMPTY_RESULT } from "../protocol/results.ts";
+import type { ClientSession } from "../protocol/sessions.ts";
 import { isLogLevel } from "../protocol/shapes.ts";
 import type { Ask } from "./ask.ts";
 import { capabilityOf } from "./decision.ts";
 import { record } from "./records.ts";
+import { byUri } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
 import { use } from "./use.ts";
 
 /** resources/subscribe: decided as a read of the resource, and again whenever it is updated. */
 export async function subscribe(ask: Ask, rooms: Rooms): Promise<void> {
-  const { name: uri = "", params } = ask.message;
   const session = sessionOf(ask);
   const view = rooms.catalog.view(ask.seen.server);
-  const address = view.resource(uri);
-  const matches = address?.matches ?? [];
+  const wanted = byUri(ask, rooms);
+  const upstream = wanted.matches[0]?.target.upstream ?? "";
+  const uri = canonical(ask, rooms);
   const told = await use(ask, rooms, {
-    named: { upstream: "", kind: "resource", name: uri },
-    arguments: matches[0]?.arguments ?? {},
-    matches,
-    params: () => ({ ...params, uri: address?.uri ?? uri }),
+    ...wanted,
+    // What is heard of is what was asked for: no other resource of the same template.
+    params: (match, args) => (args === match.arguments ? wanted.params(match, args) : undefined),
+    // Before the client hears that it is subscribed, and before the upstream has anything to say.
+    onAllowed: () => change(rooms, session, (kept) => [...kept.filter((one) => one !== uri), uri]),
     // A modern upstream has no such request: the stream of the session listens for it.
-    answered: view.upstreams.get(address?.upstream ?? "")?.era === "modern" ? EMPTY_RESULT : undefined,
+    answered: view.upstreams.get(upstream)?.era === "modern" ? EMPTY_RESULT : undefined,
   });
-  if (told === undefined || told.isError) return;
-  await rooms.sessions.update(session.id, ({ subscriptions }) => ({
-    subscriptions: [...subscriptions.filter((one) => one !== uri), uri],
-  }));
+  if (told?.isError) await change(rooms, session, (kept) => kept.filter((one) => one !== uri));
 }
 
 /** resources/unsubscribe: hears less, so nothing has to allow it. The session's stream tells the upstream. */
 export async function unsubscribe(ask: Ask, rooms: Rooms): Promise<void> {
-  const { name: uri = "" } = ask.message;
-  await record(rooms, ask.seen, { effect: "allow", code: "ok" });
-  await rooms.sessions.update(sessionOf(ask).id, ({ subscriptions }) => ({
-    subscriptions: subscriptions.filter((one) => one !== uri),
-  }));
+  const uri = canonical(ask, rooms);
+  await record(rooms, ask.seen, { effect: "allow", code: "ok", named: uri });
+  await change(rooms, sessionOf(ask), (kept) => kept.filter((one) => one !== uri));
   ask.answer.result(EMPTY_RESULT);
+}
+
+/** One resource is one subscription, however its URI is written. */
+function canonical({ message: { name: uri = "" }, seen }: Ask, rooms: Rooms): string {
+  const view = rooms.catalog.view(seen.server);
+  const address = view.resource(uri);
+  return (address && view.exposeUri(address.upstream, address.uri)) ?? uri;
+}
+
+function change(rooms: Rooms, { id }: ClientSession, to: (kept: readonly string[]) => readonly string[]) {
+  return rooms.sessions.update(id, ({ subscriptions }) => ({ subscriptions: to(subscriptions) }));
 }
 
 /** logging/setLevel: for who may hear at least one of the servers speak of itself. */
 export async function setLevel(ask: Ask, rooms: Rooms): Promise<void> {
   const session = sessionOf(ask);
   const view = rooms.catalog.view(ask.seen.server);
-  const open = [...view.upstreams.keys()].some(
-    (upstream) => capabilityOf(ask, rooms, view.own(upstream, "server")).listed,
-  );
+  const servers = [...view.upstreams.keys()].map((upstream) => view.own(upstream, "server"));
+  const open = servers.some((server) => capabilityOf(ask, rooms, server).listed);
+  const { level } = ask.message.params;
   await record(rooms, ask.seen, {
     effect: open ? "allow" : "deny",
     code: open ? "ok" : "not_found",
-    target: { upstream: "", kind: "server", name: "" },
+    arguments: { level: level ?? null },
   });
   if (!open) return void ask.answer.error(new PortcullisError("not_found"));
-  const { level } = ask.message.params;
   await rooms.sessions.update(session.id, () => (isLogLevel(level) ? { logLevel: level } : {}));
   ask.answer.result(EMPTY_RESULT);
 }

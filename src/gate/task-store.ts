@@ -1,4 +1,4 @@
-import type { ListedKind, SharedStore } from "../domain.ts";
+import type { Era, SharedStore } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
@@ -6,50 +6,53 @@ import type { Seal } from "../lib/seal.ts";
 
 /** A call that goes on as a task: what was asked for, so that it can be decided again. */
 export interface TaskEntry {
+  /** A task is followed in the words that it was made in. */
+  readonly era: Era;
   readonly upstream: string;
-  readonly kind: ListedKind;
-  readonly exposedName: string;
+  /** The tool's name on the virtual server. */
+  readonly tool: string;
   readonly arguments: JsonObject;
   /** Whose upstream session made it. */
   readonly owner: string;
 }
 
-/** Tasks by who made them: an id is as good as none for anybody else. */
+/** Tasks by their maker, a principal on a virtual server: an id is as good as none for anybody else. */
 export interface Tasks {
-  /** @throws PortcullisError `overloaded`; `upstream_protocol` for an id that another upstream gave this principal */
-  keep(principal: string, taskId: string, entry: TaskEntry): Promise<void>;
-  find(principal: string, taskId: string): Promise<TaskEntry | undefined>;
-  all(principal: string): Promise<ReadonlyMap<string, TaskEntry>>;
+  /** @throws PortcullisError `overloaded`; `upstream_protocol` for an id that another upstream gave this maker */
+  keep(maker: string, taskId: string, entry: TaskEntry): Promise<void>;
+  find(maker: string, taskId: string): Promise<TaskEntry | undefined>;
+  all(maker: string): Promise<ReadonlyMap<string, TaskEntry>>;
 }
 
 /** A day: what an upstream keeps longer, it keeps for nobody here. */
 const LIFE_MS = 24 * 3_600_000;
-const MAX_PER_PRINCIPAL = 1000;
+const MAX_PER_MAKER = 1000;
 
 export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks {
-  const setOf = (principal: string) => `tasks:${sha256(principal)}`;
-  const keyOf = (principal: string, taskId: string) => `task:${sha256(JSON.stringify([principal, taskId]))}`;
+  const setOf = (maker: string) => `tasks:${sha256(maker)}`;
+  const keyOf = (maker: string, taskId: string) => `task:${sha256(JSON.stringify([maker, taskId]))}`;
 
-  async function read(key: string): Promise<TaskEntry | undefined> {
+  async function find(maker: string, taskId: string): Promise<TaskEntry | undefined> {
+    const key = keyOf(maker, taskId);
     const text = await store.get(key);
     const entry = text === undefined ? undefined : seal.open(key, text, clock());
     return isJsonObject(entry) ? (entry as unknown as TaskEntry) : undefined;
   }
 
   return {
-    async keep(principal, taskId, entry) {
-      const key = keyOf(principal, taskId);
-      const known = await read(key);
+    find,
+    async keep(maker, taskId, entry) {
+      const known = await find(maker, taskId);
       if (known !== undefined && known.upstream !== entry.upstream)
         throw new PortcullisError("upstream_protocol", { reason: "two upstreams gave one task id" });
-      if (!(await store.join(setOf(principal), taskId, LIFE_MS, MAX_PER_PRINCIPAL)))
+      if (!(await store.join(setOf(maker), taskId, LIFE_MS, MAX_PER_MAKER)))
         throw new PortcullisError("overloaded", { reason: "too many tasks of one principal" });
+      const key = keyOf(maker, taskId);
       await store.set(key, seal.seal(key, { ...entry }, clock() + LIFE_MS), LIFE_MS);
     },
-    find: (principal, taskId) => read(keyOf(principal, taskId)),
-    async all(principal) {
-      const ids = await store.members(setOf(principal));
-      const found = await Promise.all(ids.map(async (id) => [id, await read(keyOf(principal, id))] as const));
+    async all(maker) {
+      const ids = [...(await store.members(setOf(maker)))].sort();
+      const found = await Promise.all(ids.map(async (id) => [id, await find(maker, id)] as const));
       return new Map(found.flatMap(([id, entry]) => (entry === undefined ? [] : [[id, entry] as const])));
     },
   };

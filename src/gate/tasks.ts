@@ -1,55 +1,42 @@
-import type { CallDecision, Target, UpstreamReply } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
-import { digest } from "../lib/json.ts";
-import { elementsOf, membersOf } from "../lib/members.ts";
+import type { CallDecision, Grant, Target, UpstreamReply } from "../domain.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { digest, type JsonObject } from "../lib/json.ts";
+import { membersOf } from "../lib/members.ts";
 import { ALL_HOLD } from "../policy/requirements.ts";
 import { readInputRequests } from "../protocol/input-required.ts";
-import { readTask } from "../protocol/tasks.ts";
+import { listResult } from "../protocol/results.ts";
+import { readTask, taskIdOf } from "../protocol/tasks.ts";
 import type { Ask } from "./ask.ts";
-import { capabilityOf, idOf, refusalOf, UNKNOWN } from "./decision.ts";
-import { upstreamOf } from "./exchange.ts";
+import { pageOf } from "./cursor.ts";
+import { capabilityOf, refusalOf, UNKNOWN } from "./decision.ts";
 import { type Allowed, forward } from "./forward.ts";
-import { record } from "./records.ts";
+import { record, recordDecision } from "./records.ts";
+import { resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
+import { withoutSecrets } from "./secrets.ts";
+import { upstreamOf } from "./send.ts";
 import type { TaskEntry } from "./task-store.ts";
 
-/**
- * tasks/get, result, update and cancel: decided again as the call that became the task, by the policies of now. Its
- * requirements were conditions of the call, and held then.
- */
+/** tasks/get, result, update and cancel: decided again as the call that became the task, by the policies of now. */
 export async function task(ask: Ask, rooms: Rooms): Promise<void> {
   const { name: taskId = "", params } = ask.message;
-  const entry = await rooms.tasks.find(ask.principalKey, taskId);
-  const target = entry && rooms.catalog.view(ask.seen.server).find(entry.kind, entry.exposedName);
+  const entry = await rooms.tasks.find(makerOf(ask), taskId);
+  const target = entry && targetOf(ask, rooms, entry);
   const args = entry?.arguments ?? {};
-  const decision: CallDecision =
-    entry === undefined || target === undefined
-      ? UNKNOWN
-      : interacting(ask, capabilityOf(ask, rooms, target).decide(args, ALL_HOLD));
-
-  const id = rooms.log.newId();
+  const decision = target === undefined ? UNKNOWN : decideAgain(ask, rooms, target, args);
   const sha256 = digest(args);
-  await record(
-    rooms,
-    ask.seen,
-    {
-      effect: decision.effect,
-      code: decision.effect === "allow" ? "ok" : decision.code,
-      target: idOf(target ?? { upstream: "", kind: "tool", name: "" }),
-      ...(target && { target_sha256: target.digest }),
-      arguments: args,
-      arguments_sha256: sha256,
-      grant: decision.grant,
-      reasons: decision.effect === "allow" ? [] : decision.reasons,
-    },
-    id,
-  );
-
+  const id = await recordDecision(rooms, ask.seen, decision, {
+    asked: { upstream: "", kind: "tool", name: "" },
+    targets: target === undefined ? [] : [target],
+    arguments: args,
+    sha256,
+    named: taskId,
+  });
   if (decision.effect === "deny") return void ask.answer.error(refusalOf(decision, ask, rooms));
   if (entry === undefined || target === undefined) return;
   const { grant } = decision;
-  const filter = (result: string) => asPermitted(result, grant.interaction);
-  const shared = {
+  const resume = resumed(ask, rooms, { target, arguments: args }, sha256, grant);
+  await forward({ ...ask, owner: entry.owner }, rooms, {
     id,
     target,
     grant,
@@ -57,14 +44,26 @@ export async function task(ask: Ask, rooms: Rooms): Promise<void> {
     arguments: decision.arguments,
     sent: args,
     sha256,
-    resume: null,
-    filter,
-  };
-  await forward({ ...ask, owner: entry.owner }, rooms, shared);
+    resume: resume?.kind === "refused" ? null : resume,
+    filter: (result) => asPermitted(result, grant),
+  });
 }
 
-/** Answers may be given only where questions may be asked. */
-function interacting(ask: Ask, decision: CallDecision): CallDecision {
+/** Whose a task is: a principal's on a virtual server, where policies and names are those of the call. */
+function makerOf({ principalKey, seen }: Ask): string {
+  return JSON.stringify([principalKey, seen.server]);
+}
+
+/** What the task was called on; undefined where it is no longer there, or was called in the words of the other era. */
+function targetOf(ask: Ask, rooms: Rooms, { era, tool, upstream }: TaskEntry): Target | undefined {
+  const target = rooms.catalog.view(ask.seen.server).find("tool", tool);
+  return era === ask.message.era && target?.upstream === upstream ? target : undefined;
+}
+
+/** Requirements were conditions of the call, and held then. Answers may be given only where questions may be asked. */
+function decideAgain(ask: Ask, rooms: Rooms, target: Target, args: JsonObject): CallDecision {
+  const decided = capabilityOf(ask, rooms, target).decide(args, ALL_HOLD);
+  const decision = { ...decided, requirements: {} };
   if (decision.effect === "deny" || ask.message.method !== "tasks/update") return decision;
   if (decision.grant.interaction.length > 0) return decision;
   const reasons = ["the grant allows no interaction"];
@@ -72,52 +71,72 @@ function interacting(ask: Ask, decision: CallDecision): CallDecision {
 }
 
 /** @throws PortcullisError `interaction_refused` where the task asks what the grant does not let it ask */
-function asPermitted(result: string, interaction: readonly string[]): string {
+function asPermitted(result: string, { interaction }: Grant): string {
   if (!result.includes("inputRequests") && !result.includes("\\u")) return result;
   for (const { kind } of readInputRequests(membersOf(result)).values())
     if (!interaction.includes(kind)) throw new PortcullisError("interaction_refused");
   return result;
 }
 
-/** tasks/list: the caller's own, as their upstreams tell of them. */
+/** Tasks of one page: each is asked for by itself. */
+const MAX_PAGE = 10;
+
+/** tasks/list: the caller's own, each decided again and as its upstream tells of it now. */
 export async function listTasks(ask: Ask, rooms: Rooms): Promise<void> {
-  const own = await rooms.tasks.all(ask.principalKey);
-  const sha256 = digest([...own.keys()].sort());
-  await record(rooms, ask.seen, {
-    effect: "allow",
-    code: "ok",
-    listed: own.size,
-    of: own.size,
-    targets_sha256: sha256,
+  const own = await rooms.tasks.all(makerOf(ask));
+  const open = [...own].flatMap(([taskId, entry]) => {
+    const target = targetOf(ask, rooms, entry);
+    const decision = target && decideAgain(ask, rooms, target, entry.arguments);
+    return decision?.effect === "allow" ? [{ taskId, entry, grant: decision.grant }] : [];
   });
-  const places = new Map(
-    [...own.values()].map((entry) => [JSON.stringify([entry.upstream, entry.owner]), entry]),
-  );
-  const lists = await Promise.all([...places.values()].map((entry) => tasksAt(ask, rooms, entry)));
-  const tasks = lists
-    .flat()
-    .filter((text) => own.has(String(JSON.parse(membersOf(text).get("taskId") ?? '""'))));
-  ask.answer.result(`{"tasks":[${tasks.join(",")}]}`);
+  const sha256 = digest(open.map(({ taskId }) => taskId));
+  const { cursor } = ask.message.params;
+  const page = pageOf(open, sha256, cursor, Math.min(MAX_PAGE, rooms.limits.page));
+  const id = rooms.log.newId();
+  const counted = { listed: open.length, of: own.size, targets_sha256: sha256 };
+  await record(rooms, ask.seen, { effect: "allow", code: "ok", ...counted }, id);
+  const told = await Promise.all(page.items.map((one) => stateOf(ask, rooms, id, one)));
+  const tasks = told.filter((text) => text !== undefined);
+  ask.answer.result(listResult("legacy", "tasks", tasks, page.next));
 }
 
-/** One that cannot be asked now is left out: its tasks are still there for `tasks/get`. */
-async function tasksAt(ask: Ask, rooms: Rooms, { upstream, owner }: TaskEntry): Promise<readonly string[]> {
+interface Listed {
+  readonly taskId: string;
+  readonly entry: TaskEntry;
+  readonly grant: Grant;
+}
+
+/** undefined: its upstream cannot say now, or no longer knows it. */
+async function stateOf(
+  ask: Ask,
+  rooms: Rooms,
+  decisionId: string,
+  { taskId, entry: { upstream, owner }, grant }: Listed,
+): Promise<string | undefined> {
   try {
+    const lease = await rooms.credentials.obtain(grant.credential, ask.identity.principal, {
+      decisionId,
+      upstream,
+      server: ask.seen.server,
+      revision: ask.policy.revision,
+    });
     const { kind, text } = await upstreamOf(rooms, upstream).request({
-      method: "tasks/list",
-      params: {},
+      method: "tasks/get",
+      params: { taskId },
       owner,
       clientInfo: ask.clientInfo,
       clientCapabilities: ask.clientCapabilities,
-      decisionId: "",
-      credential: new Map(),
+      decisionId,
+      credential: lease.headers,
+      lease,
       who: ask.who,
       signal: ask.signal,
       timeoutMs: rooms.timeoutOf(upstream),
     });
-    return kind === "error" ? [] : elementsOf(membersOf(text).get("tasks") ?? "[]");
-  } catch {
-    return [];
+    return kind === "result" && taskIdOf(text) === taskId ? withoutSecrets(text, lease) : undefined;
+  } catch (thrown) {
+    rooms.operations.debug({ err: toPortcullisError(thrown), upstream }, "a task is left out of a list");
+    return undefined;
   }
 }
 
@@ -125,7 +144,7 @@ async function tasksAt(ask: Ask, rooms: Rooms, { upstream, owner }: TaskEntry): 
 export async function keepTask(
   ask: Ask,
   rooms: Rooms,
-  allowed: Allowed,
+  { target: { upstream, exposedName: tool }, sent }: Allowed,
   answer: UpstreamReply,
 ): Promise<void> {
   const { era, method, task: wanted } = ask.message;
@@ -133,9 +152,6 @@ export async function keepTask(
   if (wanted === undefined && !(era === "modern" && /"task"|\\u/.test(answer.text))) return;
   const taskId = readTask(answer.text, era);
   if (taskId === undefined) return;
-  await rooms.tasks.keep(ask.principalKey, taskId, entryOf(ask, allowed.target, allowed));
-}
-
-function entryOf(ask: Ask, { upstream, exposedName }: Target, { sent }: Allowed): TaskEntry {
-  return { upstream, kind: "tool", exposedName, arguments: sent, owner: ask.owner };
+  const entry: TaskEntry = { era, upstream, tool, arguments: sent, owner: ask.owner };
+  await rooms.tasks.keep(makerOf(ask), taskId, entry);
 }

@@ -24,10 +24,10 @@ export function tell(ask: Ask, rooms: Rooms, allowed: Allowed, turn: Turn): Told
     case "answer":
       return tellAnswer(ask, rooms, allowed, turn.answer);
     case "questions": {
-      const keys = [...turn.questions.keys()];
+      const asked = Object.fromEntries([...turn.questions].map(([key, { kind }]) => [key, kind]));
       const state = sealState(ask, rooms, allowed, {
         ...turn.state,
-        keys,
+        asked,
         ...(turn.state.kind === "held" && heldAt(rooms, allowed)),
       });
       const { serverInfo } = describe(ask, rooms);

@@ -1,74 +1,96 @@
 import type { CallDecision, TargetId } from "../domain.ts";
+import { type ErrorCode, toPortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
-import { decide, idOf, type Match, refusalOf } from "./decision.ts";
+import { type Denied, decide, type Match, refusalOf } from "./decision.ts";
 import { forward } from "./forward.ts";
-import { record } from "./records.ts";
-import { resumed } from "./resume.ts";
+import { recordAnswered, recordDecision } from "./records.ts";
+import { type Resumption, resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Told } from "./tell.ts";
 
 /** What a request asks to use. */
 export interface Wanted {
   /** For the record, whether there is such a target or not. */
-  readonly named: TargetId;
+  readonly asked: TargetId;
+  /** What is asked for, where its targets do not say it: a URI. */
+  readonly named?: string | undefined;
   /** As the caller sent them. */
   readonly arguments: JsonObject;
   /** Everything that it must be allowed under, what it names first; none: there is no such target. */
   readonly matches: readonly Match[];
-  /** What the upstream is sent, around the arguments that policy lets through. */
-  params(match: Match, args: JsonObject): JsonObject;
+  /** What the upstream is sent, around the arguments that policy let through; undefined: they ask for something else. */
+  params(match: Match, args: JsonObject): JsonObject | undefined;
   /** What may be checked only once the caller is known to see the target. */
   onVisible?(): void;
+  /** What has to be done before it is carried out; it is not if this rejects. */
+  onAllowed?(): Promise<unknown>;
   /** The result, where the gateway itself answers what was allowed. */
   readonly answered?: string | undefined;
 }
 
 /** Decide, record; forward only what was allowed and is on disk. Gives what the caller was told of what was allowed. */
 export async function use(ask: Ask, rooms: Rooms, wanted: Wanted): Promise<Told | undefined> {
-  const [match, ...others] = wanted.matches;
-  const allowed = decide(ask, rooms, wanted.matches, wanted.onVisible);
-  const sha256 = digest(wanted.arguments);
-  const resume =
-    allowed.effect === "allow" && match !== undefined ? resumed(ask, rooms, match, sha256) : null;
-  const decision: CallDecision = resume?.kind === "refused" ? resume.decision : allowed;
-
-  const id = rooms.log.newId();
-  await record(
-    rooms,
-    ask.seen,
-    {
-      effect: decision.effect,
-      code: decision.effect === "allow" ? "ok" : decision.code,
-      target: idOf(match?.target ?? wanted.named),
-      ...(match && { target_sha256: match.target.digest }),
-      ...(others.length > 0 && { matched: others.map(({ target }) => idOf(target)) }),
-      arguments: wanted.arguments,
-      arguments_sha256: sha256,
-      grant: decision.grant,
-      requirements: decision.requirements,
-      reasons: decision.effect === "allow" ? [] : decision.reasons,
-    },
-    id,
-  );
-
+  const { named, matches, arguments: sent } = wanted;
+  const sha256 = digest(sent);
+  // What goes on later goes on with the same request: a URI is not told by its variables alone.
+  const whole = named === undefined ? sha256 : digest([named, sha256]);
+  const { decision, going } = settle(ask, rooms, wanted, whole);
+  const id = await recordDecision(rooms, ask.seen, decision, {
+    asked: wanted.asked,
+    targets: matches.map(({ target }) => target),
+    arguments: sent,
+    sha256,
+    named,
+  });
   if (decision.effect === "deny") {
     ask.answer.error(refusalOf(decision, ask, rooms));
     return undefined;
   }
-  if (match === undefined || resume?.kind === "refused") return undefined;
-  if (wanted.answered !== undefined)
-    return { status: "ok", isError: false, bytes: ask.answer.result(wanted.answered), withheld: 0 };
-  const { grant } = decision;
-  const params = wanted.params(match, decision.arguments);
-  return forward(ask, rooms, {
-    id,
-    target: match.target,
-    grant,
-    params,
-    arguments: decision.arguments,
-    sent: wanted.arguments,
-    sha256,
-    resume,
-  });
+  if (going === undefined) return undefined;
+  try {
+    await wanted.onAllowed?.();
+  } catch (thrown) {
+    const error = toPortcullisError(thrown);
+    return toldHere(rooms, id, error.code, ask.answer.error(error));
+  }
+  if (wanted.answered !== undefined) return toldHere(rooms, id, "ok", ask.answer.result(wanted.answered));
+  const { grant, arguments: args } = decision;
+  return forward(ask, rooms, { id, grant, arguments: args, sent, sha256: whole, ...going });
+}
+
+/** How an allowed request goes on. */
+interface Going {
+  readonly target: Match["target"];
+  readonly params: JsonObject;
+  readonly resume: Resumption | null;
+}
+
+function settle(
+  ask: Ask,
+  rooms: Rooms,
+  { matches, params, onVisible }: Wanted,
+  sha256: string,
+): { readonly decision: CallDecision; readonly going?: Going } {
+  const [match] = matches;
+  const decision = decide(ask, rooms, matches, onVisible);
+  if (decision.effect === "deny" || match === undefined) return { decision };
+  const sent = params(match, decision.arguments);
+  if (sent === undefined) return { decision: { ...ELSEWHERE, grant: decision.grant } };
+  const resume = resumed(ask, rooms, match, sha256, decision.grant);
+  if (resume?.kind === "refused") return { decision: resume.decision };
+  return { decision, going: { target: match.target, params: sent, resume } };
+}
+
+const ELSEWHERE: Denied = {
+  effect: "deny",
+  code: "policy_failed",
+  reasons: ["the values that the grant sets lead to another target"],
+  grant: null,
+  requirements: {},
+};
+
+function toldHere(rooms: Rooms, id: string, status: ErrorCode | "ok", bytes: number): Told {
+  recordAnswered(rooms, id, bytes, status);
+  return { status, isError: status !== "ok", bytes, withheld: 0 };
 }

@@ -9,7 +9,7 @@ export interface GoldenCase {
   /** RFC 3339; the time that policies see. */
   readonly now?: string;
   readonly request: {
-    readonly method: "tools/list" | "tools/call";
+    readonly method: (typeof METHODS)[number];
     readonly params?: JsonObject;
   };
   readonly want: GoldenWant;
@@ -32,13 +32,27 @@ export interface GoldenWant {
   readonly code: string;
   /** The reason of the chosen grant (where a bound failed: of the one that came closest), or null. */
   readonly grant: string | null;
-  /** Exposed names of the listed tools, in any order. */
+  /** Exposed names of what is listed (of resources their URIs, of templates their URI templates), in any order. */
   readonly listed?: readonly string[];
-  /** The arguments that go to the upstream. */
+  /** What goes to the upstream: the arguments of a tool or a prompt; of anything else its params. */
   readonly forwarded?: JsonObject;
   /** Members of the decision's record: a mapping is compared member by member, anything else whole. */
   readonly record?: JsonObject;
 }
+
+/** A case is one request of a legacy client whose session is open. */
+const METHODS = [
+  "tools/list",
+  "tools/call",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read",
+  "resources/subscribe",
+  "prompts/list",
+  "prompts/get",
+  "completion/complete",
+  "logging/setLevel",
+] as const;
 
 /** When no case says otherwise. */
 export const DEFAULT_NOW = "2026-11-02T09:00:00Z";
@@ -77,7 +91,7 @@ export function caseSchema(): JsonObject {
         ),
         server: text,
         now: { type: "string", format: "date-time" },
-        request: closed({ method: { enum: ["tools/list", "tools/call"] }, params: free }, "params"),
+        request: closed({ method: { enum: METHODS }, params: free }, "params"),
         want: closed(
           {
             effect: { enum: ["allow", "deny"] },

@@ -29,7 +29,7 @@ export interface Traces {
   outcome: OutcomeEntry | null;
   /** Why there was no credential. */
   refusal: string;
-  /** The arguments that the upstream got. */
+  /** What the upstream got: the arguments of a tool or a prompt; of anything else its params. */
   forwarded: Json;
 }
 
@@ -56,6 +56,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
     gatewayInfo: {},
     onChange: () => () => {},
     onRunEnd: () => () => {},
+    elicitations: { waits: async () => {}, complete: async () => {}, onComplete: () => () => {} },
     newId: () => SESSION,
     metrics: { decided() {}, forwarded() {} },
     clock: () => now,
@@ -81,6 +82,8 @@ function oneSession(): Rooms["sessions"] {
     get: async () => session,
     update: async () => session,
     delete: async () => false,
+    deleteWhere: async () => {},
+    has: () => false,
     cancel() {},
     watch: () => () => {},
     size: 1,
@@ -104,9 +107,10 @@ function alone() {
     replicas,
     seal: createSeal(randomBytes(32)),
     events: { append: async () => SESSION, after: async () => undefined },
-    streams: { take: () => () => {}, size: 0, close() {} },
+    streams: { take: () => () => {}, listen: () => () => {}, size: 0, close() {} },
+    outboxes: { open: () => ({ remember: async () => undefined, done() {} }), follow: nobody, size: 0 },
     questions: { ask: nobody, answer: async () => false },
-    held: { node: SESSION, keep() {}, resume: nobody, close() {} },
+    held: { node: SESSION, keep() {}, resume: nobody, drop() {}, size: 0, close() {} },
     tasks: { keep: async () => {}, find: async () => undefined, all: async () => new Map() },
   };
 }
@@ -143,9 +147,9 @@ function keptUpstream(name: string, traces: Traces): Upstream {
   return {
     name,
     identify: async () => Promise.reject(new PortcullisError("upstream_unavailable")),
-    async request({ params }) {
-      traces.forwarded = params.arguments ?? null;
-      return { kind: "result", text: '{"content":[]}', isError: false, era: "legacy" };
+    async request({ method, params }) {
+      traces.forwarded = /^(tools|prompts)\//.test(method) ? (params.arguments ?? null) : params;
+      return { kind: "result", text: "{}", isError: false, era: "legacy" };
     },
     release: async () => {},
     listen: async () => ({ refused: new Map() }),

@@ -116,6 +116,12 @@ function exchangeOf(
 function listedIn(answer: string): readonly string[] {
   const message: unknown = answer === "" ? null : JSON.parse(answer);
   const result = isJsonObject(message) && isJsonObject(message.result) ? message.result : {};
-  const tools: Json = result.tools ?? [];
-  return Array.isArray(tools) ? tools.map((tool: Json) => (isJsonObject(tool) ? String(tool.name) : "")) : [];
+  return Object.entries(NAMED_BY).flatMap(([list, member]) => {
+    const listed: Json = result[list] ?? [];
+    return Array.isArray(listed)
+      ? listed.map((one: Json) => (isJsonObject(one) ? String(one[member]) : ""))
+      : [];
+  });
 }
+
+const NAMED_BY = { tools: "name", resources: "uri", resourceTemplates: "uriTemplate", prompts: "name" };

@@ -40,6 +40,9 @@ export function createReply(response: ServerResponse, keepAliveMs: number): Repl
 
 const TAKEN = Promise.resolve();
 
+/** Bytes that are kept for a reader that does not keep up; beside them one message, however long. */
+const MAX_BUFFERED = 4 << 20;
+
 function createEventStream(
   response: ServerResponse,
   keepAliveMs: number,
@@ -74,6 +77,10 @@ function createEventStream(
     closed,
     send(text, eventId) {
       if (response.destroyed || response.writableEnded) return TAKEN;
+      if (response.writableLength > MAX_BUFFERED) {
+        response.destroy();
+        return TAKEN;
+      }
       if (response.write(eventText(text, eventId))) return TAKEN;
       drained ??= untilDrained(response).finally(() => {
         drained = undefined;

@@ -47,6 +47,7 @@ export function ask(handle: (exchange: Exchange) => Promise<void>, request: Line
     header: (name) => headers.get(name),
     // There is no network between the two.
     clientIp: "",
+    isLocal: true,
     body,
     signal: abort.signal,
     cancel,

@@ -28,8 +28,8 @@ export interface OpenCapability {
   admits(args: JsonObject): boolean;
   /** Whether arguments that are not all there yet are each within the bounds of one and the same grant. */
   begins(args: JsonObject): boolean;
-  /** Like `decide`, of arguments that are not all there yet: which grant a completion of the next one is made under. */
-  decideBegun(args: JsonObject, source: RequirementSource): CallDecision;
+  /** Like `decide`, of arguments that are not all there yet: under which grant the next one may be completed. */
+  decideBegun(args: JsonObject, next: string, source: RequirementSource): CallDecision;
 }
 
 /** All objects: what a grant admits that bounds nothing. */
@@ -63,10 +63,12 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
       if (!choice.ok) return choice.denied;
       return settled(choice.candidate, forwardedArguments(choice.candidate, args), source);
     });
-  const decideBegun: OpenCapability["decideBegun"] = (args, source) =>
+  const decideBegun = (args: JsonObject, next: string | null, source: RequirementSource) =>
     guarded(() => {
-      const choice = chooseFrom(candidates.filter((candidate) => mayBegin(candidate, args)));
-      return choice.ok ? settled(choice.candidate, args, source) : choice.denied;
+      const begun = candidates.filter((one) => mayBegin(one, args) && (next === null || maySend(one, next)));
+      const choice = chooseFrom(begun);
+      if (!choice.ok) return choice.denied;
+      return settled(choice.candidate, forwardedArguments(choice.candidate, args), source);
     });
 
   let listing: Listing | null = null;
@@ -81,15 +83,20 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
     decide,
     decideBegun,
     admits: (args) => decide(args, ALL_HOLD).effect === "allow",
-    begins: (args) => decideBegun(args, ALL_HOLD).effect === "allow",
+    begins: (args) => decideBegun(args, null, ALL_HOLD).effect === "allow",
   };
 }
 
-function mayBegin({ forwarded, injected }: Candidate, args: JsonObject): boolean {
+function mayBegin(candidate: Candidate, args: JsonObject): boolean {
   return Object.entries(args).every(
     ([name, value]) =>
-      !Object.hasOwn(injected ?? {}, name) && test(memberOf(forwarded, name).values, value) === null,
+      maySend(candidate, name) && test(memberOf(candidate.forwarded, name).values, value) === null,
   );
+}
+
+function maySend({ forwarded, injected }: Candidate, name: string): boolean {
+  if (Object.hasOwn(injected ?? {}, name) || forwarded.declares?.has(name) === false) return false;
+  return memberOf(forwarded, name).values.types !== 0;
 }
 
 function allowIfMet(

@@ -13,6 +13,8 @@ export interface Listing {
   readonly inputSchema: JsonObject;
   /** What the schema cannot say, for the description: alternatives, patterns beyond ECMAScript; or "". */
   readonly note: string;
+  /** Everything in words, for what has no schema to show: prompts and templates; or "". */
+  words(): string;
 }
 
 /** Alternatives told in words are cut at this many. */
@@ -44,10 +46,18 @@ export function narrow(
   const context: Context = { root, unsaid: new Set() };
   const [first, ...more] = alternatives;
   const set = first && more.reduce(join, first);
-  if (set === undefined) return { inputSchema: { type: "object", not: {} }, note: "" };
+  if (set === undefined) return { inputSchema: { type: "object", not: {} }, note: "", words: () => "" };
   const inputSchema = set.members === null && injected.size === 0 ? root : narrowRoot(set, injected, context);
   const note = alternatives.length > 1 ? inWords(alternatives, set) : null;
-  return { inputSchema, note: note ?? [...context.unsaid].map((text) => `${text}.`).join(" ") };
+  return {
+    inputSchema,
+    note: note ?? [...context.unsaid].map((text) => `${text}.`).join(" "),
+    words: () => note ?? plainly(sentences(visible(set, set))),
+  };
+}
+
+function plainly(told: readonly string[]): string {
+  return told.length === 0 ? "" : `Policy: ${told.join(", ")}.`;
 }
 
 /** Without the arguments that no grant lets the caller send: they are not to be seen. */

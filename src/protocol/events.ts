@@ -32,7 +32,7 @@ export interface EventStoreOptions {
 const LIMITS = { entries: 256, bytes: 1 << 20 };
 const LIFE_MS = 24 * 3600 * 1000;
 /** `<stream>.<place>` */
-const EVENT_ID = /^([\w-]{1,64})\.(0|[1-9]\d{0,14})$/;
+const EVENT_ID = /^([\w~-]{1,64})\.(0|[1-9]\d{0,14})$/;
 
 export function createEventStore({ store, seal, clock, idleMs }: EventStoreOptions): EventStore {
   return {

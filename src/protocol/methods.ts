@@ -49,7 +49,7 @@ const task = {
   ...request,
   action: "task",
   names: { kind: "task", member: "taskId" },
-  recorded: "the decision on the task's target",
+  recorded: "the decision on the task's call, made again; outcome",
 } as const;
 const TASK_ID = { taskId: "string" } as const;
 
@@ -71,7 +71,7 @@ const METHODS = {
     names: { kind: "tool", member: "name" },
     params: { name: "string", arguments: "object?" },
     resumable: true,
-    rewritten: "the name; `set` arguments; URIs and hidden links in the result; requestState; taskId",
+    rewritten: "the name; `set` arguments; URIs and hidden links in the result; requestState",
     recorded: "target, arguments, grant, requirements; outcome",
   },
   "resources/list": { ...list, rewritten: "URIs; hidden resources" },
@@ -121,7 +121,7 @@ const METHODS = {
     eras: BOTH,
     params: { ref: "reference", argument: "argument", context: "context?" },
     rewritten: "the reference; values that the bounds forbid",
-    recorded: "the completed target, the argument; outcome",
+    recorded: "the completed target, the arguments, which of them is completed; outcome",
   },
   "logging/setLevel": {
     ...request,
@@ -137,18 +137,28 @@ const METHODS = {
     eras: MODERN,
     params: { notifications: "filter" },
     rewritten: "URIs; the filter cut to what may be heard; subscriptionId",
-    recorded: "each resource as a read of it",
+    recorded: "what of it is heard",
   },
-  "tasks/get": { ...task, eras: BOTH, params: TASK_ID, rewritten: "taskId; the result as of its call" },
-  "tasks/result": { ...task, eras: LEGACY, params: TASK_ID, rewritten: "taskId; the result as of its call" },
-  "tasks/list": { ...list, eras: LEGACY, action: "task", rewritten: "answered here: the caller's own tasks" },
+  "tasks/get": { ...task, eras: BOTH, params: TASK_ID, rewritten: "URIs and hidden links in the result" },
+  "tasks/result": {
+    ...task,
+    eras: LEGACY,
+    params: TASK_ID,
+    rewritten: "URIs and hidden links in the result",
+  },
+  "tasks/list": {
+    ...list,
+    eras: LEGACY,
+    action: "task",
+    rewritten: "answered here: the caller's own tasks that may still be followed",
+  },
   "tasks/update": {
     ...task,
     eras: MODERN,
     params: { ...TASK_ID, inputResponses: "responses" },
-    rewritten: "taskId; answers that the grant's interaction does not allow",
+    rewritten: "answers that the grant's `interaction` does not allow",
   },
-  "tasks/cancel": { ...task, eras: BOTH, params: TASK_ID, rewritten: "taskId" },
+  "tasks/cancel": { ...task, eras: BOTH, params: TASK_ID, rewritten: "nothing" },
   "notifications/initialized": {
     ...notification,
     action: "none",

@@ -7,7 +7,7 @@ export interface ServerMethodRow {
   /** Of a request: what a grant's `interaction` must name. */
   readonly question?: QuestionKind;
   /** Who may get it. */
-  readonly audience: "asker" | "list" | "subscriber" | "logger" | "task" | "nobody";
+  readonly audience: "asker" | "list" | "subscriber" | "logger" | "nobody";
   readonly rewritten: string;
 }
 
@@ -41,12 +41,17 @@ const SERVER_METHODS = {
   "notifications/tools/list_changed": listChanged,
   "notifications/resources/list_changed": listChanged,
   "notifications/prompts/list_changed": listChanged,
-  "notifications/tasks/status": { ...notification, eras: LEGACY, audience: "task", rewritten: "taskId" },
+  "notifications/tasks/status": {
+    ...notification,
+    eras: LEGACY,
+    audience: "nobody",
+    rewritten: "dropped: clients ask with tasks/get",
+  },
   "notifications/tasks": {
     ...notification,
     eras: ["modern"],
-    audience: "task",
-    rewritten: "taskId; subscriptionId",
+    audience: "nobody",
+    rewritten: "dropped: clients ask with tasks/get",
   },
   "notifications/elicitation/complete": {
     ...notification,

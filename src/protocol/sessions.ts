@@ -45,6 +45,10 @@ export interface Sessions {
   update(id: string, change: (session: SessionData) => SessionChange): Promise<ClientSession | undefined>;
   /** false: there is no such session. */
   delete(id: string, owner: string, server: string): Promise<boolean>;
+  /** Ends those known at this replica whose owner matches. */
+  deleteWhere(matches: (owner: string) => boolean): Promise<void>;
+  /** Whether this owner has one that is known at this replica. */
+  has(owner: string): boolean;
   /** Cancels a request of the session, at whichever replica it is being answered. */
   cancel(session: ClientSession, request: RequestId): void;
   /** Calls back with the session whenever it changed at any replica, with undefined once it ended. Returns how to stop. */
@@ -251,6 +255,13 @@ export function createSessions(options: SessionsOptions): Sessions {
       await leave({ key, session });
       return deleted;
     },
+    async deleteWhere(matches) {
+      const found = [...entries.values()].filter(({ session }) => matches(session.owner));
+      await Promise.all(
+        found.map(({ session: { id, owner, server } }) => sessions.delete(id, owner, server)),
+      );
+    },
+    has: (owner) => [...entries.values()].some(({ session }) => session.owner === owner),
     cancel({ id, requests }, request) {
       if (!requests.cancel(request)) tell(MESSAGES.cancel, { id, request });
     },

@@ -52,6 +52,10 @@ const NAME_SOURCE: Readonly<Record<string, string>> = {
   "tools/call": "name",
   "prompts/get": "name",
   "resources/read": "uri",
+  // SEP-2663: whoever routes by headers must find the server that has the task.
+  "tasks/get": "taskId",
+  "tasks/update": "taskId",
+  "tasks/cancel": "taskId",
 };
 
 /** MCP 2026-07-28, Streamable HTTP: `Mcp-Method`, `Mcp-Name` and `Mcp-Param-*`, flat name-value pairs. */

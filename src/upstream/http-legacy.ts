@@ -129,12 +129,12 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
   }
 
   async function askIn(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
-    const { logLevel, onQuestion, owner } = request;
+    const { logLevel, isAskable, owner } = request;
     if (logLevel !== undefined) {
       const outcome = await setLogLevel(session, logLevel, request, scope);
       if (outcome !== undefined && isLost(session, outcome)) return outcome;
     }
-    if (onQuestion === undefined || session.id === "") return converse(session, request, scope);
+    if (isAskable !== true || session.id === "") return converse(session, request, scope);
     const { opened, leave } = standaloneOf(owner, session).join({ access: request });
     try {
       await scope.race(opened);

@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
+import { createServer, type IncomingHttpHeaders, type RequestListener, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
@@ -33,6 +34,8 @@ export interface Spy {
 export interface SpyOptions {
   readonly era?: Era;
   readonly port?: number;
+  /** Then it is an https server. */
+  readonly tls?: ServerOptions;
   tools?(): readonly JsonObject[];
   /** The result of a call; undefined: it answers `response` itself, or never. */
   call?(arrival: Arrival): JsonObject | undefined | Promise<JsonObject | undefined>;
@@ -89,7 +92,9 @@ export async function serveSpy(options: SpyOptions = {}): Promise<Spy> {
       .end(JSON.stringify({ jsonrpc: "2.0", id, result }));
   }
 
-  const server = createServer((request, response) => {
+  const { tls } = options;
+  const secured = (handle: RequestListener) => (tls ? createTlsServer(tls, handle) : createServer(handle));
+  const server = secured((request, response) => {
     const chunks: Buffer[] = [];
     let hungUp = false;
     response.once("close", () => {
@@ -117,7 +122,7 @@ export async function serveSpy(options: SpyOptions = {}): Promise<Spy> {
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}/mcp`,
+    url: `${tls ? "https" : "http"}://127.0.0.1:${port}/mcp`,
     port,
     seen,
     calls: () => seen.filter(({ method }) => method === "tools/call"),

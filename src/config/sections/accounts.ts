@@ -34,7 +34,10 @@ export const accounts = (place: Place) =>
       .optional()
       .describe("PostgreSQL. Without: an embedded one in the state folder, for a single gateway."),
     transit: z
-      .strictObject({ mount: name.default("transit") })
+      .strictObject({
+        vault: name.describe("One of vaults; the gateway asks it as itself."),
+        mount: name.default("transit"),
+      })
       .optional()
       .describe("The tenants' keys are in Vault's transit engine instead of the store."),
     sign_in: z

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { readUri } from "../../lib/uri.ts";
 import { readTemplate } from "../../lib/uri-template.ts";
 import { type SecretRef, toSecretRef } from "../secret.ts";
-import { httpUrl, labels, milliseconds, name, type Place } from "../values.ts";
+import { httpUrl, labels, milliseconds, name, type Place, path } from "../values.ts";
 
 const common = {
   labels: labels
@@ -33,15 +33,17 @@ const common = {
   timeout_ms: milliseconds.default(60_000).describe("The longest wait for one answer."),
 };
 
-const overHttp = z.strictObject({
-  url: httpUrl.describe("The Streamable HTTP endpoint."),
-  era: z
-    .enum(["auto", "legacy", "modern"])
-    .default("auto")
-    .describe("legacy: up to 2025-11-25. modern: 2026-07-28."),
-  credential: name.optional().describe("The source for the gateway's own requests: discovery and listing."),
-  ...common,
-});
+const overHttp = (place: Place) =>
+  z.strictObject({
+    url: httpUrl.describe("The Streamable HTTP endpoint."),
+    ca: path(place).optional().describe("PEM: the authority of its certificate; without, the system's."),
+    era: z
+      .enum(["auto", "legacy", "modern"])
+      .default("auto")
+      .describe("legacy: up to 2025-11-25. modern: 2026-07-28."),
+    credential: name.optional().describe("The source for the gateway's own requests: discovery and listing."),
+    ...common,
+  });
 
 /** An environment variable of a child: a literal, a secret by reference, or a path made absolute. */
 export type EnvironmentValue = string | SecretRef;
@@ -112,7 +114,7 @@ export const upstreams = (place: Place) =>
   z.record(
     name,
     z.union([
-      overHttp.transform((given) => ({ transport: "http" as const, ...given })),
+      overHttp(place).transform((given) => ({ transport: "http" as const, ...given })),
       overStdio(place).transform((given) => ({ transport: "stdio" as const, ...given })),
     ]),
   );

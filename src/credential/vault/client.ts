@@ -33,6 +33,7 @@ export interface VaultClient {
   /** @throws PortcullisError `vault_*`, without a cause */
   read(path: string, call: VaultCall): Promise<VaultAnswer>;
   write(path: string, data: JsonObject, call: VaultCall): Promise<VaultAnswer>;
+  delete(path: string, call: VaultCall): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -43,6 +44,7 @@ interface NodeVaultClient {
   handleVaultResponse(wire: Wire): unknown;
   read(path: string, options: object): Promise<unknown>;
   write(path: string, data: object, options: object): Promise<unknown>;
+  delete(path: string, options: object): Promise<unknown>;
 }
 
 /**
@@ -74,6 +76,7 @@ export function createVaultClient({
   return {
     read: async (path, call) => envelope(await vault.read(path, optionsOf(call))),
     write: async (path, data, call) => envelope(await vault.write(path, data, optionsOf(call))),
+    delete: async (path, call) => void (await vault.delete(path, optionsOf(call))),
     close: () => transport.close(),
   };
 }

@@ -33,7 +33,12 @@ export function createVaultIdentitySource(options: {
             reason: `vault's tokens of this role live ${data.ttl} s, longer than is permitted`,
           });
         }
-        return unleased(injected(fieldsOf(data), injection), { user, expires, requestId, id: data.token });
+        return unleased(injected(fieldsOf({ token: data.token }), injection), {
+          user,
+          expires,
+          requestId,
+          id: data.token,
+        });
       });
     },
     close: async () => {},

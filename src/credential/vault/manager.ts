@@ -30,6 +30,8 @@ export interface Manager {
   revoke(leaseId: string, place: Place): Promise<{ readonly requestId: string }>;
   /** Ends a token, and just after it all its leases. */
   revokeToken(accessor: string, place: Place): Promise<void>;
+  /** Asks for something else as itself. */
+  ask<T>(place: Place, work: (token: Granted["token"]) => Promise<T>): Promise<T>;
   /** Ends its own token. */
   close(): Promise<void>;
 }
@@ -71,19 +73,22 @@ export function createManager(options: {
     return pending;
   }
 
-  async function write(path: string, data: JsonObject, place: Place): Promise<VaultAnswer> {
-    const { tenant, decisionId } = place;
+  function ask<T>({ tenant, decisionId }: Place, work: (token: Granted["token"]) => Promise<T>): Promise<T> {
     return guard.run(tenant, "manage", async () => {
-      const call = { namespace: place.namespace, decisionId, timeoutMs };
       const own = await current(decisionId);
       try {
-        return await client.write(path, data, { ...call, token: own.token });
+        return await work(own.token);
       } catch (thrown) {
         if (!hasCode(thrown, "vault_denied") || (await isAlive(own.token, decisionId))) throw thrown;
         if (held === own) held = null;
-        return client.write(path, data, { ...call, token: (await current(decisionId)).token });
+        return work((await current(decisionId)).token);
       }
     });
+  }
+
+  function write(path: string, data: JsonObject, place: Place): Promise<VaultAnswer> {
+    const call = { namespace: place.namespace, decisionId: place.decisionId, timeoutMs };
+    return ask(place, (token) => client.write(path, data, { ...call, token }));
   }
 
   async function isAlive(token: Granted["token"], decisionId: string): Promise<boolean> {
@@ -123,6 +128,7 @@ export function createManager(options: {
         if (!hasCode(thrown, "vault_role_unknown")) throw thrown;
       }
     },
+    ask,
     async close() {
       closed = true;
       const own = held;

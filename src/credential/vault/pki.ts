@@ -32,9 +32,11 @@ export function createVaultPkiSource(options: {
         if (typeof certificate !== "string" || typeof key !== "string") throw malformed("certificate");
         const expires = Date.parse(parsed(certificate, uri).validTo);
         const above = Array.isArray(chain) ? chain.filter((one) => typeof one === "string") : [];
+        const secret = new Secret(key);
         const lease = {
           ...injected(fieldsOf(data), injection),
-          certificate: { certificate: [certificate, ...above].join("\n"), key: new Secret(key) },
+          certificate: { certificate: [certificate, ...above].join("\n"), key: secret },
+          secrets: [secret],
         };
         return unleased(lease, { user, expires, requestId, id: certificate });
       });

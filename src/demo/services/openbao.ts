@@ -16,6 +16,10 @@ export interface BaoAnswer {
 /** An OpenBao server of its own, unsealed, on a free loopback port, gone with its data after `close`. */
 export interface OpenBao {
   readonly address: string;
+  /** Its files, gone after `close`. */
+  readonly directory: string;
+  /** With the rights of everything; another one after a restart. */
+  token(): string;
   /** A request with the rights of everything; `path` under `/v1/`. */
   ask(
     method: string,
@@ -75,6 +79,8 @@ export async function startOpenBao(storage?: string): Promise<OpenBao> {
   let server: Running = await start();
   return {
     address,
+    directory,
+    token: () => token,
     ask,
     async set(path, data, namespace = "") {
       const { status, body } = await ask("POST", path, data, { "x-vault-namespace": namespace });
@@ -86,7 +92,9 @@ export async function startOpenBao(storage?: string): Promise<OpenBao> {
       return text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
     },
     async seal() {
-      await ask("POST", "sys/seal");
+      // It may answer before it is, and not at all while it goes.
+      while ((await ask("GET", "sys/seal-status").catch(() => null))?.body?.sealed !== true)
+        await ask("POST", "sys/seal").catch(() => null);
     },
     kill: () => server.kill(),
     async restart() {

@@ -13,8 +13,8 @@ export interface Postgres {
   /** Of the superuser `postgres`. */
   readonly password: string;
   urlOf(user: string, password: string, database?: string): string;
-  /** Runs SQL as the superuser. */
-  query(sql: string): Promise<readonly Record<string, unknown>[]>;
+  /** Runs SQL as the superuser, in this database or in `postgres`. */
+  query(sql: string, database?: string): Promise<readonly Record<string, unknown>[]>;
   stop(): Promise<void>;
   /** Starts again after `stop`, with the same data. */
   restart(): Promise<void>;
@@ -62,8 +62,8 @@ export async function startPostgres(): Promise<Postgres> {
   ];
   const urlOf = (user: string, secret: string, database = "postgres") =>
     `postgres://${encodeURIComponent(user)}:${encodeURIComponent(secret)}@127.0.0.1:${port}/${database}`;
-  const query = async (sql: string) => {
-    const client = new pg.Client({ connectionString: urlOf("postgres", password) });
+  const query = async (sql: string, database?: string) => {
+    const client = new pg.Client({ connectionString: urlOf("postgres", password, database) });
     client.on("error", () => {});
     try {
       await client.connect();

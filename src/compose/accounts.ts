@@ -1,0 +1,163 @@
+import { join } from "node:path";
+import { type Accounts, createAccounts } from "../accounts/accounts.ts";
+import { type Database, openEmbedded, openPostgres } from "../accounts/database.ts";
+import type { SignInIssuer } from "../accounts/sign-in.ts";
+import type { TenantKeys } from "../accounts/tenant-keys.ts";
+import { createTransitKeys } from "../accounts/transit-keys.ts";
+import type { Config } from "../config/config.ts";
+import { resolveSecret, resolveSecrets } from "../config/secret.ts";
+import { openVaultKeeper } from "../credential/vault/keeper.ts";
+import type { Handler } from "../http/http.ts";
+import { createClaims } from "../identity/claims.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import type { JsonObject } from "../lib/json.ts";
+import type { Ground } from "./rooms.ts";
+import { secretsOf } from "./secrets.ts";
+import type { Sharing } from "./sharing.ts";
+import { vaultsOf } from "./vaults.ts";
+
+type Section = NonNullable<Config["accounts"]>;
+
+/** Whose link ended: one user's, or all of a tenant's. */
+export interface Unlinked {
+  readonly tenant: string;
+  readonly user: { readonly issuer: string; readonly subject: string } | null;
+}
+
+/** Connected accounts, and what other rooms are told of them, at every replica. */
+export interface LinkedAccounts extends Accounts {
+  /** `account` null: all of them. */
+  onUnlink(listener: (whose: Unlinked, account: string | null) => void): void;
+  /** Calls back at the replica where the user linked, with the elicitation that asked for it. */
+  onLink(listener: (elicitation: string) => void): void;
+}
+
+/** The gateway as a client of the embedded authorization server. */
+export const SIGN_IN_CLIENT = "portcullis-accounts";
+const UNLINKED = "account unlinked";
+
+/** What the embedded authorization server has to know of the pages: nothing where there are none. */
+export function signInAt({ accounts, listen }: Pick<Config, "accounts" | "listen">) {
+  if (accounts === undefined) return { resources: [], clients: [] };
+  const { public_url: url } = listen;
+  const client = {
+    client_id: SIGN_IN_CLIENT,
+    client_name: "Connected accounts",
+    redirect_uris: [`${url}/accounts/sign-in/callback`],
+  };
+  return { resources: [`${url}/accounts`], clients: [client] };
+}
+
+/** null: none are configured. */
+export async function openAccounts(
+  ground: Ground,
+  { store, replicas }: Pick<Sharing, "store" | "replicas">,
+  embedded: { readonly issuer: string } | null,
+): Promise<LinkedAccounts | null> {
+  const { config, clock, log, closing } = ground;
+  const { accounts: section } = config;
+  if (section === undefined) return null;
+  const unlinked = new Set<(whose: Unlinked, account: string | null) => void>();
+  const linked = new Set<(elicitation: string) => void>();
+  const secrets = secretsOf(ground);
+  const database = closing.add(await openDatabase(section, ground), (opened) => opened.close());
+  const tenantKeys = await transitKeys(section, ground);
+  const accounts = await createAccounts({
+    publicUrl: config.listen.public_url,
+    providers: await resolveSecrets(section.providers, secrets),
+    signIn: [...(await signInIssuers(section, ground)), ...embeddedSignIn(config, embedded)],
+    masterKey: await resolveSecret(section.master_key, secrets),
+    database,
+    ...(tenantKeys !== null && { tenantKeys }),
+    store,
+    onChange(change) {
+      const { tenant, issuer, subject, account } = change;
+      if (change.what === "linked") for (const listener of linked) listener(change.elicitation);
+      else tell({ tenant, issuer, subject, account });
+    },
+    fetch,
+    clock,
+    log,
+  });
+  closing.add(accounts, (opened) => opened.close());
+
+  function tell(ended: JsonObject): void {
+    replicas.broadcast(UNLINKED, ended).catch((err: unknown) => log.warn({ err }, "replicas were not told"));
+  }
+  replicas.onMessage(UNLINKED, ({ tenant, issuer = null, subject = null, account = null }) => {
+    const user = issuer === null ? null : { issuer: String(issuer), subject: String(subject) };
+    const whose = { tenant: String(tenant), user };
+    for (const listener of unlinked) listener(whose, account === null ? null : String(account));
+  });
+
+  return {
+    ...accounts,
+    async shred(tenant) {
+      const links = await accounts.shred(tenant);
+      tell({ tenant });
+      return links;
+    },
+    onUnlink: (listener) => void unlinked.add(listener),
+    onLink: (listener) => void linked.add(listener),
+  };
+}
+
+/** The pages under `/accounts`. */
+export function accountsMount(accounts: Accounts): { readonly path: string; readonly handler: Handler } {
+  return {
+    path: "/",
+    handler(request, response, next) {
+      const path = (request.url ?? "").split("?", 1)[0] ?? "";
+      if (accounts.handles(path)) accounts.handle(request, response);
+      else next();
+    },
+  };
+}
+
+async function openDatabase({ store }: Section, ground: Ground): Promise<Database> {
+  if (store === undefined) return openEmbedded(join(ground.config.state.path, "accounts"));
+  return openPostgres(await resolveSecret(store.url, secretsOf(ground)), ground.log);
+}
+
+async function transitKeys({ transit }: Section, ground: Ground): Promise<TenantKeys | null> {
+  if (transit === undefined) return null;
+  const vault = (await vaultsOf(ground))[transit.vault];
+  if (vault === undefined) throw new PortcullisError("internal", { reason: `no vault "${transit.vault}"` });
+  const keeper = ground.closing.add(openVaultKeeper(vault, ground.clock), (opened) => opened.close());
+  return createTransitKeys(keeper, transit.mount);
+}
+
+/** Users sign in at the issuers of their tokens, and are of the tenant that configuration reads there. */
+async function signInIssuers(section: Section, ground: Ground): Promise<SignInIssuer[]> {
+  const resolved = await resolveSecrets(section.sign_in, secretsOf(ground));
+  return resolved.map(({ issuer = "", ...client }) => {
+    const known = ground.config.issuers.find((one) => one.issuer === issuer);
+    return { ...client, issuer, tenantOf: (claims) => (known ? tenantIn(known.tenant, claims) : null) };
+  });
+}
+
+function tenantIn(
+  tenant: Config["issuers"][number]["tenant"],
+  claims: Readonly<Record<string, unknown>>,
+): string | null {
+  if ("fixed" in tenant) return tenant.fixed;
+  try {
+    return createClaims(claims as JsonObject).text(tenant.claim) || null;
+  } catch {
+    return null;
+  }
+}
+
+function embeddedSignIn(config: Config, embedded: { readonly issuer: string } | null): SignInIssuer[] {
+  if (embedded === null) return [];
+  const [resource = ""] = signInAt(config).resources;
+  return [
+    {
+      issuer: embedded.issuer,
+      client_id: SIGN_IN_CLIENT,
+      scopes: ["openid"],
+      parameters: { resource },
+      tenantOf: (claims) => tenantIn({ claim: "tenant" }, claims),
+    },
+  ];
+}

@@ -1,0 +1,87 @@
+import type { Accounts } from "../accounts/accounts.ts";
+import type { Config } from "../config/config.ts";
+import { resolveSecret, resolveSecrets } from "../config/secret.ts";
+import { type Credentials, createCredentials, type LeaseScope } from "../credential/credentials.ts";
+import type { DecisionLog, Revision } from "../domain.ts";
+import type { PolicyStore } from "../policy/store.ts";
+import type { LinkedAccounts } from "./accounts.ts";
+import type { Ground } from "./rooms.ts";
+import { secretsOf } from "./secrets.ts";
+import { GATEWAY_TENANT, type Tenancy } from "./tenancy.ts";
+import { vaultsOf } from "./vaults.ts";
+
+/** Leases held at once. */
+const LEASES = 10_000;
+
+/** The credential sources; what becomes of their leases goes to the decision log. */
+export async function openCredentials(
+  ground: Ground,
+  parts: {
+    readonly tenancy: Pick<Tenancy, "credentialsOf">;
+    readonly decisions: Pick<DecisionLog, "lease">;
+    readonly accounts: Pick<Accounts, "accessToken"> | null;
+  },
+): Promise<Credentials> {
+  const { config, clock, log, closing } = ground;
+  const { accounts } = parts;
+  const { signing_key: key } = config;
+  const credentials = await createCredentials({
+    sources: await resolveSecrets(config.credentials, secretsOf(ground)),
+    tenants: parts.tenancy.credentialsOf,
+    publicUrl: config.listen.public_url,
+    signingKey: key === undefined ? null : await resolveSecret(key, secretsOf(ground)),
+    vaults: await vaultsOf(ground),
+    ...(accounts !== null && { accounts }),
+    capacity: LEASES,
+    clock,
+    log,
+    onLease: (entry) => parts.decisions.lease(entry),
+  });
+  return closing.add(credentials, (opened) => opened.close());
+}
+
+/** No lease outlives what it was given for: the policy, the user's link to an account. Runs and sessions see to theirs. */
+export function endLeases(
+  { config }: Pick<Ground, "config">,
+  credentials: Pick<Credentials, "retireWhere" | "revokeWhere">,
+  policies: PolicyStore,
+  linked: LinkedAccounts | null,
+): void {
+  policies.onChange(() => {
+    const isCurrent = currentRevisions(policies);
+    credentials.retireWhere(
+      ({ tenant, revision }) => tenant !== GATEWAY_TENANT && !isCurrent(tenant, revision),
+      "the policies changed",
+    );
+  });
+  linked?.onUnlink((owner, account) => {
+    const ended = ({ tenant, issuer, subject, source }: LeaseScope) =>
+      tenant === owner.tenant &&
+      (owner.user === null || (owner.user.issuer === issuer && owner.user.subject === subject)) &&
+      accountOf(config, source, account);
+    void credentials.revokeWhere(ended, "the account was unlinked");
+  });
+}
+
+/** Whether a revision is the one that decides for a tenant now; where nothing decides, none is. */
+function currentRevisions(policies: PolicyStore): (tenant: string, revision: Revision) => boolean {
+  const known = new Map<string, Revision | null>();
+  function currentOf(tenant: string): Revision | null {
+    try {
+      return policies.current(tenant).revision;
+    } catch {
+      return null;
+    }
+  }
+  return (tenant, { platform, tenant: own }) => {
+    const current = known.get(tenant) ?? currentOf(tenant);
+    known.set(tenant, current);
+    return current !== null && current.platform === platform && current.tenant === own;
+  };
+}
+
+/** Whether a source takes its tokens from this account; null: from any. */
+function accountOf({ credentials }: Config, source: string, account: string | null): boolean {
+  const found = Object.hasOwn(credentials, source) ? credentials[source] : undefined;
+  return found?.type === "connected-account" && (account === null || found.account === account);
+}

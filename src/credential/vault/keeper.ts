@@ -1,0 +1,45 @@
+import type { Clock } from "../../lib/clock.ts";
+import type { JsonObject } from "../../lib/json.ts";
+import { createVaultClient } from "./client.ts";
+import { hasCode } from "./faults.ts";
+import { createGuard } from "./guard.ts";
+import { createManager, type Place } from "./manager.ts";
+import type { VaultConfig } from "./vault.ts";
+
+/** A Vault that the gateway asks as itself, for what is no user's secret: the keys of tenants. */
+export interface VaultKeeper {
+  /** The answer's `data`; null: Vault refuses the request as such (400, 404). */
+  write(path: string, body: JsonObject): Promise<JsonObject | null>;
+  delete(path: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Where the gateway's own identity is. */
+const OWN: Omit<Place, "namespace"> = { tenant: "", decisionId: "" };
+
+export function openVaultKeeper(
+  config: Pick<VaultConfig, "address" | "ca" | "manager" | "timeoutMs">,
+  clock: Clock,
+): VaultKeeper {
+  const { manager: login, timeoutMs } = config;
+  const { namespace } = login;
+  const client = createVaultClient(config);
+  const manager = createManager({ client, guard: createGuard(clock), login, namespace, timeoutMs, clock });
+  const place = { ...OWN, namespace };
+  const call = { namespace, decisionId: "", timeoutMs };
+  return {
+    async write(path, body) {
+      try {
+        return (await manager.ask(place, (token) => client.write(path, body, { ...call, token }))).data;
+      } catch (thrown) {
+        if (hasCode(thrown, "vault_role_unknown")) return null;
+        throw thrown;
+      }
+    },
+    delete: (path) => manager.ask(place, (token) => client.delete(path, { ...call, token })),
+    async close() {
+      await manager.close();
+      await client.close();
+    },
+  };
+}

@@ -1,0 +1,125 @@
+import type { ClientAnswer, CredentialChoice, Lease, ListenRequest, Question } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { type Hearer, hearing } from "./hearer.ts";
+import type { Rooms } from "./rooms.ts";
+import { askedWithoutSecrets, withoutSecrets } from "./secrets.ts";
+
+/** What one client is to hear from one upstream. */
+export interface Wanted {
+  /** Equal where nothing has to be told anew. */
+  readonly key: string;
+  /** As the upstream knows them. */
+  readonly uris: readonly string[];
+  readonly logLevel: string | undefined;
+  readonly asks: boolean;
+  readonly credential: CredentialChoice | null;
+}
+
+/** An upstream that is listened to, until `close`. */
+export interface Channel {
+  readonly key: string;
+  /** Resolves when it listens, or has failed to once: it goes on trying. */
+  readonly tried: Promise<void>;
+  close(): void;
+}
+
+interface ChannelOptions {
+  readonly upstream: string;
+  readonly hearer: Hearer;
+  readonly wanted: Wanted;
+  receive(method: string, params: string): void;
+  ask(question: Question, signal: AbortSignal): Promise<ClientAnswer>;
+}
+
+const FIRST_MS = 1000;
+const LONGEST_MS = 60_000;
+/** The longest delay of a timer. */
+const NEVER_MS = 2 ** 31 - 1;
+
+type Parts = Pick<Rooms, "upstreams" | "credentials" | "policies" | "clock" | "operations">;
+
+/** Listens with a lease of the hearer's own, and with another once that is over. */
+export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
+  const { upstream, hearer, wanted } = options;
+  const closing = new AbortController();
+  const { signal } = closing;
+  let tell = () => {};
+  const tried = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+
+  async function listen(): Promise<Lease> {
+    const lease = await rooms.credentials.obtain(wanted.credential, hearer.identity.principal, {
+      decisionId: hearer.decisionId,
+      upstream,
+      server: hearer.server,
+      revision: hearing(rooms, hearer).policy.revision,
+    });
+    if (signal.aborted) throw new PortcullisError("cancelled");
+    await rooms.upstreams.get(upstream)?.listen(requestWith(lease));
+    return lease;
+  }
+
+  function requestWith(lease: Lease): ListenRequest {
+    const { owner, clientInfo, clientCapabilities, who, decisionId } = hearer;
+    return {
+      ...{ owner, clientInfo, clientCapabilities, who, decisionId },
+      credential: lease.headers,
+      lease,
+      uris: wanted.uris,
+      ...(wanted.logLevel !== undefined && { logLevel: wanted.logLevel }),
+      signal,
+      onNotification: (method, params) => options.receive(method, withoutSecrets(params, lease)),
+      ...(wanted.asks && {
+        onQuestion: (question, ended) => options.ask(askedWithoutSecrets(question, lease), ended),
+      }),
+    };
+  }
+
+  async function run(): Promise<void> {
+    let wait = FIRST_MS;
+    let release = () => {};
+    while (!signal.aborted) {
+      try {
+        const lease = await listen();
+        const before = release;
+        release = lease.hold?.() ?? (() => {});
+        before();
+        tell();
+        wait = FIRST_MS;
+        await untilOver(lease);
+      } catch (err) {
+        if (wait === FIRST_MS && !signal.aborted)
+          rooms.operations.warn({ err, upstream }, "an upstream is not heard");
+        tell();
+        await pause(wait, signal);
+        wait = Math.min(2 * wait, LONGEST_MS);
+      }
+    }
+    release();
+  }
+
+  /** A lease may be renewed while it is held. */
+  async function untilOver(lease: Lease): Promise<void> {
+    for (let left = FIRST_MS; left > 0 && !signal.aborted; left = lease.expires - rooms.clock())
+      await pause(Math.max(FIRST_MS, lease.expires - rooms.clock()), signal);
+  }
+
+  run().catch((err: unknown) =>
+    rooms.operations.error({ err, upstream }, "an upstream is not heard any more"),
+  );
+  return { key: wanted.key, tried, close: () => closing.abort() };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, Math.min(ms, NEVER_MS)).unref();
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });
+}

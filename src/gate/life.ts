@@ -1,0 +1,38 @@
+import type { Identity } from "../domain.ts";
+import type { Rooms } from "./rooms.ts";
+
+/** How long a stream may go on: no longer than the token that opened it, nor than its exchange. */
+export interface Life {
+  readonly signal: AbortSignal;
+  /** Resolves when it is over. */
+  readonly over: Promise<void>;
+  end(): void;
+}
+
+/** The longest delay of a timer. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+export function beginLife(
+  { expires }: Identity,
+  { clock }: Pick<Rooms, "clock">,
+  exchange: AbortSignal,
+): Life {
+  const ending = new AbortController();
+  const { signal } = ending;
+  const end = () => ending.abort();
+  const expiry = setTimeout(end, Math.min(LONGEST_MS, Math.max(0, expires * 1000 - clock()))).unref();
+  exchange.addEventListener("abort", end, { once: true });
+  const over = new Promise<void>((resolve) => {
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(expiry);
+        exchange.removeEventListener("abort", end);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+  if (exchange.aborted) end();
+  return { signal, over, end };
+}

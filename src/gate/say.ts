@@ -1,0 +1,27 @@
+import type { EventStream } from "../domain.ts";
+
+/** Sends one message; resolves when it is with the connection. Never rejects. */
+export type Say = (text: string) => Promise<void>;
+
+/**
+ * Messages go out in the order in which they were given, each once it is remembered: without an id where it cannot be.
+ * Nobody waits for a reader that is slow: the edge bounds what is kept for it.
+ */
+export function createSay(
+  stream: Pick<EventStream, "send">,
+  remember?: (text: string) => Promise<string | undefined>,
+): Say {
+  const send = (text: string, id?: string) => void stream.send(text, id).catch(gone);
+  if (remember === undefined) return async (text) => send(text);
+  let last: Promise<void> = Promise.resolve();
+  return (text) => {
+    last = last
+      .then(() => remember(text))
+      .catch(() => undefined)
+      .then((id) => send(text, id));
+    return last;
+  };
+}
+
+/** A client that went away cannot be told anything; its request is cancelled by the exchange's signal. */
+function gone(): void {}

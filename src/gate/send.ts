@@ -1,0 +1,95 @@
+import type { Lease, UpstreamReply, UpstreamRequest } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import type { JsonObject } from "../lib/json.ts";
+import { paramHeaders } from "../lib/param-headers.ts";
+import type { Ask } from "./ask.ts";
+import type { Conversation } from "./conversation.ts";
+import type { Allowed } from "./forward.ts";
+import { heard } from "./hear.ts";
+import { askClient, mayAsk, permit } from "./interaction.ts";
+import type { Rooms } from "./rooms.ts";
+import { askedWithoutSecrets, withoutSecrets } from "./secrets.ts";
+
+/** How a request goes to its upstream. */
+export interface Way {
+  readonly signal: AbortSignal;
+  /** null: the client is asked, if at all, on the stream of its own request. */
+  readonly conversation: Pick<Conversation, "ask" | "notify"> | null;
+  readonly lease: Lease;
+}
+
+/** One request to the upstream, with nothing in what comes back that its client may not have. */
+export async function send(
+  ask: Ask,
+  rooms: Rooms,
+  allowed: Allowed,
+  params: JsonObject,
+  way: Way,
+): Promise<UpstreamReply> {
+  const { id, target, arguments: args } = allowed;
+  const { method, progressToken } = ask.message;
+  const { signal, lease } = way;
+  const answer = await upstreamOf(rooms, target.upstream).request({
+    method,
+    params,
+    owner: ask.owner,
+    clientInfo: ask.clientInfo,
+    clientCapabilities: ask.clientCapabilities,
+    decisionId: id,
+    credential: lease.headers,
+    lease,
+    who: ask.who,
+    signal,
+    timeoutMs: rooms.timeoutOf(target.upstream),
+    isAskable: mayAsk(ask, allowed.grant),
+    ...(ask.logLevel !== undefined && { logLevel: ask.logLevel }),
+    ...(progressToken !== undefined && { progressToken }),
+    ...(target.paramHeaders?.length && { paramHeaders: paramHeaders(target.paramHeaders, args) }),
+    onNotification: (kind, text) => passOn(ask, rooms, target.upstream, way, [kind, text]),
+    onQuestion: questionsTo(ask, rooms, allowed, way),
+  });
+  return { ...answer, text: withoutSecrets(answer.text, lease) };
+}
+
+function passOn(
+  ask: Ask,
+  rooms: Rooms,
+  upstream: string,
+  { conversation, lease }: Way,
+  [method, params]: readonly [string, string],
+): void {
+  const { era } = ask.message;
+  const view = rooms.catalog.view(ask.seen.server);
+  let passed: string | undefined;
+  try {
+    passed = heard({ deciding: ask, view, upstream, era, logLevel: ask.logLevel }, rooms, method, params);
+  } catch {
+    // What cannot be read cannot be judged.
+  }
+  if (passed === undefined)
+    rooms.operations.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
+  else (conversation ?? ask.answer).notify(method, withoutSecrets(passed, lease));
+}
+
+/** How a legacy upstream's questions reach the client: each is decided and recorded first. */
+function questionsTo(
+  ask: Ask,
+  rooms: Rooms,
+  allowed: Allowed,
+  { conversation, lease }: Way,
+): NonNullable<UpstreamRequest["onQuestion"]> {
+  return async (asked, signal) => {
+    const question = askedWithoutSecrets(asked, lease);
+    if (ask.message.era === "legacy") return askClient(ask, rooms, allowed, question, signal);
+    await permit(ask, rooms, allowed, question);
+    if (conversation === null) throw new PortcullisError("interaction_refused");
+    return conversation.ask(question, signal);
+  };
+}
+
+export function upstreamOf(rooms: Pick<Rooms, "upstreams">, name: string) {
+  const found = rooms.upstreams.get(name);
+  if (found === undefined)
+    throw new PortcullisError("upstream_unavailable", { reason: `no upstream ${name}` });
+  return found;
+}

@@ -1,0 +1,146 @@
+import type { ClientAnswer, Exchange, Identity, Question } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { sha256 } from "../lib/json.ts";
+import { notificationText, requestText } from "../protocol/answers.ts";
+import type { Missed } from "../protocol/events.ts";
+import type { ClientSession } from "../protocol/sessions.ts";
+import { decide } from "./decision.ts";
+import { type Feed, openFeed } from "./feed.ts";
+import { type Hearer, hearing } from "./hearer.ts";
+import { declares } from "./interaction.ts";
+import { beginLife } from "./life.ts";
+import { LINGER_MS } from "./outbox.ts";
+import { whoOf } from "./principal.ts";
+import type { Asking } from "./questions.ts";
+import { record, type Seen } from "./records.ts";
+import type { Rooms } from "./rooms.ts";
+import { createSay } from "./say.ts";
+
+/** A legacy client's GET. */
+export interface Opening {
+  readonly exchange: Exchange;
+  readonly seen: Seen;
+  readonly identity: Identity;
+  readonly session: ClientSession;
+  /** From now on it waits rather than works. */
+  rest(): void;
+}
+
+/** Names of the streams that belong to no request start with this. */
+const OWN = "get-";
+/** From this revision on clients take an event without data for a place to resume from. */
+const PRIMED_SINCE = "2025-11-25";
+
+export function isStanding(stream: string): boolean {
+  return stream.startsWith(OWN);
+}
+
+/** The standing stream of a session: one at a time, the newest. A session that has one is not idle. */
+export async function stand(
+  { exchange, seen, identity, session }: Opening,
+  rooms: Rooms,
+  decisionId: string,
+  missed: Missed | undefined,
+): Promise<void> {
+  const stream = exchange.reply.stream();
+  const life = beginLife(identity, rooms, exchange.signal);
+  const name = missed?.stream ?? OWN + rooms.newId();
+  const say = createSay(stream, (text) => rooms.events.append(session.id, name, text));
+  const to: Asking = {
+    notify: (method, params) => void say(notificationText(method, params)),
+    request: (id, method, params) => void say(requestText(id, method, params)),
+  };
+  for (const event of missed?.events ?? []) await stream.send(event.text, event.id);
+  if (missed === undefined && session.version >= PRIMED_SINCE) void say("");
+  const hearer = hearerOf(session, identity, decisionId);
+  const feed = openFeed(rooms, {
+    hearer,
+    era: "legacy",
+    deliver: to.notify,
+    ask: (upstream, question, signal) =>
+      askStanding(rooms, { hearer, session, seen }, { upstream, question }, to, signal),
+  });
+  // What happens before the client is back is kept for it.
+  let lingering: NodeJS.Timeout | undefined;
+  exchange.outlive(() => {
+    lingering = setTimeout(life.end, LINGER_MS).unref();
+  });
+  const leaving = [
+    rooms.streams.take(session.id, life.end),
+    rooms.sessions.watch(session.id, (changed) => (changed === undefined ? life.end() : want(feed, changed))),
+    rooms.elicitations.onComplete(session.id, (elicitationId) =>
+      to.notify("notifications/elicitation/complete", JSON.stringify({ elicitationId })),
+    ),
+    feed.close,
+    stream.end,
+    () => session.requests.end(name),
+    () => clearTimeout(lingering),
+  ];
+  session.requests.begin(name, life.end);
+  want(feed, session);
+  await life.over;
+  for (const leave of leaving) leave();
+}
+
+function hearerOf(session: ClientSession, identity: Identity, decisionId: string): Hearer {
+  const { id, server, clientInfo, clientCapabilities } = session;
+  return {
+    ...{ identity, server, clientInfo, clientCapabilities, decisionId },
+    owner: `session ${id}`,
+    ownsSessions: false,
+    who: whoOf(identity),
+  };
+}
+
+function want(feed: Feed, { subscriptions, logLevel }: ClientSession): void {
+  void feed.want({
+    lists: new Set(["tools", "resources", "prompts"]),
+    uris: new Set(subscriptions),
+    logLevel: logLevel ?? undefined,
+  });
+}
+
+interface Asked {
+  readonly upstream: string;
+  readonly question: Question;
+}
+
+/** A question that belongs to no request: a target of its own kind, which policy grants or not. */
+async function askStanding(
+  rooms: Rooms,
+  { hearer, session, seen }: { hearer: Hearer; session: ClientSession; seen: Seen },
+  { upstream, question }: Asked,
+  to: Asking,
+  signal: AbortSignal,
+): Promise<ClientAnswer> {
+  const { kind, method, params } = question;
+  const deciding = hearing(rooms, hearer);
+  const target = rooms.catalog.view(hearer.server).own(upstream, kind);
+  const decision = decide(deciding, rooms, [{ target, arguments: {} }]);
+  const code =
+    decision.effect === "deny"
+      ? "interaction_refused"
+      : declares(session.clientCapabilities, question)
+        ? "ok"
+        : "capability_missing";
+  const { now } = deciding.context;
+  await record(
+    rooms,
+    { ...seen, now, revision: deciding.policy.revision },
+    {
+      effect: code === "ok" ? "allow" : "deny",
+      code,
+      method,
+      target: { upstream, kind, name: "" },
+      target_sha256: target.digest,
+      arguments_sha256: sha256(params),
+      grant: decision.grant,
+      reasons: decision.effect === "deny" ? decision.reasons : [],
+      within: hearer.decisionId,
+    },
+    rooms.log.newId(),
+    [target],
+  );
+  if (code !== "ok") throw new PortcullisError(code);
+  return rooms.questions.ask(session.id, question, to, signal);
+}

@@ -1,0 +1,342 @@
+import { connect } from "node:net";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { JsonObject } from "../../src/lib/json.ts";
+import { type Issuer, startIssuer } from "../identity/issuer.ts";
+import { CAPABILITIES, serveAskingLegacy, serveAskingModern } from "./asking.ts";
+import { issuerConfig, listenRaw, META, openRaw, type RawOptions, tokenOf } from "./raw-session.ts";
+import { openWorld, until, type World, writeIn } from "./world.ts";
+
+const POLICY = `package authz
+
+hidden := {}
+
+grant contains {"reason": "whatever is not hidden", "interaction": ["elicitation"]} if {
+	not input.principal.subject in object.get(hidden, input.target.name, [])
+}
+`;
+const IDLE_MS = 2000;
+
+let world: World;
+let legacy: Awaited<ReturnType<typeof serveAskingLegacy>>;
+let modern: Awaited<ReturnType<typeof serveAskingModern>>;
+let issuer: Issuer;
+
+beforeAll(async () => {
+  [legacy, modern, issuer] = await Promise.all([serveAskingLegacy(), serveAskingModern(), startIssuer()]);
+  world = await openWorld({
+    config: {
+      issuers: [issuerConfig(issuer)],
+      upstreams: { legacy: { url: legacy.url }, modern: { url: modern.url } },
+      servers: { legacy: { upstreams: ["legacy"] }, modern: { upstreams: ["modern"] } },
+      limits: { session_idle_ms: IDLE_MS },
+    },
+    policies: POLICY,
+  });
+});
+beforeEach(() => hide({}));
+afterAll(async () => {
+  await world.close();
+  await Promise.all([legacy.close(), modern.close(), issuer.close()]);
+});
+
+let current = "{}";
+/** Names of targets, and the users from whom they are hidden. */
+async function hide(hidden: Readonly<Record<string, readonly string[]>>): Promise<void> {
+  if (JSON.stringify(hidden) === current) return;
+  current = JSON.stringify(hidden);
+  await writeIn(
+    world.directory,
+    "policies/main.rego",
+    POLICY.replace("hidden := {}", `hidden := ${current}`),
+  );
+  await world.gateway.reload();
+}
+
+const tokenFor = (user: string, server: string, seconds?: number) =>
+  tokenOf(issuer, world.url(server), user, seconds);
+async function open(user = "ann", server = "legacy", options: RawOptions = {}) {
+  return openRaw(world.url(server), await tokenFor(user, server), options);
+}
+const call = (name: string, more: JsonObject = {}): [string, JsonObject] => [
+  "tools/call",
+  { name, arguments: {}, ...more },
+];
+
+test("a list's change is told to whose own list changed, and to nobody else", async () => {
+  const [ann, bob] = await Promise.all([open("ann"), open("bob")]);
+  const streams = await Promise.all([ann.get(), bob.get()]);
+  await Promise.all(streams.map((stream) => stream.next("mark")));
+  await hide({ echo: ["ann"] });
+  await streams[0]?.next("notifications/tools/list_changed");
+  await hide({ echo: ["ann"], "note://a": ["bob"] });
+  await streams[1]?.next("notifications/resources/list_changed");
+  expect(streams.map((stream) => stream.said())).toEqual([
+    ["mark", "notifications/tools/list_changed"],
+    ["mark", "notifications/resources/list_changed"],
+  ]);
+  for (const stream of streams) stream.close();
+});
+
+test("a resource's update is told to who may read it at that moment", async () => {
+  const ann = await open();
+  const stream = await ann.get();
+  for (const uri of ["note://a", "note://b"])
+    await (await ann.call(uri, "resources/subscribe", { uri })).next;
+  await until("the subscriptions", () => legacy.subscribed("note://a") + legacy.subscribed("note://b") === 2);
+  await hide({ "note://a": ["ann"] });
+  await until("one to end", () => legacy.subscribed("note://a") === 0);
+  await legacy.update("note://b");
+  expect((await stream.next("notifications/resources/updated")).params).toEqual({ uri: "note://b" });
+  await hide({});
+  await until("both again", () => legacy.subscribed("note://a") === 1);
+  await legacy.update("note://a");
+  expect((await stream.next("notifications/resources/updated")).params).toEqual({ uri: "note://a" });
+  await ann.call("un", "resources/unsubscribe", { uri: "note://b" });
+  await until("the other to end", () => legacy.subscribed("note://b") === 0);
+  stream.close();
+});
+
+test("log messages come from the wanted level on, to who may hear the server speak of itself", async () => {
+  const ann = await open();
+  const stream = await ann.get();
+  await stream.next("mark");
+  await ann.call(1, "logging/setLevel", { level: "warning" });
+  await until("an upstream session", () => legacy.sessions.size > 0);
+  await until("an error", async () => {
+    await legacy.log("error");
+    return stream.said().includes("notifications/message");
+  });
+  await hide({ legacy: [], "": ["ann"] });
+  const before = stream.said().length;
+  await legacy.log("error");
+  await ann.call(2, "ping", {});
+  expect(stream.said().length).toBe(before);
+  await hide({});
+  await until("an error again", async () => {
+    await legacy.log("debug");
+    await legacy.log("error");
+    return stream.said().length > before;
+  });
+  const levels = stream.events.flatMap(({ message }) =>
+    message?.method === "notifications/message" ? [(message.params as JsonObject).level] : [],
+  );
+  expect(new Set(levels)).toEqual(new Set(["error"]));
+  stream.close();
+});
+
+test("a session has one stream, the newest; DELETE ends it, and so does the end of the token", async () => {
+  const ann = await open();
+  const first = await ann.get();
+  const second = await ann.get();
+  await until("the first to end", first.hasEnded);
+  expect(second.hasEnded()).toBe(false);
+  expect(await ann.delete()).toBe(204);
+  await until("the second to end", second.hasEnded);
+  expect((await ann.get()).status).toBe(404);
+
+  const short = await openRaw(world.url("legacy"), await tokenFor("ann", "legacy", 2));
+  const stream = await short.get();
+  await until("the token's end", stream.hasEnded);
+});
+
+test("a session with an open stream is not idle, and one without is", async () => {
+  const [ann, bob] = await Promise.all([open("ann"), open("bob")]);
+  const stream = await ann.get();
+  const begun = Date.now();
+  await until("more than idle time", () => Date.now() > begun + 1.6 * IDLE_MS);
+  expect((await bob.get()).status).toBe(404);
+  expect((await ann.call(1, "ping", {})).status).toBe(200);
+  stream.close();
+});
+
+test("what a standing stream missed is sent when it is resumed, by its own session alone", async () => {
+  const [ann, other] = await Promise.all([open("ann"), open("ann")]);
+  const stream = await ann.get();
+  await stream.next("mark");
+  const mark = stream.events[0]?.id ?? "";
+  stream.close();
+  await hide({ echo: ["ann"] });
+  await hide({});
+  const resumed = await ann.get(mark);
+  await resumed.next("notifications/tools/list_changed");
+  await until("the second", () => resumed.said().length >= 2);
+  expect(new Set(resumed.said())).toEqual(new Set(["notifications/tools/list_changed"]));
+  const again = await ann.get(resumed.events[0]?.id ?? "");
+  await again.next("notifications/tools/list_changed");
+  const foreign = await other.get(mark);
+  await foreign.next("mark");
+  expect(foreign.said()).toEqual(["mark"]);
+  for (const one of [resumed, again, foreign]) one.close();
+});
+
+test("a client of before 2025-11-25 is sent no event without a message", async () => {
+  const ann = await open("ann", "legacy", { version: "2025-06-18" });
+  const stream = await ann.get();
+  await hide({ echo: ["ann"] });
+  await stream.next("notifications/tools/list_changed");
+  expect(stream.said()).toEqual(["notifications/tools/list_changed"]);
+  stream.close();
+});
+
+test("a call whose connection breaks goes on, and its answer waits for who comes back", async () => {
+  const ann = await open();
+  const calls = legacy.state.calls;
+  const calling = await ann.call(5, ...call("slow", { _meta: { progressToken: "p" } }));
+  await calling.next("notifications/progress");
+  const id = calling.events[0]?.id ?? "";
+  calling.close();
+  const resumed = await ann.get(id);
+  expect(resumed.said()).toEqual([]);
+  legacy.state.progressed();
+  expect(await resumed.next("result")).toMatchObject({ id: 5, result: { content: [{ text: '"slow"' }] } });
+  await until("the stream to end", resumed.hasEnded);
+  // And once more, after it is over.
+  const late = await ann.get(id);
+  expect(await late.next("result")).toMatchObject({ id: 5 });
+  await until("it to end", late.hasEnded);
+  expect(legacy.state.calls).toBe(calls + 1);
+});
+
+test("a call that nobody comes back for is cancelled upstream", { timeout: 40_000 }, async () => {
+  const ann = await open();
+  const cancelled = legacy.state.cancelled;
+  const calling = await ann.call(6, ...call("slow", { _meta: { progressToken: "p" } }));
+  await calling.next("notifications/progress");
+  const standing = await ann.get();
+  calling.close();
+  const before = Date.now();
+  await until("the cancellation", () => legacy.state.cancelled === cancelled + 1, 15_000);
+  expect(Date.now() - before).toBeGreaterThan(5000);
+  standing.close();
+});
+
+test("a client that stops reading is dropped, and its call cancelled", async () => {
+  const token = await tokenFor("ann", "legacy");
+  const { port, hostname } = new URL(world.origin);
+  const socket = connect(Number(port), hostname);
+  const body = JSON.stringify({
+    jsonrpc: "2.0",
+    id: 1,
+    method: "tools/call",
+    params: {
+      name: "flood",
+      arguments: {},
+      _meta: {
+        progressToken: 1,
+        [`${META}protocolVersion`]: "2026-07-28",
+        [`${META}clientCapabilities`]: {},
+      },
+    },
+  });
+  const head = [
+    "POST /mcp/legacy HTTP/1.1",
+    `Host: ${hostname}:${port}`,
+    `Authorization: Bearer ${token}`,
+    "Content-Type: application/json",
+    "Accept: application/json, text/event-stream",
+    "MCP-Protocol-Version: 2026-07-28",
+    "Mcp-Method: tools/call",
+    "Mcp-Name: flood",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.pause();
+  socket.on("error", () => {});
+  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  const outcome = await until("the outcome", async () =>
+    (await world.outcomes()).find(({ status, bytes }) => status === "cancelled" && bytes < 1000),
+  );
+  expect(outcome.is_error).toBe(true);
+  socket.destroy();
+});
+
+test("questions that belong to no call are asked where policy grants their kind", async () => {
+  const ann = await open("ann", "legacy", { capabilities: CAPABILITIES });
+  const stream = await ann.get();
+  await until("an upstream session that listens", () => [...legacy.sessions.values()].length > 0);
+  const own = await until("the session's own stream", async () => {
+    for (const { server } of legacy.sessions.values())
+      if (server.getClientCapabilities()?.elicitation !== undefined) return server;
+    return undefined;
+  });
+  const form = { message: "Well?", requestedSchema: { type: "object" as const, properties: {} } };
+  const asked = until("an answer", () => own.elicitInput(form, { timeout: 2000 }).catch(() => undefined));
+  const { id } = await stream.next("elicitation/create");
+  await ann.tell({ id: id as string, result: { action: "decline" } });
+  expect(await asked).toMatchObject({ action: "decline" });
+  expect((await world.decisions()).findLast(({ method }) => method === "elicitation/create")).toMatchObject({
+    effect: "allow",
+    target: { kind: "elicitation", upstream: "legacy" },
+  });
+  // The kinds have no names: this hides them all.
+  await hide({ "": ["ann"] });
+  await expect(own.elicitInput(form, { timeout: 2000 })).rejects.toThrow();
+  stream.close();
+  await ann.delete();
+});
+
+// ---------------------------------------------------------------- subscriptions/listen
+
+const ALL_LISTS = { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true };
+
+test("a modern client that listens is first told what of it is heard, and then that alone, stamped", async () => {
+  await hide({ "note://b": ["ann"] });
+  const filter = { ...ALL_LISTS, resourceSubscriptions: ["note://a", "note://b"] };
+  const stream = await listenRaw(world.url("legacy"), await tokenFor("ann", "legacy"), filter, "mine");
+  expect(await stream.next("notifications/subscriptions/acknowledged")).toMatchObject({
+    params: {
+      notifications: {
+        toolsListChanged: true,
+        resourcesListChanged: true,
+        resourceSubscriptions: ["note://a"],
+      },
+      _meta: { [`${META}subscriptionId`]: "mine" },
+    },
+  });
+  expect(stream.said()[0]).toBe("notifications/subscriptions/acknowledged");
+  expect(JSON.stringify(stream.events[0])).not.toContain("promptsListChanged");
+  expect((await world.decisions()).at(-1)).toMatchObject({
+    method: "subscriptions/listen",
+    arguments: filter,
+    reasons: ["not heard: promptsListChanged", "not heard: note://b"],
+  });
+  await until("the subscription", () => legacy.subscribed("note://a") === 1);
+  await legacy.log("error");
+  await legacy.update("note://a");
+  expect(await stream.next("notifications/resources/updated")).toMatchObject({
+    params: { uri: "note://a", _meta: { [`${META}subscriptionId`]: "mine" } },
+  });
+  await hide({ "note://b": ["ann"], echo: ["ann"] });
+  await stream.next("notifications/tools/list_changed");
+  expect(stream.said().filter((said) => said === "notifications/message")).toEqual([]);
+  stream.close();
+  await until("the upstream session to end", () => legacy.subscribed("note://a") === 0);
+});
+
+test("it ends with the token, in so many words; what it held upstream goes when the client does", async () => {
+  const short = await listenRaw(world.url("modern"), await tokenFor("ann", "modern", 2), {
+    toolsListChanged: true,
+  });
+  expect(await short.next("result")).toMatchObject({ result: { resultType: "complete" } });
+  await until("the end", short.hasEnded);
+  const sessions = legacy.sessions.size;
+  const stream = await listenRaw(world.url("legacy"), await tokenFor("ann", "legacy"), {
+    resourceSubscriptions: ["note://a"],
+  });
+  await until("a session", () => legacy.sessions.size === sessions + 1);
+  stream.close();
+  await until("its end", () => legacy.sessions.size === sessions);
+});
+
+test("one user may listen only so often, and whoever listens is not counted as at work", async () => {
+  const token = await tokenFor("bob", "modern");
+  const open = await Promise.all(
+    Array.from({ length: 33 }, () => listenRaw(world.url("modern"), token, { toolsListChanged: true })),
+  );
+  expect(open.map(({ status }) => status).sort()).toEqual([...Array(32).fill(200), 503]);
+  for (const stream of open) stream.close();
+  await until("room again", async () => {
+    const stream = await listenRaw(world.url("modern"), token, { toolsListChanged: true });
+    stream.close();
+    return stream.status === 200;
+  });
+});
