@@ -390,6 +390,8 @@ export interface UpstreamRequest {
   readonly who?: Who;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
+  /** The caller's trace context (W3C Trace Context, `traceparent`), well-formed; over HTTP it goes on as that header. */
+  readonly traceparent?: string;
   /** The caller's progress token; the leg sends one of its own and maps it back. */
   readonly progressToken?: string | number;
   /** Values of `Mcp-Param-*` by header name, unencoded (`lib/param-headers.ts`); only modern upstreams get them. */
@@ -484,6 +486,8 @@ export interface Upstream {
   request(request: UpstreamRequest): Promise<UpstreamReply>;
   /** Ends what is held for this owner (an upstream session). */
   release(owner: string): Promise<void>;
+  /** Tells it that the roots of this owner's client changed, where a session is held for that. Never rejects. */
+  rootsChanged(owner: string): Promise<void>;
   /**
    * Resolves once it listens, and goes on (reconnecting by itself) until the signal aborts; rejects with `upstream_*`.
    * An owner listens once at a time: a second request replaces the first without a gap.

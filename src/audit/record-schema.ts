@@ -92,7 +92,8 @@ const decision = line(
     within: { ...text, description: "Of a question within a call: the id of the call's decision." },
     named: {
       ...text,
-      description: "What is asked for beyond the target: the URI of a read, the argument completed, the task.",
+      description:
+        "What is asked for beyond the target: the URI of a read, the argument completed, the task.",
     },
     matched: { type: "array", items: targetId, description: "Other targets that the URI of a read matches." },
     matched_sha256: { type: "array", items: sha256 },

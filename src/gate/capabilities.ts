@@ -1,4 +1,4 @@
-import type { Capability, PolicyContext, Target } from "../domain.ts";
+import type { Bounds, Capability, PolicyContext, Target } from "../domain.ts";
 import { LRUCache } from "../lib/lru.ts";
 import { type OpenCapability, openCapability } from "../policy/capability.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
@@ -38,7 +38,17 @@ function openOn(target: Target, capability: Capability | undefined, schemas: Sch
   if (!compiled.ok) return closed(`its schema is invalid: ${compiled.fault}`);
   // An engine that answers fewer targets than it was asked about has decided nothing about the rest.
   if (capability === undefined) return closed("policy gave no answer for this target");
-  return openCapability(capability, compiled.schema);
+  return openCapability(withoutUnmet(capability, target), compiled.schema);
+}
+
+/** Every URI of a template names its variables: a grant that sets one which cannot be left out can never be met. */
+function withoutUnmet(capability: Capability, { kind, inputSchema: { required } }: Target): Capability {
+  if (kind !== "template") return capability;
+  const named = new Set(Array.isArray(required) ? required : []);
+  const sets = ({ arguments: bounds }: { readonly arguments: Bounds }) =>
+    Object.entries(bounds).some(([name, { set }]) => set !== undefined && named.has(name));
+  const grants = capability.limits.some(sets) ? [] : capability.grants.filter((grant) => !sets(grant));
+  return { ...capability, grants };
 }
 
 const anyObject = compileSchema({ type: "object" });

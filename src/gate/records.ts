@@ -85,7 +85,7 @@ export async function recordDecision(
 }
 
 /** A target's identity alone. */
-export function idOf({ upstream, kind, name }: TargetId): TargetId {
+function idOf({ upstream, kind, name }: TargetId): TargetId {
   return { upstream, kind, name };
 }
 

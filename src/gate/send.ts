@@ -6,9 +6,11 @@ import type { Ask } from "./ask.ts";
 import type { Conversation } from "./conversation.ts";
 import type { Allowed } from "./forward.ts";
 import { heard } from "./hear.ts";
-import { askClient, mayAsk, permit } from "./interaction.ts";
+import { askClient, canBeAsked, mayAsk, permit } from "./interaction.ts";
 import type { Rooms } from "./rooms.ts";
 import { askedWithoutSecrets, withoutSecrets } from "./secrets.ts";
+
+type AskClient = NonNullable<UpstreamRequest["onQuestion"]>;
 
 /** How a request goes to its upstream. */
 export interface Way {
@@ -29,7 +31,9 @@ export async function send(
   const { id, target, arguments: args } = allowed;
   const { method, progressToken } = ask.message;
   const { signal, lease } = way;
-  const answer = await upstreamOf(rooms, target.upstream).request({
+  const traceparent = ask.header("traceparent") ?? "";
+  const onQuestion = questionsTo(ask, rooms, allowed, way);
+  const sent = upstreamOf(rooms, target.upstream).request({
     method,
     params,
     owner: ask.owner,
@@ -43,12 +47,29 @@ export async function send(
     timeoutMs: rooms.timeoutOf(target.upstream),
     isAskable: mayAsk(ask, allowed.grant),
     ...(ask.logLevel !== undefined && { logLevel: ask.logLevel }),
+    ...(TRACE.test(traceparent) && { traceparent }),
     ...(progressToken !== undefined && { progressToken }),
     ...(target.paramHeaders?.length && { paramHeaders: paramHeaders(target.paramHeaders, args) }),
     onNotification: (kind, text) => passOn(ask, rooms, target.upstream, way, [kind, text]),
-    onQuestion: questionsTo(ask, rooms, allowed, way),
+    onQuestion,
   });
+  const answer = await heardAside(ask, rooms, target.upstream, onQuestion, sent);
   return { ...answer, text: withoutSecrets(answer.text, lease) };
+}
+
+/** W3C Trace Context, section 3.2. */
+const TRACE = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
+
+/** Other replicas may hear what the upstream asks beside this call. */
+function heardAside(
+  { session, clientCapabilities, owner }: Ask,
+  { asides }: Pick<Rooms, "asides">,
+  upstream: string,
+  onQuestion: AskClient,
+  sent: Promise<UpstreamReply>,
+): Promise<UpstreamReply> {
+  if (asides === null || session === null || !canBeAsked(clientCapabilities)) return sent;
+  return sent.finally(asides.join({ owner, upstream }, onQuestion));
 }
 
 function passOn(
@@ -72,12 +93,7 @@ function passOn(
 }
 
 /** How a legacy upstream's questions reach the client: each is decided and recorded first. */
-function questionsTo(
-  ask: Ask,
-  rooms: Rooms,
-  allowed: Allowed,
-  { conversation, lease }: Way,
-): NonNullable<UpstreamRequest["onQuestion"]> {
+function questionsTo(ask: Ask, rooms: Rooms, allowed: Allowed, { conversation, lease }: Way): AskClient {
   return async (asked, signal) => {
     const question = askedWithoutSecrets(asked, lease);
     if (ask.message.era === "legacy") return askClient(ask, rooms, allowed, question, signal);

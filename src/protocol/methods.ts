@@ -101,8 +101,8 @@ const METHODS = {
     eras: LEGACY,
     names: { kind: "resource", member: "uri" },
     params: { uri: "string" },
-    rewritten: "the URI, canonical",
-    recorded: "the decision",
+    rewritten: "answered here: the session's stream hears less",
+    recorded: "the URI",
   },
   "prompts/list": { ...list, rewritten: "names; hidden prompts; arguments narrowed to the bounds" },
   "prompts/get": {
@@ -184,7 +184,7 @@ const METHODS = {
     ...notification,
     action: "none",
     eras: LEGACY,
-    rewritten: "ends here: roots are asked for when needed",
+    rewritten: "told to each upstream that has a session for it",
   },
   "notifications/tasks/status": {
     ...notification,

@@ -16,7 +16,7 @@ const LINGER_MS = 1000;
 const MOST_TRIES = 5;
 
 /** With what a request travels. */
-export type Access = Pick<UpstreamRequest, "credential" | "lease">;
+export type Access = Pick<UpstreamRequest, "credential" | "lease" | "traceparent">;
 
 export interface Call {
   readonly id: number;
@@ -233,6 +233,7 @@ class CallInFlight implements ExchangeSink {
 export function headersOf(call: Pick<Call, "headers" | "access" | "decisionId">): string[] {
   const headers = [...call.headers];
   if (call.decisionId !== "") headers.push("portcullis-decision", call.decisionId);
+  if (call.access.traceparent !== undefined) headers.push("traceparent", call.access.traceparent);
   for (const [name, secret] of call.access.credential) headers.push(name, secret.reveal());
   return headers;
 }

@@ -28,6 +28,30 @@ acme
   });
 });
 
+test("a target of another kind is named by its kind", async () => {
+  const granted = async (kind: string, target: string, user = "ann") =>
+    (await run(COMPANY, { user, kind, target })).out.split("\n")[1];
+  expect(await granted("prompt", "everything:completable-prompt", "bob")).toContain("leads staff");
+  const text = "everything:demo://resource/dynamic/text/{resourceId}";
+  expect(await granted("template", text)).toContain("support reads the first dynamic texts");
+  expect(await granted("resource", "memory:memory://knowledge-graph")).toContain(
+    "internal tools are not for agents",
+  );
+  // No server lists it: it is a target by its URI.
+  const page = "everything:demo://resource/static/document/more.md";
+  expect(await granted("resource", page)).toContain("everyone reads the reference documents");
+  expect(await granted("server", "desk")).not.toContain("grant");
+  for (const [kind, target] of [
+    ["prompt", "everything:echo"],
+    ["tol", "everything:echo"],
+    ["server", "dsk"],
+    ["resource", "nobody:x://y"],
+  ] as const)
+    await expect(run(COMPANY, { user: "ann", kind, target })).rejects.toMatchObject({
+      code: "params_invalid",
+    });
+});
+
 test("what holds is told for the arguments that are given", async () => {
   const asked = { user: "ann", target: "desk:refund" };
   const held = await run(COMPANY, { ...asked, args: '{"iban": "DE02120300000000202051"}' });

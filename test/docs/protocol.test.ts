@@ -17,11 +17,18 @@ function clientRow(row: MethodRow & { readonly method: string }): readonly strin
 
 function serverRow(row: ServerMethodRow & { readonly method: string }): readonly string[] {
   const { method, question, audience, rewritten } = row;
-  return [`\`${method}\``, eraOf(row), question === undefined ? audience : `${audience}, if \`${question}\` is granted`, rewritten];
+  return [
+    `\`${method}\``,
+    eraOf(row),
+    question === undefined ? audience : `${audience}, if \`${question}\` is granted`,
+    rewritten,
+  ];
 }
 
 test("the page's table of what clients send is the gateway's own", () => {
-  expect(page.table("Method", "Era", "Action", "Names", "Rewritten", "Recorded")).toEqual(methodTable().map(clientRow));
+  expect(page.table("Method", "Era", "Action", "Names", "Rewritten", "Recorded")).toEqual(
+    methodTable().map(clientRow),
+  );
 });
 
 test("the page's table of what servers send is the gateway's own", () => {

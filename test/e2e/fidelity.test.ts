@@ -121,12 +121,14 @@ test.each(CELLS)(
     await asked(client, server, "prompts/get", params, { traceparent: TRACE });
     const arrival = shelves[server].of("prompts/get").at(-1);
     expect(arrival?.params).toMatchObject(params);
+    expect(arrival?.headers.traceparent).toBe(TRACE);
     expect((await world.decisions()).at(-1)?.trace_id).toBe(TRACE.slice(3, 35));
   },
 );
 
 test("a modern server is told by headers what is asked for, and hears no header that nobody decided about", async () => {
   const odd = {
+    traceparent: "no trace",
     "mcp-param-other": "x",
     "mcp-param-n": "1",
     "x-forwarded-user": "root",
@@ -146,7 +148,9 @@ test("a modern server is told by headers what is asked for, and hears no header 
   expect(headers["mcp-name"]).toBe("move");
   expect(headers["mcp-param-region"]).toBe(`=?base64?${Buffer.from("é").toString("base64")}?=`);
   expect(
-    Object.keys(headers).filter((name) => /^(mcp-param-(?!region)|x-forwarded|authorization)/.test(name)),
+    Object.keys(headers).filter((name) =>
+      /^(mcp-param-(?!region)|x-forwarded|authorization|traceparent)/.test(name),
+    ),
   ).toEqual([]);
   await asked("modern", "modern", "resources/read", { uri: "doc://%61" });
   expect(shelves.modern.of("resources/read").at(-1)?.headers["mcp-name"]).toBe("doc://a");

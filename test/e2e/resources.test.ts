@@ -92,6 +92,10 @@ grant contains {"reason": "own list", "arguments": {"tenant": {"set": input.prin
 	input.target.name == "list://x{?tenant,page}"
 }
 
+grant contains {"reason": "never met", "arguments": {"tenant": {"set": "acme"}}} if {
+	input.target.name == "never://{tenant}/{page}"
+}
+
 grant contains {"reason": "as a", "credential": {"source": "a"}} if {
 	input.target.upstream == "shelf"
 	input.target.name == "doc://a/cred"
@@ -128,6 +132,7 @@ function docs() {
         { uriTemplate: "doc://z/{id}", name: "of z" },
         { uriTemplate: "file:///{path}", name: "files" },
         { uriTemplate: "list://x{?tenant,page}", name: "list" },
+        { uriTemplate: "never://{tenant}/{page}", name: "a variable is set that every URI names" },
       ],
     }),
     "resources/read": ({ uri = "" }: JsonObject) =>
@@ -294,6 +299,15 @@ test("a variable that the grant sets is in the URI that is read, and the caller 
     "list://x?page=2&tenant=globex",
   ])
     expect((await read(uri)).forwarded).toEqual([]);
+});
+
+test("a template of which a variable is set that every URI names can never be read, so it is not listed", async () => {
+  const token = await guarded.token("ann", "one");
+  const { body } = await ask(guarded.url("one"), "resources/templates/list", {}, { token });
+  const { resourceTemplates } = body.result as { resourceTemplates: JsonObject[] };
+  expect(resourceTemplates.map(({ uriTemplate }) => uriTemplate)).not.toContain("never://{tenant}/{page}");
+  for (const uri of ["never://acme/1", "never:///1"])
+    expect(await read(uri)).toMatchObject({ code: "not_found", forwarded: [] });
 });
 
 // ---------------------------------------------------------------- other ways to write it
