@@ -205,6 +205,8 @@ async function sessionOf(
 
 function take({ method, params }: NotificationMessage, session: ClientSession, rooms: Rooms): void {
   const { requestId } = params;
+  if (method === "notifications/roots/list_changed")
+    for (const upstream of rooms.upstreams.values()) void upstream.rootsChanged(`session ${session.id}`);
   if (method !== "notifications/cancelled") return;
   if (typeof requestId === "string" || typeof requestId === "number")
     rooms.sessions.cancel(session, requestId);

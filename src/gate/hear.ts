@@ -6,6 +6,8 @@ import { capabilityOf, type Deciding } from "./decision.ts";
 import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
 
+const SEVERITIES: readonly unknown[] = LOG_LEVELS;
+
 /** Where a client hears a notification. */
 export interface Hearing {
   readonly deciding: Deciding;
@@ -45,8 +47,7 @@ export function heard(
 function isWanted({ era, logLevel }: Hearing, params: string): boolean {
   if (logLevel === undefined) return era === "legacy";
   const level: unknown = JSON.parse(membersOf(params).get("level") ?? "null");
-  const at = LOG_LEVELS.findIndex((one) => one === level);
-  return at >= LOG_LEVELS.findIndex((one) => one === logLevel);
+  return SEVERITIES.indexOf(level) >= SEVERITIES.indexOf(logLevel);
 }
 
 /** What a server says of itself is a target too. */

@@ -12,6 +12,7 @@ import type { PolicyStore } from "../policy/store.ts";
 import type { EventStore } from "../protocol/events.ts";
 import type { Replicas } from "../protocol/replicas.ts";
 import type { Sessions } from "../protocol/sessions.ts";
+import type { Asides } from "./asides.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Elicitations } from "./elicitations.ts";
 import type { Held } from "./held.ts";
@@ -35,6 +36,8 @@ export interface Rooms {
   readonly streams: Streams;
   readonly outboxes: Outboxes;
   readonly questions: Questions;
+  /** null: there is one replica, whose upstream legs know what a question is about. */
+  readonly asides: Asides | null;
   readonly held: Held;
   readonly elicitations: Elicitations;
   readonly tasks: Tasks;

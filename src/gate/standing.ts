@@ -105,7 +105,10 @@ interface Asked {
   readonly question: Question;
 }
 
-/** A question that belongs to no request: a target of its own kind, which policy grants or not. */
+/**
+ * A question that belongs to no request of this replica: it is about a call at another one, or about none. Then it is a
+ * target of its own kind, which policy grants or not.
+ */
 async function askStanding(
   rooms: Rooms,
   { hearer, session, seen }: { hearer: Hearer; session: ClientSession; seen: Seen },
@@ -113,6 +116,9 @@ async function askStanding(
   to: Asking,
   signal: AbortSignal,
 ): Promise<ClientAnswer> {
+  const { owner } = hearer;
+  const aside = await rooms.asides?.ask({ owner, upstream }, question, signal);
+  if (aside !== undefined) return aside;
   const { kind, method, params } = question;
   const deciding = hearing(rooms, hearer);
   const target = rooms.catalog.view(hearer.server).own(upstream, kind);

@@ -109,6 +109,7 @@ function alone() {
     events: { append: async () => SESSION, after: async () => undefined },
     streams: { take: () => () => {}, listen: () => () => {}, size: 0, close() {} },
     outboxes: { open: () => ({ remember: async () => undefined, done() {} }), follow: nobody, size: 0 },
+    asides: null,
     questions: { ask: nobody, answer: async () => false },
     held: { node: SESSION, keep() {}, resume: nobody, drop() {}, size: 0, close() {} },
     tasks: { keep: async () => {}, find: async () => undefined, all: async () => new Map() },
@@ -152,6 +153,7 @@ function keptUpstream(name: string, traces: Traces): Upstream {
       return { kind: "result", text: "{}", isError: false, era: "legacy" };
     },
     release: async () => {},
+    rootsChanged: async () => {},
     listen: async () => ({ refused: new Map() }),
     onChange: () => () => {},
     close: async () => {},

@@ -39,6 +39,7 @@ export interface LegacyEra {
   /** Follows the GET stream of the owner's session, and subscribes. */
   readonly attach: Attach;
   release(owner: string): Promise<void>;
+  rootsChanged(owner: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -207,6 +208,12 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     ask,
     attach,
     release: sessions.release,
+    async rootsChanged(owner) {
+      const session = await sessions.known(owner);
+      if (session === undefined) return;
+      const body = notificationText("notifications/roots/list_changed");
+      await link.post({ method: "POST", headers: session.headers, access: NOTHING, body });
+    },
     close: sessions.close,
   };
 }

@@ -212,6 +212,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
       listenings.release(owner);
       await legacy.release(owner);
     },
+    rootsChanged: legacy.rootsChanged,
     listen: listenings.listen,
     onChange: watch.add,
     async close() {

@@ -23,6 +23,8 @@ export interface Seat {
   listen(request: ListenRequest): Promise<Listening>;
   /** This owner no longer listens here, unless by that very request. */
   unlisten(owner: string, except?: ListenRequest): void;
+  /** One user's child may ask for its roots again. */
+  rootsChanged(owner: string): void;
   /** One user's child ends with the last owner that used it. */
   release(owner: string): Promise<void>;
   /** When it was last used; undefined where a call would suffer if it ended, or nothing could. */
@@ -189,6 +191,12 @@ export function createSeat(place: Place, kin: Kin): Seat {
     request,
     listen,
     unlisten,
+    rootsChanged(owner) {
+      if (!owners.has(owner) || !life.isOn) return;
+      life.ready().then(({ connection, identity }) => {
+        if (identity.era === "legacy") connection.notify("notifications/roots/list_changed");
+      }, stopWaiting);
+    },
     async release(owner) {
       unlisten(owner);
       if (owners.delete(owner) && owners.size === 0) await end();

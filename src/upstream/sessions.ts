@@ -51,6 +51,8 @@ type Open = () => Promise<Session>;
 export interface Sessions {
   /** Runs `use` with the owner's session, opening it (once for all who wait) if there is none. It is not ended before. */
   with<T>(owner: string, scope: Scope, open: Open, use: (session: Session) => Promise<T>): Promise<T>;
+  /** The owner's session, where there is one. */
+  known(owner: string): Promise<Session | undefined>;
   /** Drops a session that its server no longer knows, unless another took its place. */
   forget(owner: string, session: Session): Promise<void>;
   release(owner: string): Promise<void>;
@@ -136,6 +138,7 @@ export function createSessions({ max, idleMs, clock, shared, end }: SessionsOpti
         one.used = clock();
       }
     },
+    known: async (owner) => held.get(owner)?.ready ?? shared?.known(owner),
     async forget(owner, session) {
       if (held.get(owner)?.ready === session) held.delete(owner);
       session.over.abort();

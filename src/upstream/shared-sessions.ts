@@ -24,6 +24,8 @@ const NEVER = Number.MAX_SAFE_INTEGER;
 export interface SharedSessions {
   /** The owner's session as another replica opened it, or a new one that others will find. */
   find(owner: string, open: () => Promise<Session>): Promise<Session>;
+  /** The owner's session, if any replica opened one. */
+  known(owner: string): Promise<Session | undefined>;
   /** It is in use: it lives on. */
   keep(owner: string): void;
   holds(owner: string, session: Session): Promise<boolean>;
@@ -74,6 +76,7 @@ export function createSharedSessions(options: SharedSessionsOptions): SharedSess
       await tried(store.set(key, seal.seal(key, kept, NEVER), idleMs));
       return session;
     },
+    known: stored,
     keep(owner) {
       if (owner !== GATEWAY_OWNER) void tried(store.touch(keyOf(owner), idleMs));
     },

@@ -129,6 +129,9 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
     async release(owner) {
       await Promise.all([...seats.values()].map((seat) => seat.release(owner)));
     },
+    async rootsChanged(owner) {
+      for (const seat of seats.values()) seat.rootsChanged(owner);
+    },
     listen,
     onChange(listener) {
       listeners.add(listener);

@@ -10,7 +10,9 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const POLICY = `package authz
 
-grant contains {"reason": "anyone", "interaction": ["sampling", "elicitation", "roots"]}
+grant contains {"reason": "anyone", "interaction": ["sampling", "elicitation", "roots"]} if {
+	not input.target.kind in {"sampling", "elicitation", "roots"}
+}
 `;
 
 let fleet: Fleet;
@@ -155,6 +157,20 @@ test("one stream a session, wherever: it hears at one replica what is asked for 
   });
   expect(await at(0, async () => (await ann.call(2, ...named("echo"))).status)).toBe(200);
   expect(second.hasEnded()).toBe(false);
+});
+
+test("what is asked beside a call at one replica, on a stream that the other holds, is the call's question", async () => {
+  const ann = await session(1);
+  const standing = await streamAt(1, () => ann.get());
+  await standing.next("mark");
+  await at(1, () => ann.call(1, ...named("echo")));
+  for (const replica of [0, 1, 0]) {
+    const stream = await streamAt(replica, () => ann.call(`aside ${replica}`, ...named("aside")));
+    const { id } = await stream.next("elicitation/create");
+    await at(1 - replica, () => ann.tell({ id: id as string, result: { ...ANSWERS.elicitation } }));
+    expect(JSON.stringify(await stream.next("result"))).toContain("ann");
+  }
+  expect(standing.said()).toEqual(["mark"]);
 });
 
 test("a call is cancelled, and a session ended, through the other replica", async () => {

@@ -340,3 +340,14 @@ test("one user may listen only so often, and whoever listens is not counted as a
     return stream.status === 200;
   });
 });
+
+test("roots that changed are told to the upstreams that know the client, and to no others", async () => {
+  const ann = await open("ann", "legacy", { capabilities: CAPABILITIES });
+  const stranger = await open("ann", "legacy", { capabilities: CAPABILITIES });
+  const before = legacy.state.rootsChanged;
+  const changed = { method: "notifications/roots/list_changed" };
+  expect(await stranger.tell(changed)).toBe(202);
+  await ann.call(1, ...call("echo"));
+  expect(await ann.tell(changed)).toBe(202);
+  await until("the news", () => legacy.state.rootsChanged === before + 1);
+});

@@ -69,7 +69,7 @@ test("a modern server is told with each request what the client can", async () =
 test("a question on the session's own stream is the one call's that may be asked", async () => {
   const { url } = await serveStateful();
   const upstream = httpUpstream(url);
-  const more = { clientCapabilities: CAPABILITIES, onQuestion: answering };
+  const more = { clientCapabilities: CAPABILITIES, isAskable: true, onQuestion: answering };
   for (let at = 0; at < 2; at += 1) {
     const answer = await upstream.request(calling("elicitAside", {}, more));
     expect(JSON.parse(textOf(answer))).toEqual(JSON.parse(ANSWERS.elicitation));
@@ -112,7 +112,9 @@ test("a question that could be of two calls is asked of neither, but of the owne
     asked.push("call");
     return answering(question);
   };
-  await upstream.request(calling("elicitAside", {}, { clientCapabilities: CAPABILITIES, onQuestion }));
+  await upstream.request(
+    calling("elicitAside", {}, { clientCapabilities: CAPABILITIES, isAskable: true, onQuestion }),
+  );
   expect(asked).toEqual(["listener"]);
   held.resolve();
   await holding;

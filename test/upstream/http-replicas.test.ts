@@ -35,7 +35,7 @@ test("a question in a shared session reaches the replica whose call it is, on th
   const { a, b } = replicas(server.url);
   const text = '{"action":"accept","content":{"name":"ann"}}';
   const onQuestion = async () => ({ kind: "result", text }) as const;
-  const more = { clientCapabilities: { elicitation: {} }, onQuestion };
+  const more = { clientCapabilities: { elicitation: {} }, isAskable: true, onQuestion };
   for (const upstream of [a, b, a])
     for (const tool of ["elicit", "elicitAside"])
       expect(await upstream.request(calling(tool, {}, more))).toMatchObject({ kind: "result" });

@@ -1,0 +1,176 @@
+import { randomBytes } from "node:crypto";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Exchange } from "../../src/domain.ts";
+import { createChanges } from "../../src/gate/changes.ts";
+import { converse } from "../../src/gate/conversation.ts";
+import { createHeld } from "../../src/gate/held.ts";
+import { createOutboxes, LINGER_MS } from "../../src/gate/outbox.ts";
+import { createQuestions } from "../../src/gate/questions.ts";
+import { STATE_MS } from "../../src/gate/resume.ts";
+import { randomId } from "../../src/lib/ids.ts";
+import { silentLog } from "../../src/lib/log.ts";
+import { createSeal } from "../../src/lib/seal.ts";
+import { createEventStore } from "../../src/protocol/events.ts";
+import { createReplicas } from "../../src/protocol/replicas.ts";
+import { createMemoryStore } from "../../src/store/memory.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const clock = () => Date.now();
+
+async function aReplica() {
+  const store = createMemoryStore({ clock });
+  const seal = createSeal(randomBytes(32));
+  const replicas = await createReplicas({ store, seal, node: "one", newId: randomId, clock, log: silentLog });
+  return { store, seal, replicas };
+}
+
+const QUESTION = { kind: "elicitation", method: "elicitation/create", params: "{}" } as const;
+const never = () => new AbortController().signal;
+const listener = () => ({ notify() {}, signal: new AbortController().signal });
+
+/** A call that asks once. */
+function asking() {
+  const over = vi.fn();
+  const conversation = converse(async (signal, { ask }) => {
+    signal.addEventListener("abort", over);
+    const answer = await ask(QUESTION, signal);
+    return { kind: "answer", answer: { kind: "result", text: answer.text, isError: false, era: "legacy" } };
+  });
+  return { conversation, over };
+}
+
+test("a call that nobody comes back to is abandoned when its state has expired, and not before", async () => {
+  const { replicas } = await aReplica();
+  const held = createHeld(replicas, clock);
+  const { conversation, over } = asking();
+  expect(await conversation.next(listener())).toMatchObject({ kind: "questions" });
+  held.keep("call", "ann", conversation);
+  await vi.advanceTimersByTimeAsync(STATE_MS - 20_000);
+  expect([held.size, over.mock.calls.length]).toEqual([1, 0]);
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect([held.size, over.mock.calls.length]).toEqual([0, 1]);
+  const late = await held.resume({ node: "one", call: "call", responses: {} }, listener());
+  expect(late).toMatchObject({ kind: "failure", error: { code: "state_invalid" } });
+  held.close();
+});
+
+test("held calls end with their owner's run, and with the gateway", async () => {
+  const { replicas } = await aReplica();
+  const held = createHeld(replicas, clock);
+  const calls = ["ann", "bob"].map((owner) => ({ owner, ...asking() }));
+  for (const { owner, conversation } of calls) held.keep(owner, owner, conversation);
+  held.drop((owner) => owner === "ann");
+  expect(calls.map(({ over }) => over.mock.calls.length)).toEqual([1, 0]);
+  held.close();
+  expect(calls.map(({ over }) => over.mock.calls.length)).toEqual([1, 1]);
+});
+
+test("questions wait for their answer or their end, and nothing of them is left", async () => {
+  const { replicas } = await aReplica();
+  const questions = createQuestions(replicas, randomId);
+  const asked: string[] = [];
+  const said: string[] = [];
+  const to = {
+    request: (id: string) => void asked.push(id),
+    notify: (method: string) => void said.push(method),
+  };
+  const answered = questions.ask("s", QUESTION, to, never());
+  expect(await questions.answer("other", asked[0] ?? "", { kind: "result", text: "{}" })).toBe(false);
+  expect(await questions.answer("s", asked[0] ?? "", { kind: "result", text: "{}" })).toBe(true);
+  expect(await answered).toEqual({ kind: "result", text: "{}" });
+  expect(await questions.answer("s", asked[0] ?? "", { kind: "result", text: "{}" })).toBe(false);
+  const stop = new AbortController();
+  const stopped = questions.ask("s", QUESTION, to, stop.signal);
+  stop.abort();
+  await expect(stopped).rejects.toMatchObject({ code: "cancelled" });
+  expect(said).toEqual(["notifications/cancelled"]);
+  const many = Array.from({ length: 16 }, () => questions.ask("s", QUESTION, to, never()).catch(() => {}));
+  await expect(questions.ask("s", QUESTION, to, never())).rejects.toMatchObject({ code: "overloaded" });
+  expect(many.length).toBe(16);
+});
+
+async function aStream() {
+  const { store, seal, replicas } = await aReplica();
+  const events = createEventStore({ store, seal, clock, idleMs: 60_000 });
+  const outboxes = createOutboxes(events, replicas, randomId);
+  let gone = () => {};
+  const cancel = vi.fn();
+  const outlive: Exchange["outlive"] = (told) => {
+    gone = told;
+  };
+  const exchange = { cancel, outlive } as unknown as Exchange;
+  const outbox = outboxes.open("s", 1, exchange);
+  const id = (await outbox.remember('{"method":"x"}')) ?? "";
+  return { outboxes, outbox, cancel, gone: () => gone(), stream: id.slice(0, id.lastIndexOf(".")) };
+}
+
+test("a call whose client has gone is cancelled after the grace, unless it is followed by its own session", async () => {
+  const { outboxes, cancel, gone, stream } = await aStream();
+  gone();
+  await vi.advanceTimersByTimeAsync(LINGER_MS / 2);
+  const stop = new AbortController();
+  const following = outboxes.follow({ session: "s", stream }, () => {}, stop.signal);
+  await vi.advanceTimersByTimeAsync(3 * LINGER_MS);
+  expect(cancel).not.toHaveBeenCalled();
+  stop.abort();
+  await following;
+  // Another session's following is none.
+  await outboxes.follow({ session: "other", stream }, () => {}, never());
+  await vi.advanceTimersByTimeAsync(LINGER_MS + 1);
+  expect(cancel).toHaveBeenCalledOnce();
+});
+
+test("who follows before the loss is noticed keeps the call as well; when it is done nothing is left", async () => {
+  const { outboxes, outbox, cancel, gone, stream } = await aStream();
+  const news = vi.fn();
+  const following = outboxes.follow({ session: "s", stream }, news, never());
+  await vi.advanceTimersByTimeAsync(0);
+  gone();
+  await vi.advanceTimersByTimeAsync(3 * LINGER_MS);
+  await outbox.remember('{"id":1,"result":{}}');
+  expect([cancel.mock.calls.length, news.mock.calls.length, outboxes.size]).toEqual([0, 1, 1]);
+  outbox.done();
+  await following;
+  expect([outboxes.size, vi.getTimerCount() > 100]).toEqual([0, false]);
+});
+
+test("a change is told to each listener once, one at a time, and to none that has left", async () => {
+  vi.useRealTimers();
+  let policies = () => {};
+  let catalog = (_: string) => {};
+  const onChange = createChanges({
+    catalog: {
+      onChange(told) {
+        catalog = told;
+        return () => {};
+      },
+    },
+    policies: {
+      onChange(told) {
+        policies = told as () => void;
+        return () => {};
+      },
+    },
+    log: silentLog,
+  });
+  const told: string[] = [];
+  onChange("a", () => {
+    told.push("broken");
+    throw new Error("broken");
+  });
+  onChange("a", () => void told.push("a"));
+  const stop = onChange("b", () => void told.push("b"));
+  onChange("b", () => {
+    told.push("last");
+    stop();
+  });
+  policies();
+  policies();
+  catalog("a");
+  expect(told).toEqual([]);
+  await vi.waitFor(() => expect(told).toEqual(["broken", "a", "b", "last"]));
+  catalog("b");
+  await vi.waitFor(() => expect(told).toEqual(["broken", "a", "b", "last", "last"]));
+});
