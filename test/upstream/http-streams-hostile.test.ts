@@ -148,7 +148,7 @@ test("a server without a GET stream simply has none: it is asked for once", asyn
   });
   const upstream = httpUpstream(server.url, QUICK);
   for (let at = 0; at < 3; at += 1)
-    await upstream.request(calling("any", {}, { onQuestion: async () => YES }));
+    await upstream.request(calling("any", {}, { isAskable: true, onQuestion: async () => YES }));
   expect(server.seen.filter(({ verb }) => verb === "GET")).toHaveLength(1);
 });
 
@@ -158,7 +158,9 @@ test("a server that never begins its GET stream holds up no call for long", asyn
     get() {},
   });
   const before = Date.now();
-  await httpUpstream(server.url).request(calling("any", {}, { onQuestion: async () => YES }));
+  await httpUpstream(server.url).request(
+    calling("any", {}, { isAskable: true, onQuestion: async () => YES }),
+  );
   expect(Date.now() - before).toBeLessThan(2000);
 });
 
@@ -170,7 +172,9 @@ test("a question on the session's stream without a call is refused, and so is wh
       setTimeout(() => response.write(data(ask("7")) + data(ask("8", "tools/call"))), 50);
     },
   });
-  await httpUpstream(server.url).request(calling("any", {}, { onQuestion: async () => YES }));
+  await httpUpstream(server.url).request(
+    calling("any", {}, { isAskable: true, onQuestion: async () => YES }),
+  );
   await expect
     .poll(() => server.answers())
     .toMatchObject([
@@ -195,7 +199,9 @@ test("progress on the session's stream reaches the call whose token it has, and 
     },
   });
   const more = { progressToken: "mine", onNotification: (_: string, params: string) => seen.push(params) };
-  await httpUpstream(server.url).request(calling("any", {}, { ...more, onQuestion: async () => YES }));
+  await httpUpstream(server.url).request(
+    calling("any", {}, { ...more, isAskable: true, onQuestion: async () => YES }),
+  );
   expect(seen).toEqual(['{"progressToken":"mine","progress":1}']);
 });
 
