@@ -97,6 +97,12 @@ function known() {
 
 if (known() === null) {
   mkdirSync(services, { recursive: true });
-  const found = { openbao: OPENBAO, bao: openbao(), postgres: await postgres(), redis: redis(), conformance: conformance() };
+  const found = {
+    openbao: OPENBAO,
+    bao: openbao(),
+    postgres: await postgres(),
+    redis: redis(),
+    conformance: conformance(),
+  };
   writeFileSync(manifest, `${JSON.stringify(found, null, 2)}\n`);
 }

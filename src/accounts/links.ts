@@ -44,7 +44,7 @@ export interface Links {
 }
 
 /** Longer than a refresh may take: a claim that outlives it is a crashed replica's. */
-export const CLAIM_MS = 60_000;
+const CLAIM_MS = 60_000;
 
 const LOCK = 7_243_015;
 const SCHEMA = `

@@ -1,5 +1,6 @@
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
+import { benchCredentials } from "./credentials.ts";
 import { setUpGateway } from "./gateway.ts";
 import { load, type Round } from "./load.ts";
 import { micro } from "./micro.ts";
@@ -73,7 +74,12 @@ for (const { contender: process } of [...field].reverse()) await process.stop();
 await setup.close();
 
 console.log("\nin one process              p50         p99");
-await micro((name, p50, p99) => console.log(`${name.padEnd(24)}${time(p50)}   ${time(p99)}`));
+const inProcess = (name: string, p50: number, p99: number) =>
+  console.log(`${name.padEnd(24)}${time(p50)}   ${time(p99)}`);
+await micro(inProcess);
+
+console.log("\ncredentials, OpenBao          p50         p99");
+await benchCredentials(inProcess);
 
 /** The median of the ratios round by round: both sides of each were measured within seconds. */
 function ratio(own: readonly Round[], other: readonly Round[]): number {

@@ -33,7 +33,7 @@ export interface LinkedAccounts extends Accounts {
 }
 
 /** The gateway as a client of the embedded authorization server. */
-export const SIGN_IN_CLIENT = "portcullis-accounts";
+const SIGN_IN_CLIENT = "portcullis-accounts";
 const UNLINKED = "account unlinked";
 
 /** What the embedded authorization server has to know of the pages: nothing where there are none. */

@@ -8,6 +8,7 @@ import { createFilePins, type PinStore } from "../catalog/pins.ts";
 import type { Config } from "../config/config.ts";
 import type { Credentials } from "../credential/credentials.ts";
 import type { DecisionLog, SharedStore, Upstream } from "../domain.ts";
+import { createAsides } from "../gate/asides.ts";
 import { createCapabilities } from "../gate/capabilities.ts";
 import { createChanges } from "../gate/changes.ts";
 import { createElicitations } from "../gate/elicitations.ts";
@@ -251,6 +252,7 @@ function openConversations(
     events,
     outboxes: createOutboxes(events, replicas, randomId),
     questions: createQuestions(replicas, randomId),
+    asides: config.sessions.store === "memory" ? null : createAsides(replicas, randomId),
     tasks: createTasks(store, seal, clock),
     elicitations: createElicitations(store, replicas),
     streams,

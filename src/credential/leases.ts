@@ -1,6 +1,7 @@
 import type { Lease } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { type HeldLease, holdLease, type LeaseScope, type LifeParts } from "./held-lease.ts";
+import { patiently } from "./patience.ts";
 import type { MintedLease } from "./source.ts";
 
 /** How long `close` waits for revocations; what is left then ends when it expires. */
@@ -131,12 +132,10 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
     },
     async close() {
       closed = true;
-      let timer: NodeJS.Timeout | undefined;
-      const patience = new Promise((resolve) => {
-        timer = setTimeout(resolve, CLOSE_MS);
-      });
-      await Promise.race([revokeWhere(() => true, "the gateway shuts down"), patience]);
-      clearTimeout(timer);
+      await patiently(
+        revokeWhere(() => true, "the gateway shuts down"),
+        CLOSE_MS,
+      );
       for (const one of alive) one.abandon();
     },
   };

@@ -68,7 +68,7 @@ export function usableOf(
 }
 
 /** Changes whenever the list would. */
-export function digestOf(usable: readonly Usable[]): string {
+function digestOf(usable: readonly Usable[]): string {
   return digest(usable.map(({ target }) => target.digest));
 }
 

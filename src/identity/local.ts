@@ -6,7 +6,7 @@ import type { Directory } from "./directory.ts";
 import type { IdentityStage } from "./identity.ts";
 
 /** Names the operating system as who vouches for a user: no token's issuer is a URL of this scheme. */
-export const LOCAL_ISSUER = "os:local";
+const LOCAL_ISSUER = "os:local";
 
 export interface LocalOptions {
   /** The operating system's name of the user. */

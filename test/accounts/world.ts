@@ -144,13 +144,6 @@ export async function aWorld(database: Database, changes: Partial<AccountsOption
   return world;
 }
 
-let tenants = 0;
-/** A tenant that no other test has: tests share a database. */
-export function aTenant(): string {
-  tenants += 1;
-  return `tenant-${tenants}`;
-}
-
 function principalOf(issuer: string, subject: string, tenant: string): Principal {
   return {
     kind: "user",

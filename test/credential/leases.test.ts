@@ -129,3 +129,29 @@ test("a revocation that fails is noted without its cause, which may show the sec
   expect(warnings).toHaveLength(1);
   expect(inspect(warnings, { depth: 9 })).not.toContain("hunter2");
 });
+
+test("what is retired is handed out no more, and revoked when the last call that works with it is done", async () => {
+  const { leases, mint, revoked } = world();
+  const [held, idle] = [await leases.obtain("held", mint), await leases.obtain("idle", mint)];
+  const done = [held.hold?.(), held.hold?.()];
+  leases.retireWhere(() => true, "the policies changed");
+  expect(revoked).toEqual([idle.sha256]);
+  expect((await leases.obtain("held", mint)).sha256).not.toBe(held.sha256);
+  done[0]?.();
+  done[0]?.();
+  expect(revoked).toEqual([idle.sha256]);
+  done[1]?.();
+  expect(revoked).toEqual([idle.sha256, held.sha256]);
+});
+
+test("what is retired while it is minted serves who waits for it, and then ends", async () => {
+  const { leases, mint, revoked } = world();
+  const pending = leases.obtain("a", mint);
+  leases.retireWhere(() => true, "the policies changed");
+  const lease = await pending;
+  const done = lease.hold?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(revoked).toEqual([]);
+  done?.();
+  expect(revoked).toEqual([lease.sha256]);
+});

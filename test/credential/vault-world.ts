@@ -14,10 +14,10 @@ import { type OpenBao, startOpenBao } from "../support/openbao.ts";
 import { type Postgres, startPostgres } from "../support/postgres.ts";
 import { PUBLIC_URL } from "./support.ts";
 
-export const ISSUER = "https://idp.example";
+const ISSUER = "https://idp.example";
 const key = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const signingKey = new Secret(key.privateKey.export({ type: "pkcs8", format: "pem" }).toString());
-export const publicKey = createPublicKey(key.privateKey).export({ type: "spki", format: "pem" }).toString();
+const publicKey = createPublicKey(key.privateKey).export({ type: "spki", format: "pem" }).toString();
 const MANAGER_POLICY = ["", "tenants/+/"]
   .flatMap((at) => [`${at}sys/leases/renew`, `${at}sys/leases/revoke`, `${at}auth/token/revoke-accessor`])
   .map((path) => `path "${path}" { capabilities = ["update"] }`)
@@ -214,7 +214,7 @@ async function setUpOthers(bao: OpenBao, accessor: string): Promise<void> {
   });
 }
 
-export const SOURCES: Readonly<Record<string, SourceConfig>> = {
+const SOURCES: Readonly<Record<string, SourceConfig>> = {
   tickets: {
     type: "vault-dynamic",
     vault: "main",

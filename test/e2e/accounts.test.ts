@@ -87,7 +87,7 @@ test("a legacy client is told where to link, hears when it is done, and its call
   });
   const { error } = (await call()).body;
   expect(error).toMatchObject({ code: -32042, data: { code: "account_required" } });
-  const [asked] = error?.data.elicitations as unknown as readonly [Elicitation];
+  const [asked] = (error?.data.elicitations ?? []) as unknown as readonly [Elicitation];
   expect(asked.mode).toBe("url");
   expect(spy.calls()).toHaveLength(0);
 

@@ -25,7 +25,7 @@ export interface Stream {
   close(): void;
 }
 
-export async function openEvents(url: string, init: RequestInit): Promise<Stream> {
+async function openEvents(url: string, init: RequestInit): Promise<Stream> {
   const stop = new AbortController();
   const response = await fetch(url, { ...init, signal: stop.signal });
   const events: Heard[] = [];

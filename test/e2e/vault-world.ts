@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
 import { openVaultWorld, type VaultWorld } from "../../src/demo/vault/world.ts";
 import { freePort } from "../../src/demo/world.ts";
 import type { LeaseEntry } from "../../src/domain.ts";
@@ -69,10 +68,4 @@ const MINT = /^(database\/creds|identity\/oidc\/token|kv\/data|pki\/issue)\//;
 
 export async function leaseRecords(world: Pick<World, "records">): Promise<readonly LeaseEntry[]> {
   return (await world.records()).filter((one) => one.phase === "lease") as unknown as readonly LeaseEntry[];
-}
-
-/** Closed after the test at hand. */
-export function later<Part extends { close(): Promise<void> }>(part: Part): Part {
-  onTestFinished(() => part.close());
-  return part;
 }

@@ -12,7 +12,7 @@ import { render, variablesOf } from "./path.ts";
 /** A token that hardly lives on is not used: the request takes time. */
 const MARGIN_MS = 2_000;
 /** After a crash nothing outlives the token that it hangs on: a longer one is not taken. */
-export const LONGEST_TOKEN_S = 300;
+const LONGEST_TOKEN_S = 300;
 
 /** The user's token at work: what it obtains ends when it ends. */
 export interface UserToken {

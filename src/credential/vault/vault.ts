@@ -2,6 +2,7 @@ import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { PortcullisError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
+import { patiently } from "../patience.ts";
 import type { Signer } from "../signer.ts";
 import type { DecisionReference, MintedLease } from "../source.ts";
 import { createVaultClient, type VaultClient } from "./client.ts";
@@ -11,6 +12,9 @@ import { type AppRoleLogin, appRoleLogin, type JwtLogin, jwtLogin } from "./logi
 import { createManager, type Manager } from "./manager.ts";
 import { type Variables, variablesOf } from "./path.ts";
 import { createUserTokens, type UserToken } from "./user-tokens.ts";
+
+/** How long `close` waits for the ends of tokens; those left then end by themselves, in minutes. */
+const CLOSE_MS = 5_000;
 
 /** One Vault or OpenBao server, and who the gateway is there. */
 export interface VaultConfig {
@@ -55,7 +59,7 @@ export interface Vault {
     work: (given: VaultWork) => Promise<MintedLease>,
   ): Promise<MintedLease>;
   variables(principal: Principal, role: string): Variables;
-  /** Ends every token of users, then the gateway's own. */
+  /** Ends every token of users, within 5 s, then the gateway's own. */
   close(): Promise<void>;
 }
 
@@ -110,7 +114,7 @@ export function openVault(config: VaultConfig, parts: VaultParts): Vault {
     },
     variables: (principal, role) => variablesOf(principal, role, plainIssuer),
     async close() {
-      await tokens.close();
+      await patiently(tokens.close(), CLOSE_MS);
       await manager.close();
       await client.close();
     },

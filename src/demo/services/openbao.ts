@@ -31,6 +31,7 @@ export interface OpenBao {
   set(path: string, data: JsonObject, namespace?: string): Promise<BaoAnswer["body"]>;
   /** The audit log's lines so far. */
   audit(): Promise<readonly BaoAnswer["body"][]>;
+  /** Seals it, for good: it answers, and opens nothing. */
   seal(): Promise<void>;
   kill(): Promise<void>;
   /** Starts again after `kill` or `seal`, unsealed by its static seal; its data survives where storage is PostgreSQL. */
@@ -45,7 +46,9 @@ export async function startOpenBao(storage?: string): Promise<OpenBao> {
   const password = randomBytes(12).toString("hex");
   const port = await freePort();
   const address = `http://127.0.0.1:${port}`;
-  await writeFile(join(directory, "seal.key"), randomBytes(32), { mode: 0o600 });
+  const keyFile = join(directory, "seal.key");
+  const sealKey = randomBytes(32);
+  await writeFile(keyFile, sealKey, { mode: 0o600 });
   await writeFile(join(directory, "bao.hcl"), configuration(directory, address, storage));
   let token = "";
 
@@ -68,15 +71,15 @@ export async function startOpenBao(storage?: string): Promise<OpenBao> {
     token = body?.auth?.client_token ?? "";
     return status === 200;
   }
-  const start = () =>
+  const start = (ready: () => Promise<boolean>) =>
     startProcess(
       bao,
       ["server", "-config", join(directory, "bao.hcl")],
       { cwd: directory, env: { ADMIN_PW: password, PATH: "/usr/bin:/bin", HOME: directory } },
-      login,
+      ready,
     );
 
-  let server: Running = await start();
+  let server: Running = await start(login);
   return {
     address,
     directory,
@@ -92,14 +95,17 @@ export async function startOpenBao(storage?: string): Promise<OpenBao> {
       return text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
     },
     async seal() {
-      // It may answer before it is, and not at all while it goes.
-      while ((await ask("GET", "sys/seal-status").catch(() => null))?.body?.sealed !== true)
-        await ask("POST", "sys/seal").catch(() => null);
+      await ask("POST", "sys/seal");
+      // It would open by itself within seconds: not with another key.
+      await server.kill();
+      await writeFile(keyFile, randomBytes(32), { mode: 0o600 });
+      server = await start(async () => (await ask("GET", "sys/seal-status")).body?.sealed === true);
     },
     kill: () => server.kill(),
     async restart() {
       await server.kill();
-      server = await start();
+      await writeFile(keyFile, sealKey, { mode: 0o600 });
+      server = await start(login);
     },
     async close() {
       await server.kill();
