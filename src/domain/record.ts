@@ -1,0 +1,125 @@
+import type { ErrorCode } from "../lib/errors.ts";
+import type { JsonObject } from "../lib/json.ts";
+import type { Era } from "./exchange.ts";
+import type { Grant, Revision } from "./policy.ts";
+import type { Principal, TenantRecord } from "./principal.ts";
+import type { Target, TargetId } from "./target.ts";
+
+/** One line of the decision log before the log gives it seq, id and time. `shapes`: v 1. */
+export interface DecisionEntry {
+  readonly phase: "decision";
+  readonly server: string;
+  readonly era: Era | "";
+  readonly method: string;
+  readonly rpc_id: string | number | null;
+  readonly client_ip: string;
+  readonly revision: Revision;
+  readonly principal: Principal | null;
+  readonly target: TargetId | null;
+  readonly arguments: JsonObject | null;
+  readonly arguments_sha256: string;
+  readonly context: { readonly now: number };
+  readonly effect: "allow" | "deny" | "error";
+  readonly code: ErrorCode | "ok";
+  readonly grant: Grant | null;
+  readonly requirements: Readonly<Record<string, boolean>>;
+  readonly reasons: readonly string[];
+  readonly trace_id: string;
+  /** Digests of the tenant's record and of the pinned target: with them the decision can be made again. */
+  readonly tenant_sha256?: string;
+  readonly target_sha256?: string;
+  /** Of a question within a call: the id of the call's decision. */
+  readonly within?: string;
+  /**
+   * What is asked for, where the target does not say it: the canonical URI of a read or subscription, the argument that is
+   * completed, the id of a task.
+   */
+  readonly named?: string;
+  /** Of a read: every other target that its URI matches, decided with it. */
+  readonly matched?: readonly TargetId[];
+  /** Digests of those, in the same order. */
+  readonly matched_sha256?: readonly string[];
+  /** Of a list only. */
+  readonly listed?: number;
+  readonly of?: number;
+  readonly targets_sha256?: string;
+  /** More than 1: this many like refusals of one source in one second, counted together. */
+  readonly count?: number;
+}
+
+export interface OutcomeEntry {
+  readonly phase: "outcome";
+  /** Id of the decision's record. */
+  readonly decision: string;
+  /** ok, the error code of a failure, or `unknown` for an orphan found at recovery. */
+  readonly status: string;
+  readonly is_error: boolean;
+  readonly ms: number;
+  readonly bytes: number;
+  readonly lease_sha256: string | null;
+  /** Parts of the answer that policy hides from this principal and that were left out. */
+  readonly withheld?: number;
+}
+
+/** What became of a lease after it was minted; each use of it is in the outcome of the call. */
+export interface LeaseEntry {
+  readonly phase: "lease";
+  /** dropped: no longer used here; its source cannot end it early, or it had expired. */
+  readonly event: "minted" | "renewed" | "revoked" | "dropped" | "revocation_failed";
+  /** Id of the decision that it was minted for. */
+  readonly decision: string;
+  readonly lease_sha256: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+  /** Whose it is: tenant, issuer, subject, and the run's id or "". */
+  readonly tenant: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly run: string;
+  readonly source: string;
+  readonly role: string;
+  readonly upstream: string;
+  /** The virtual server of the call that it was minted for. */
+  readonly server: string;
+  readonly revision: Revision;
+  /** The source's own id of the request, as in Vault's audit log; "" where there is none. */
+  readonly request_id: string;
+  /** Why it was revoked or dropped; of a failure the error code. */
+  readonly reason: string;
+}
+export type LogEntry = DecisionEntry | OutcomeEntry | LeaseEntry;
+
+/** What a decision was made on besides what its record says itself. */
+export interface DecisionInputs {
+  /** Of `tenant_sha256`. */
+  readonly tenant?: TenantRecord;
+  /** Of `target_sha256` and `matched_sha256`. */
+  readonly targets?: readonly Target[];
+}
+
+/** An input, in each segment of the log once and before the first record that names its digest. */
+export interface InputEntry {
+  readonly phase: "input";
+  readonly kind: "tenant" | "target";
+  readonly sha256: string;
+  /**
+   * The tenant's record; or `{upstream, kind, name, labels, announced, definition}` of a target, with `inputSchema` where
+   * the definition as announced has none.
+   */
+  readonly value: JsonObject;
+}
+
+/** The decision log as the gate sees it. */
+export interface DecisionLog {
+  /** The id the next record will have is minted here, so that it can travel beside the credential. */
+  newId(): string;
+  /** Resolves when the entry is on disk; rejects with `audit_unavailable` when it cannot be. */
+  decision(id: string, entry: DecisionEntry, inputs?: DecisionInputs): Promise<void>;
+  /** Appends without waiting; durable with the next group. */
+  outcome(entry: OutcomeEntry): void;
+  /** The same for what became of a lease. */
+  lease(entry: LeaseEntry): void;
+  /** false once a write has failed: readiness fails, nothing is served. */
+  readonly healthy: boolean;
+  close(): Promise<void>;
+}
