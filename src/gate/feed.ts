@@ -8,16 +8,19 @@ import type {
   ListedKind,
   Question,
 } from "../domain.ts";
-import { canonicalJson, digest } from "../lib/json.ts";
+import { canonicalJson, digest, isJsonObject } from "../lib/json.ts";
 import { ALL_HOLD } from "../policy/requirements.ts";
+import { taskIdOf } from "../protocol/tasks.ts";
 import { type Channel, openChannel, type Wanted } from "./channel.ts";
-import { type Deciding, decide, decideUnder } from "./decision.ts";
+import { capabilityOf, type Deciding, decide, decideUnder } from "./decision.ts";
 import { heard } from "./hear.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import { canBeAsked } from "./interaction.ts";
 import { listedDefinition, usableOf } from "./list.ts";
+import { ownerOf } from "./principal.ts";
 import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
+import { makerOf } from "./task-store.ts";
 
 /** What a client wants to hear outside of its requests. */
 export interface Wants {
@@ -60,6 +63,8 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
   const shown = new Map<Listed, string>();
   const stopWatching = rooms.onChange(hearer.server, changed);
   let closed = false;
+  /** What is looked up before it may be told is told in the order in which it came. */
+  let lookedUp: Promise<void> = Promise.resolve();
 
   function changed(): void {
     for (const what of wants.lists) {
@@ -118,11 +123,12 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
     const logLevel = isOpen ? wants.logLevel : undefined;
     const asks = isOpen && ask !== undefined && canBeAsked(hearer.clientCapabilities);
     const { uris, credential } = listenedTo(upstream, view, deciding, credentialOf(server));
-    if (uris.length === 0 && logLevel === undefined && !asks) return undefined;
+    const follows = isOpen && era === "legacy" && hasLegacyTasks(view, upstream);
+    if (uris.length === 0 && logLevel === undefined && !asks && !follows) return undefined;
     // Under another revision it listens with another lease.
     const under =
       credential === null ? "" : canonicalJson([{ ...credential }, { ...deciding.policy.revision }]);
-    return { key: digest([uris, logLevel ?? "", asks, under]), uris, logLevel, asks, credential };
+    return { key: digest([uris, logLevel ?? "", asks, follows, under]), uris, logLevel, asks, credential };
   }
 
   /** One credential listens: what only another one may hear of is left out. */
@@ -147,9 +153,34 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
 
   function receive(upstream: string, method: string, params: string): void {
     if (closed) return;
+    if (method === "notifications/tasks/status" && era === "legacy") {
+      lookedUp = lookedUp.then(async () => {
+        if (await isOwnTask(upstream, params).catch(() => false)) tell(method, params);
+        else drop(upstream, method);
+      });
+      return;
+    }
     const passed = mayHear(upstream, method, params);
     if (passed !== undefined) deliver(method, passed);
-    else rooms.operations.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
+    else drop(upstream, method);
+  }
+
+  function tell(method: string, params: string): void {
+    if (!closed) deliver(method, params);
+  }
+
+  function drop(upstream: string, method: string): void {
+    rooms.operations.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
+  }
+
+  /** Of a call that this client made and could make now. */
+  async function isOwnTask(upstream: string, params: string): Promise<boolean> {
+    const maker = makerOf(ownerOf(hearer.identity), hearer.server);
+    const entry = await rooms.tasks.find(maker, taskIdOf(params));
+    if (entry?.era !== "legacy" || entry.upstream !== upstream) return false;
+    const target = rooms.catalog.view(hearer.server).find("tool", entry.tool);
+    const deciding = hearing(rooms, hearer);
+    return target?.upstream === upstream && capabilityOf(deciding, rooms, target).admits(entry.arguments);
   }
 
   function mayHear(upstream: string, method: string, params: string): string | undefined {
@@ -181,6 +212,11 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
             .catch((err: unknown) => rooms.operations.warn({ err }, "an upstream session was not ended"));
     },
   };
+}
+
+function hasLegacyTasks(view: CatalogView, upstream: string): boolean {
+  const identity = view.upstreams.get(upstream);
+  return identity?.era === "legacy" && isJsonObject(identity.capabilities.tasks);
 }
 
 function credentialOf(decision: CallDecision): CredentialChoice | null {

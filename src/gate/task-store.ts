@@ -16,6 +16,11 @@ export interface TaskEntry {
   readonly owner: string;
 }
 
+/** Whose a task is: a principal's on a virtual server, where policies and names are those of the call. */
+export function makerOf(principalKey: string, server: string): string {
+  return JSON.stringify([principalKey, server]);
+}
+
 /** Tasks by their maker, a principal on a virtual server: an id is as good as none for anybody else. */
 export interface Tasks {
   /** @throws PortcullisError `overloaded`; `upstream_protocol` for an id that another upstream gave this maker */

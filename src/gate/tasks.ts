@@ -15,12 +15,12 @@ import { resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import { withoutSecrets } from "./secrets.ts";
 import { upstreamOf } from "./send.ts";
-import type { TaskEntry } from "./task-store.ts";
+import { makerOf, type TaskEntry } from "./task-store.ts";
 
 /** tasks/get, result, update and cancel: decided again as the call that became the task, by the policies of now. */
 export async function task(ask: Ask, rooms: Rooms): Promise<void> {
   const { name: taskId = "", params } = ask.message;
-  const entry = await rooms.tasks.find(makerOf(ask), taskId);
+  const entry = await rooms.tasks.find(makerOf(ask.principalKey, ask.seen.server), taskId);
   const target = entry && targetOf(ask, rooms, entry);
   const args = entry?.arguments ?? {};
   const decision = target === undefined ? UNKNOWN : decideAgain(ask, rooms, target, args);
@@ -47,11 +47,6 @@ export async function task(ask: Ask, rooms: Rooms): Promise<void> {
     resume: resume?.kind === "refused" ? null : resume,
     filter: (result) => asPermitted(result, grant),
   });
-}
-
-/** Whose a task is: a principal's on a virtual server, where policies and names are those of the call. */
-function makerOf({ principalKey, seen }: Ask): string {
-  return JSON.stringify([principalKey, seen.server]);
 }
 
 /** What the task was called on; undefined where it is no longer there, or was called in the words of the other era. */
@@ -83,7 +78,7 @@ const MAX_PAGE = 10;
 
 /** tasks/list: the caller's own, each decided again and as its upstream tells of it now. */
 export async function listTasks(ask: Ask, rooms: Rooms): Promise<void> {
-  const own = await rooms.tasks.all(makerOf(ask));
+  const own = await rooms.tasks.all(makerOf(ask.principalKey, ask.seen.server));
   const open = [...own].flatMap(([taskId, entry]) => {
     const target = targetOf(ask, rooms, entry);
     const decision = target && decideAgain(ask, rooms, target, entry.arguments);
@@ -153,5 +148,5 @@ export async function keepTask(
   const taskId = readTask(answer.text, era);
   if (taskId === undefined) return;
   const entry: TaskEntry = { era, upstream, tool, arguments: sent, owner: ask.owner };
-  await rooms.tasks.keep(makerOf(ask), taskId, entry);
+  await rooms.tasks.keep(makerOf(ask.principalKey, ask.seen.server), taskId, entry);
 }

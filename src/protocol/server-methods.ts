@@ -7,7 +7,7 @@ export interface ServerMethodRow {
   /** Of a request: what a grant's `interaction` must name. */
   readonly question?: QuestionKind;
   /** Who may get it. */
-  readonly audience: "asker" | "list" | "subscriber" | "logger" | "nobody";
+  readonly audience: "asker" | "list" | "subscriber" | "logger" | "task" | "nobody";
   readonly rewritten: string;
 }
 
@@ -44,8 +44,8 @@ const SERVER_METHODS = {
   "notifications/tasks/status": {
     ...notification,
     eras: LEGACY,
-    audience: "nobody",
-    rewritten: "dropped: clients ask with tasks/get",
+    audience: "task",
+    rewritten: "nothing, on the standing stream of the task's maker",
   },
   "notifications/tasks": {
     ...notification,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { type Served, serveEverything } from "../upstream/servers.ts";
+import { openRaw } from "./raw-session.ts";
 import { listing, type Shelf, serveShelf } from "./shelf.ts";
 import { ask, openSession, openWorld, until, type World, writeIn } from "./world.ts";
 
@@ -145,6 +146,18 @@ test("a legacy task of the official server is followed to its result, and is nob
   await until("the end", async () => (await ann("tasks/get", { taskId })).result.status === "completed");
   const { result } = await ann("tasks/result", { taskId });
   expect(JSON.stringify(result.content)).toContain("bees");
+}, 20_000);
+
+test("what becomes of a task is told on its maker's own stream, while the call would be allowed", async () => {
+  const url = world.url("everything");
+  const session = await openRaw(url, await world.token("ann", "everything"));
+  const stream = await session.get();
+  const params = { name: "simulate-research-query", arguments: { topic: "bees" }, task: { ttl: 60_000 } };
+  const created = await (await session.call(1, "tools/call", params)).text;
+  const { taskId } = (JSON.parse(created).result as { task: JsonObject }).task;
+  const told = await stream.next("notifications/tasks/status");
+  expect(told.params).toMatchObject({ taskId, status: expect.any(String) });
+  stream.close();
 }, 20_000);
 
 test("a task's id is as good as none for another user, another virtual server and the other era", async () => {
