@@ -1,5 +1,6 @@
 import type { Clock } from "../lib/clock.ts";
-import { derive, seal, unseal } from "./seal.ts";
+import type { Json } from "../lib/json.ts";
+import { createSeal } from "../lib/seal.ts";
 
 /** Values that travel through a browser or an agent and come back as they were, for a while, or not at all. */
 export interface Sealed<T> {
@@ -10,15 +11,10 @@ export interface Sealed<T> {
 
 /** @param purpose what is sealed for one purpose opens for no other */
 export function createSealed<T>(master: Uint8Array, purpose: string, clock: Clock): Sealed<T> {
-  const key = derive(master, purpose);
+  const { seal, open } = createSeal(Buffer.from(master));
   return {
-    close: (value, ttlMs) => seal(key, purpose, JSON.stringify({ until: clock() + ttlMs, value })),
-    open(text) {
-      const opened = unseal(key, purpose, text);
-      if (opened === null) return null;
-      // Authenticated: this process or a replica of it wrote this.
-      const { until, value } = JSON.parse(opened) as { readonly until: number; readonly value: T };
-      return clock() < until ? value : null;
-    },
+    close: (value, ttlMs) => seal(purpose, value as Json, clock() + ttlMs),
+    // Authenticated: this process or a replica of it wrote this.
+    open: (text) => (open(purpose, text, clock()) as T | undefined) ?? null,
   };
 }

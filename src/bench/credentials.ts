@@ -6,6 +6,7 @@ import { type Postgres, startPostgres } from "../demo/services/postgres.ts";
 import type { Principal } from "../domain.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
+import { plainPrincipal } from "../lib/principal.ts";
 import { Secret } from "../lib/secret.ts";
 
 const PUBLIC_URL = "https://gate.example";
@@ -153,16 +154,5 @@ async function open(bao: OpenBao, postgres: Postgres): Promise<Credentials> {
 }
 
 function userOf(subject: string): Principal {
-  const none = {
-    roles: [],
-    scopes: [],
-    client: "",
-    auth_time: 0,
-    acr: "",
-    amr: [],
-    actor: "",
-    run: null,
-    attributes: {},
-  };
-  return { kind: "user", issuer: ISSUER, subject, tenant: "bench", home_tenant: "bench", ...none };
+  return plainPrincipal({ kind: "user", issuer: ISSUER, subject, tenant: "bench" });
 }

@@ -7,6 +7,7 @@ import { createCapabilities } from "../gate/capabilities.ts";
 import { createSchemas } from "../gate/schemas.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
+import { plainPrincipal } from "../lib/principal.ts";
 import { createPolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
 import { POLICY } from "./gateway.ts";
@@ -106,21 +107,14 @@ function targetOf(name: string, index: number): Target {
 }
 
 function contextOf(subject: string): PolicyContext {
-  const principal = {
+  const principal = plainPrincipal({
     kind: "user",
     issuer: "https://issuer.example",
     subject,
     tenant: "bench",
-    home_tenant: "bench",
     roles: ["bench", ...Array.from({ length: 10 }, (_, index) => `role_${index}`)],
     scopes: ["mcp"],
     client: "bench",
-    auth_time: 0,
-    acr: "",
-    amr: [],
-    actor: "",
-    run: null,
-    attributes: {},
-  } as const;
+  });
   return { principal, tenant: { id: "bench" }, server: "bench", now: Math.floor(Date.now() / 1000) };
 }

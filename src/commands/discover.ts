@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { type CatalogStatus, createCatalog } from "../catalog/catalog.ts";
 import type { PinStore } from "../catalog/pins.ts";
 import { labelsFrom } from "../compose/labels.ts";
+import { secretsOf } from "../compose/secrets.ts";
 import { openTenancy } from "../compose/tenancy.ts";
 import { openUpstreams } from "../compose/upstreams.ts";
 import { vaultsOf } from "../compose/vaults.ts";
@@ -30,7 +30,7 @@ export async function discover(parts: {
   const clock = systemClock;
   const tenancy = await openTenancy(config);
   const credentials = await createCredentials({
-    sources: await resolveSecrets(config.credentials, { env, readFile: (path) => readFile(path, "utf8") }),
+    sources: await resolveSecrets(config.credentials, secretsOf({ env })),
     tenants: tenancy.credentialsOf,
     publicUrl: config.listen.public_url,
     signingKey: null,

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
 import { resolveSecret } from "../config/secret.ts";
 import type { SharedStore } from "../domain.ts";
@@ -12,6 +11,7 @@ import { createReplicas, type Replicas } from "../protocol/replicas.ts";
 import { createMemoryStore } from "../store/memory.ts";
 import { openValkeyStore } from "../store/valkey.ts";
 import type { Closing } from "./closing.ts";
+import { secretsOf } from "./secrets.ts";
 
 export interface SharingParts {
   readonly config: Config;
@@ -51,17 +51,13 @@ async function openStore({ config, env, log, clock }: SharingParts): Promise<Sha
     prefix,
     log,
     ...(username !== undefined && { username }),
-    ...(password !== undefined && { password: await resolveSecret(password, { env, readFile: readText }) }),
-    ...(ca !== undefined && { ca: await readText(ca) }),
+    ...(password !== undefined && { password: await resolveSecret(password, secretsOf({ env })) }),
+    ...(ca !== undefined && { ca: await secretsOf({ env }).readFile(ca) }),
   });
 }
 
 /** One replica alone needs a key for as long as it lives. */
 async function keyOf({ config, env }: SharingParts) {
   const { key } = config.sessions;
-  return key === undefined ? randomBytes(32) : resolveSecret(key, { env, readFile: readText });
-}
-
-function readText(path: string): Promise<string> {
-  return readFile(path, "utf8");
+  return key === undefined ? randomBytes(32) : resolveSecret(key, secretsOf({ env }));
 }

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
 import { resolveSecret } from "../config/secret.ts";
 import type { Credentials } from "../credential/credentials.ts";
@@ -6,10 +5,12 @@ import type { Principal, Upstream } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import { plainPrincipal } from "../lib/principal.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createHttpUpstream } from "../upstream/http.ts";
 import { createOrphanGuard, type OrphanGuard } from "../upstream/orphans.ts";
 import { createStdioUpstream } from "../upstream/stdio.ts";
+import { secretsOf } from "./secrets.ts";
 import type { Sharing } from "./sharing.ts";
 import { GATEWAY_TENANT } from "./tenancy.ts";
 
@@ -47,7 +48,7 @@ async function open(name: string, settings: Settings, parts: StdioParts): Promis
     return createHttpUpstream({
       name,
       url,
-      ...(ca !== undefined && { ca: await readFile(ca, "utf8") }),
+      ...(ca !== undefined && { ca: await secretsOf(parts).readFile(ca) }),
       era,
       clientInfo,
       ...(credential !== undefined && { credential: () => ownCredential(credential, name, parts) }),
@@ -85,7 +86,7 @@ async function environmentOf(
   );
   const configured = Object.entries(settings.env).map(async ([name, value]) => {
     if (typeof value === "string") return [name, value] as const;
-    return [name, await resolveSecret(value, { env, readFile: (path) => readFile(path, "utf8") })] as const;
+    return [name, await resolveSecret(value, secretsOf({ env }))] as const;
   });
   return Object.fromEntries<string | Secret>([...basics, ...(await Promise.all(configured))]);
 }
@@ -105,21 +106,7 @@ async function ownCredential(
   return lease.headers;
 }
 
-function gatewayPrincipal(config: Config): Principal {
-  return {
-    kind: "service",
-    issuer: config.listen.public_url,
-    subject: "portcullis",
-    tenant: GATEWAY_TENANT,
-    home_tenant: GATEWAY_TENANT,
-    roles: [],
-    scopes: [],
-    client: "",
-    auth_time: 0,
-    acr: "",
-    amr: [],
-    actor: "",
-    run: null,
-    attributes: {},
-  };
+function gatewayPrincipal({ listen }: Config): Principal {
+  const issuer = listen.public_url;
+  return plainPrincipal({ kind: "service", issuer, subject: "portcullis", tenant: GATEWAY_TENANT });
 }

@@ -1,15 +1,15 @@
-import { readFile } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
 import { resolveSecret, type SecretRef } from "../config/secret.ts";
 import type { CredentialsOptions } from "../credential/credentials.ts";
 import type { Ground } from "./rooms.ts";
+import { secretsOf } from "./secrets.ts";
 
 type Vaults = NonNullable<CredentialsOptions["vaults"]>;
 
 /** The configured Vaults, as the credential room opens them. */
 export async function vaultsOf({ config, env }: Pick<Ground, "config" | "env">): Promise<Vaults> {
-  const read = (path: string) => readFile(path, "utf8");
-  const secret = (ref: SecretRef) => () => resolveSecret(ref, { env, readFile: read });
+  const secrets = secretsOf({ env });
+  const secret = (ref: SecretRef) => () => resolveSecret(ref, secrets);
   const entries = Object.entries(config.vaults).map(async ([name, vault]) => {
     const { address, ca, namespace = "", login, manager, timeout_ms: timeoutMs } = vault;
     const appRole = (given: Extract<typeof login, { type: "approle" }>) => ({
@@ -21,7 +21,7 @@ export async function vaultsOf({ config, env }: Pick<Ground, "config" | "env">):
     const opened = {
       address,
       namespace,
-      ca: ca === undefined ? null : await read(ca),
+      ca: ca === undefined ? null : await secrets.readFile(ca),
       login: login.type === "jwt" ? login : appRole(login),
       manager: { ...appRole(manager), namespace: manager.namespace ?? "" },
       plainIssuer: vault.issuer ?? onlyIssuer(config),

@@ -1,9 +1,9 @@
 import type { Exchange, Identity } from "../domain.ts";
 import type { Refusal } from "../http/http.ts";
+import { bearerOf } from "../lib/bearer.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import { errorText } from "../lib/rpc.ts";
-import { Secret } from "../lib/secret.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
 import { httpStatus } from "../protocol/answers.ts";
 import {
@@ -98,7 +98,10 @@ async function answer(exchange: Exchange, seen: Seen, rooms: Rooms, rest: Rest):
   const { message } = seen;
   if (message?.kind === "refused") throw message.error;
 
-  const identity = await rooms.identity.authenticate(bearerOf(exchange), exchange.server);
+  const identity = await rooms.identity.authenticate(
+    bearerOf(exchange.header("authorization")),
+    exchange.server,
+  );
   seen.identity = identity;
   if (!rooms.mayUse(identity.principal.tenant, exchange.server)) {
     throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
@@ -218,14 +221,6 @@ async function endSession(exchange: Exchange, identity: Identity, rooms: Rooms):
   const ended = await rooms.sessions.delete(id, ownerOf(identity), exchange.server);
   if (!ended) throw new PortcullisError("session_unknown");
   exchange.reply.empty(204);
-}
-
-const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
-
-/** The bearer token (RFC 6750 section 2.1); another scheme, or nothing that could be a token, is none. */
-function bearerOf(exchange: Exchange): Secret | undefined {
-  const token = BEARER.exec(exchange.header("authorization") ?? "")?.[1];
-  return token === undefined ? undefined : new Secret(token);
 }
 
 /** Record, then answer. What anybody can cause without a token is counted, so that nobody fills the disk. */

@@ -2,6 +2,7 @@ import type { Identity } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest } from "../lib/json.ts";
+import { plainPrincipal } from "../lib/principal.ts";
 import type { Directory } from "./directory.ts";
 import type { IdentityStage } from "./identity.ts";
 
@@ -37,27 +38,21 @@ export function createLocalIdentity(
       if (record === undefined)
         throw new PortcullisError("tenant_unknown", { reason: `tenant ${JSON.stringify(tenant)}` });
       if (latest?.tenant === record && latest.principal.attributes === attributes) return latest;
-      const principal = {
+      const principal = plainPrincipal({
         kind: "user",
         issuer: LOCAL_ISSUER,
         subject: user,
         tenant,
-        home_tenant: tenant,
         roles,
         scopes,
         client: "stdio",
-        auth_time: 0,
-        acr: "",
-        amr: [],
-        actor: "",
-        run: null,
         attributes,
-      } as const;
+      });
       latest = {
         principal,
         tenant: record,
         expires: Number.POSITIVE_INFINITY,
-        digest: digest([principal, record]),
+        digest: digest([{ ...principal }, record]),
       };
       return latest;
     },

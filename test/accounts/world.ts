@@ -15,6 +15,7 @@ import type { Principal } from "../../src/domain.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
+import { plainPrincipal } from "../../src/lib/principal.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { aBrowser, type Browser, type Shown } from "./browser.ts";
@@ -145,22 +146,7 @@ export async function aWorld(database: Database, changes: Partial<AccountsOption
 }
 
 function principalOf(issuer: string, subject: string, tenant: string): Principal {
-  return {
-    kind: "user",
-    issuer,
-    subject,
-    tenant,
-    home_tenant: tenant,
-    roles: [],
-    scopes: [],
-    client: "",
-    auth_time: 0,
-    acr: "",
-    amr: [],
-    actor: "",
-    run: null,
-    attributes: {},
-  };
+  return plainPrincipal({ kind: "user", issuer, subject, tenant });
 }
 
 function logTo(logged: unknown[]): Log {
