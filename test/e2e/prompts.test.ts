@@ -1,14 +1,11 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
-import { completable, createMcpHandler, McpServer } from "@modelcontextprotocol/server";
+import { completable, McpServer } from "@modelcontextprotocol/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { type Served, serveEverything } from "../upstream/servers.ts";
 import { listing, type Shelf, serveShelf } from "./shelf.ts";
 import { FULL_CLIENTS, type FullClient, fullV1, fullV2 } from "./stock.ts";
+import { serveSdk } from "./upstreams.ts";
 import { ask, OPEN, openWorld, type World } from "./world.ts";
 
 let everything: Served;
@@ -123,8 +120,8 @@ afterAll(async () => {
   await Promise.all([everything.close(), modern.close(), shelf.close()]);
 });
 
-async function serveModernPrompts(): Promise<Served> {
-  const handler = createMcpHandler(() => {
+function serveModernPrompts(): Promise<Served> {
+  return serveSdk(() => {
     const server = new McpServer({ name: "prompts", version: "1" });
     const langs = ["de", "en", "fr"];
     const lang = completable(z.string(), (given) => langs.filter((one) => one.startsWith(given)));
@@ -133,20 +130,6 @@ async function serveModernPrompts(): Promise<Served> {
     }));
     return server;
   });
-  const node = toNodeHandler(handler);
-  const server = createServer((request, response) => {
-    node(request as NodeIncomingMessageLike, response).catch(() => response.destroy());
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
-    async close() {
-      await handler.close();
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
-  };
 }
 
 const UPSTREAMS = [

@@ -1,13 +1,10 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
-import { createMcpHandler, McpServer, ResourceTemplate } from "@modelcontextprotocol/server";
+import { McpServer, ResourceTemplate } from "@modelcontextprotocol/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { type Served, serveEverything } from "../upstream/servers.ts";
 import { listing, type Shelf, serveShelf } from "./shelf.ts";
 import { FULL_CLIENTS, type FullClient, fullV1, fullV2 } from "./stock.ts";
+import { serveSdk } from "./upstreams.ts";
 import { ask, OPEN, openSession, openWorld, type World } from "./world.ts";
 
 let everything: Served;
@@ -140,8 +137,8 @@ function docs() {
   };
 }
 
-async function serveModernDocs(): Promise<Served> {
-  const handler = createMcpHandler(() => {
+function serveModernDocs(): Promise<Served> {
+  return serveSdk(() => {
     const server = new McpServer({ name: "docs", version: "1" });
     server.registerResource("intro", "doc://intro", { mimeType: "text/plain" }, (uri) => ({
       contents: [{ uri: uri.href, text: "hello", _meta: { "docs.example/page": 1 } }],
@@ -154,20 +151,6 @@ async function serveModernDocs(): Promise<Served> {
     );
     return server;
   });
-  const node = toNodeHandler(handler);
-  const server = createServer((request, response) => {
-    node(request as NodeIncomingMessageLike, response).catch(() => response.destroy());
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
-    async close() {
-      await handler.close();
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
-  };
 }
 
 const UPSTREAMS = [

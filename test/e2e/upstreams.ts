@@ -7,6 +7,7 @@ import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import type { Era } from "../../src/domain.ts";
 import type { Json, JsonObject } from "../../src/lib/json.ts";
+import type { Served } from "../upstream/servers.ts";
 
 /** One HTTP request as it arrived upstream, whole. */
 export interface Arrival {
@@ -133,10 +134,30 @@ export async function serveSpy(options: SpyOptions = {}): Promise<Spy> {
   };
 }
 
+/** Servers of the official v2 SDK, one for each request as its handler makes them, over Streamable HTTP. */
+export async function serveSdk(make: () => McpServer): Promise<Served> {
+  const handler = createMcpHandler(make);
+  const node = toNodeHandler(handler);
+  const server = createServer((request, response) => {
+    // Its structural type does not know exactOptionalPropertyTypes.
+    node(request as NodeIncomingMessageLike, response).catch(() => response.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
+    async close() {
+      await handler.close();
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
 /** A server on the official v2 SDK: structured results, progress, and a call that waits until it is cancelled. */
 export async function serveModern() {
   const state = { waiting: 0, cancelled: 0 };
-  const handler = createMcpHandler(() => {
+  const served = await serveSdk(() => {
     const server = new McpServer({ name: "modern-desk", version: "3" });
     server.registerTool(
       "echo",
@@ -166,20 +187,5 @@ export async function serveModern() {
     });
     return server;
   });
-  const node = toNodeHandler(handler);
-  const server = createServer((request, response) => {
-    // Its structural type does not know exactOptionalPropertyTypes.
-    node(request as NodeIncomingMessageLike, response).catch(() => response.destroy());
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
-    state,
-    async close() {
-      await handler.close();
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
-  };
+  return { ...served, state };
 }
