@@ -1,11 +1,12 @@
 import type { UpstreamIdentity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import type { JsonObject } from "../lib/json.ts";
 import { mergeCapabilities, type Relayed } from "../protocol/capabilities.ts";
 import type { ServerDescription } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
 import type { Deciding } from "./decision.ts";
 import { capabilityOf } from "./decision.ts";
-import type { Rooms } from "./rooms.ts";
+import type { Rooms, ServerSettings } from "./rooms.ts";
 
 const RELAYED: ReadonlySet<Relayed> = new Set([
   "tools",
@@ -22,26 +23,38 @@ const RELAYED: ReadonlySet<Relayed> = new Set([
  * for itself, with what any of them can. Log messages are offered to who may hear one of them.
  */
 export function describe(
-  { seen, message, ...deciding }: Deciding & Pick<Ask, "seen" | "message">,
+  { seen, message, policy, context }: Deciding & Pick<Ask, "seen" | "message">,
   rooms: Rooms,
 ): ServerDescription {
-  const settings = rooms.servers.get(seen.server);
-  if (settings === undefined) throw new PortcullisError("not_found_path");
+  const { instructions } = settingsOf(rooms, seen.server);
   const view = rooms.catalog.view(seen.server);
   const identities = [...view.upstreams].map(([upstream, identity]) =>
-    heard(identity, capabilityOf(deciding, rooms, view.own(upstream, "server")).listed),
+    heard(identity, capabilityOf({ policy, context }, rooms, view.own(upstream, "server")).listed),
   );
-  const capabilities = mergeCapabilities(identities, { era: message.era, relayed: RELAYED });
-  const [only] = identities;
-  if (only !== undefined && identities.length === 1) {
-    return {
-      serverInfo: only.serverInfo,
-      capabilities,
-      instructions: settings.instructions || only.instructions,
-    };
-  }
-  const serverInfo = { ...rooms.gatewayInfo, ...(settings.title !== "" && { title: settings.title }) };
-  return { serverInfo, capabilities, instructions: settings.instructions };
+  return {
+    serverInfo: serverInfoOf(rooms, seen.server),
+    capabilities: mergeCapabilities(identities, { era: message.era, relayed: RELAYED }),
+    instructions: instructions || (onlyUpstream(rooms, seen.server)?.instructions ?? ""),
+  };
+}
+
+type Shown = Pick<Rooms, "servers" | "catalog" | "gatewayInfo">;
+
+/** Its name alone, which every modern answer carries: no policy is asked for it. */
+export function serverInfoOf(rooms: Shown, server: string): JsonObject {
+  const { title } = settingsOf(rooms, server);
+  return onlyUpstream(rooms, server)?.serverInfo ?? { ...rooms.gatewayInfo, ...(title !== "" && { title }) };
+}
+
+function onlyUpstream({ catalog }: Pick<Shown, "catalog">, server: string): UpstreamIdentity | undefined {
+  const [only, ...others] = catalog.view(server).upstreams.values();
+  return others.length === 0 ? only : undefined;
+}
+
+function settingsOf({ servers }: Pick<Shown, "servers">, server: string): ServerSettings {
+  const settings = servers.get(server);
+  if (settings === undefined) throw new PortcullisError("not_found_path");
+  return settings;
 }
 
 function heard(identity: UpstreamIdentity, open: boolean): UpstreamIdentity {

@@ -9,7 +9,7 @@ import { withReadableApp } from "./app.ts";
 import type { Ask } from "./ask.ts";
 import { pageOf } from "./cursor.ts";
 import type { Deciding } from "./decision.ts";
-import { describe } from "./description.ts";
+import { serverInfoOf } from "./description.ts";
 import { record } from "./records.ts";
 import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
@@ -39,7 +39,7 @@ export function list(kind: ListedKind): (ask: Ask, rooms: Rooms) => Promise<void
     const definitions = page.items.map((usable) =>
       withReadableApp(listedDefinition(usable, ask.message.era), (uri) => readable(ask, rooms, view, uri)),
     );
-    const { serverInfo } = describe(ask, rooms);
+    const serverInfo = serverInfoOf(rooms, ask.seen.server);
     ask.answer.result(listResult(ask.message.era, MEMBERS[kind], definitions, page.next, serverInfo));
   };
 }

@@ -3,7 +3,7 @@ import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
 import { META } from "../protocol/versions.ts";
 import type { Ask } from "./ask.ts";
-import { describe } from "./description.ts";
+import { describe, serverInfoOf } from "./description.ts";
 import { openFeed, type Wants } from "./feed.ts";
 import type { Hearer } from "./hearer.ts";
 import { beginLife } from "./life.ts";
@@ -37,7 +37,7 @@ export async function listen(ask: Ask, rooms: Rooms): Promise<void> {
       await life.over;
       feed.close();
     }
-    const { serverInfo } = describe(ask, rooms);
+    const serverInfo = serverInfoOf(rooms, ask.seen.server);
     const _meta = { [META.subscriptionId]: message.id, [META.serverInfo]: serverInfo };
     answer.result(JSON.stringify({ resultType: "complete", _meta }));
   } finally {

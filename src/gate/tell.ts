@@ -4,7 +4,7 @@ import { inputRequiredResult } from "../protocol/input-required.ts";
 import { translateError, translateResult } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
 import { present } from "./content.ts";
-import { describe } from "./description.ts";
+import { serverInfoOf } from "./description.ts";
 import type { Allowed } from "./forward.ts";
 import { sealState } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
@@ -30,7 +30,7 @@ export function tell(ask: Ask, rooms: Rooms, allowed: Allowed, turn: Turn): Told
         asked,
         ...(turn.state.kind === "held" && heldAt(rooms, allowed)),
       });
-      const { serverInfo } = describe(ask, rooms);
+      const serverInfo = serverInfoOf(rooms, ask.seen.server);
       const bytes = ask.answer.result(inputRequiredResult(turn.questions, state, serverInfo));
       return { status: "input_required", isError: false, bytes, withheld: 0 };
     }
@@ -55,7 +55,7 @@ function tellAnswer(ask: Ask, rooms: Rooms, allowed: Allowed, answer: UpstreamRe
   const view = rooms.catalog.view(ask.seen.server);
   const filtered = allowed.filter?.(answer.text) ?? answer.text;
   const { text, withheld } = present(ask, rooms, view, allowed.target.upstream, filtered);
-  const serverInfo = answer.era === era ? undefined : describe(ask, rooms).serverInfo;
+  const serverInfo = answer.era === era ? undefined : serverInfoOf(rooms, ask.seen.server);
   const bytes = ask.answer.result(
     translateResult(text, { method, from: answer.era, to: era, ...(serverInfo && { serverInfo }) }),
   );
