@@ -34,6 +34,8 @@ export interface VaultWorld {
   tokens(): Promise<number>;
   /** Roles in PostgreSQL that Vault made. */
   roles(): Promise<readonly string[]>;
+  /** Of them, those that could still log in. */
+  usableRoles(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -85,6 +87,12 @@ export async function aVaultWorld({ durable = false, tokenTtl = "2m" } = {}): Pr
       (await postgres.query("SELECT rolname FROM pg_roles WHERE rolname LIKE 'mcp-%'")).map((row) =>
         String(row.rolname),
       ),
+    usableRoles: async () =>
+      (
+        await postgres.query(
+          "SELECT rolname FROM pg_roles WHERE rolname LIKE 'mcp-%' AND rolcanlogin AND coalesce(rolvaliduntil, 'infinity') > now()",
+        )
+      ).map((row) => String(row.rolname)),
   };
 }
 
