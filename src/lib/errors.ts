@@ -93,6 +93,7 @@ export const ERRORS = {
   not_found: { http: 200, rpc: -32602, text: "There is no such target here." },
   arguments_invalid: { http: 200, rpc: -32602, text: "The arguments do not fit the schema." },
   argument_out_of_bounds: { http: 200, rpc: -32602, text: "An argument is outside its bounds." },
+  arguments_too_costly: { http: 200, rpc: -32602, text: "Checking these arguments takes too long." },
   requirement_not_met: { http: 200, rpc: -32004, text: "A requirement of this call does not hold." },
   ambiguous_grant: { http: 200, rpc: -32004, text: "Policy is ambiguous about this call, so it is refused." },
   interaction_refused: {

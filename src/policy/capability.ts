@@ -6,6 +6,7 @@ import { type Listing, narrow } from "./narrow.ts";
 import { reachable } from "./reachable.ts";
 import { ALL_HOLD, type RequirementSource, requirementsOf, settle, type Wanted } from "./requirements.ts";
 import type { CompiledSchema } from "./schema.ts";
+import { TooCostly, withinSteps } from "./steps.ts";
 import { intersect, valueSet } from "./value-algebra.ts";
 import { FORBIDDEN, memberOf, TYPE, test, type ValueSet } from "./value-set.ts";
 
@@ -37,7 +38,7 @@ const ANY_OBJECT = valueSet({ types: TYPE.object });
 
 export function openCapability(capability: Capability, schema: CompiledSchema): OpenCapability {
   const warnings: string[] = [];
-  const candidates = capability.denials.length > 0 ? [] : usable(capability, schema, warnings);
+  const candidates = capability.denials.length > 0 ? [] : usableWithin(capability, schema, warnings);
   const hidden = deny("not_found", [...capability.denials, ...capability.faults, ...warnings]);
   const wanted = new Map<Candidate, readonly Wanted[]>();
 
@@ -48,23 +49,24 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
   }
 
   /** Undefined means deny, and so does a throw. */
-  function guarded(decide: () => CallDecision): CallDecision {
+  function guarded(args: JsonObject, decide: () => CallDecision): CallDecision {
     try {
-      return candidates.length === 0 ? hidden : decide();
+      return candidates.length === 0 ? hidden : withinSteps(args, decide);
     } catch (thrown) {
+      if (thrown instanceof TooCostly) return deny("arguments_too_costly", [thrown.message]);
       const why = thrown instanceof Error ? thrown.message : String(thrown);
       return deny("policy_failed", [`deciding threw: ${why}`]);
     }
   }
 
   const decide: OpenCapability["decide"] = (args, source) =>
-    guarded(() => {
+    guarded(args, () => {
       const choice = choose(candidates, schema, args);
       if (!choice.ok) return choice.denied;
       return settled(choice.candidate, forwardedArguments(choice.candidate, args), source);
     });
   const decideBegun = (args: JsonObject, next: string | null, source: RequirementSource) =>
-    guarded(() => {
+    guarded(args, () => {
       const begun = candidates.filter((one) => mayBegin(one, args) && (next === null || maySend(one, next)));
       const choice = chooseFrom(begun);
       if (!choice.ok) return choice.denied;
@@ -77,7 +79,7 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
     denied: capability.denials.length > 0,
     warnings,
     listing() {
-      listing ??= narrow(schema.source, candidates.map(callerSet), injectedNames(candidates));
+      listing ??= listingOf(candidates, schema);
       return listing;
     },
     decide,
@@ -114,6 +116,32 @@ function allowIfMet(
     text: refusal.text,
     data: refusal.data,
   });
+}
+
+/** A hostile schema must not cost each principal more than a call may: what cannot be told is closed. */
+function usableWithin(
+  capability: Capability,
+  schema: CompiledSchema,
+  warnings: string[],
+): readonly Candidate[] {
+  try {
+    return withinSteps(schema.source, () => usable(capability, schema, warnings));
+  } catch (thrown) {
+    if (!(thrown instanceof TooCostly)) throw thrown;
+    warnings.push("telling whether a grant can be met takes too many steps");
+    return [];
+  }
+}
+
+function listingOf(candidates: readonly Candidate[], schema: CompiledSchema): Listing {
+  try {
+    return withinSteps(schema.source, () =>
+      narrow(schema, candidates.map(callerSet), injectedNames(candidates)),
+    );
+  } catch (thrown) {
+    if (!(thrown instanceof TooCostly)) throw thrown;
+    return { inputSchema: { type: "object" }, note: "", words: () => "" };
+  }
 }
 
 /** The grants that arguments can meet, under all limits, by rank; equal ranks in an order that never changes. */
@@ -165,7 +193,8 @@ function candidate(
   };
   if (undeclared.length > 0) return unusable(`the target does not declare ${undeclared.join(", ")}`);
   const forwarded = limit === ANY_OBJECT ? own : intersect(own, limit);
-  if (!reachable(schema.source, schema.source, forwarded)) return unusable("no arguments can meet it");
+  if (!reachable(schema.source, schema.patterns, schema.source, forwarded))
+    return unusable("no arguments can meet it");
   const injected = [grant, ...limits].flatMap((part) => injection(part.arguments, schema.outline));
   return { grant, forwarded, injected: injected.length === 0 ? null : Object.fromEntries<Json>(injected) };
 }

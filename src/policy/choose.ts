@@ -27,14 +27,16 @@ export type Choice =
  */
 export function choose(candidates: readonly Candidate[], schema: CompiledSchema, args: JsonObject): Choice {
   const misfit = memo(() => schema.validate(args));
+  const misfits: (SchemaFailure | null)[] = [];
   const met: Candidate[] = [];
   for (const candidate of candidates) {
     if (met[0] !== undefined && met[0].grant.rank < candidate.grant.rank) break;
-    const fits =
+    const found =
       candidate.injected === null ? misfit() : schema.validate(forwardedArguments(candidate, args));
-    if (fits === null && admits(candidate, args)) met.push(candidate);
+    misfits.push(found);
+    if (found === null && admits(candidate, args)) met.push(candidate);
   }
-  if (met.length === 0) return { ok: false, denied: refusal(candidates, schema, args) };
+  if (met.length === 0) return { ok: false, denied: refusal(candidates, misfits, args) };
   return chooseFrom(met);
 }
 
@@ -88,17 +90,21 @@ function ambiguous(a: Grant, b: Grant): Denied {
 }
 
 /** The cold path: says what is wrong, by the schema first, then by the grant that comes closest. */
-function refusal(candidates: readonly Candidate[], schema: CompiledSchema, args: JsonObject): Denied {
+function refusal(
+  candidates: readonly Candidate[],
+  misfits: readonly (SchemaFailure | null)[],
+  args: JsonObject,
+): Denied {
   let misfit: { readonly candidate: Candidate; readonly failure: SchemaFailure } | null = null;
   let closest: { readonly candidate: Candidate; readonly failures: readonly Failure[] } | null = null;
-  for (const candidate of candidates) {
-    const failure = schema.validate(forwardedArguments(candidate, args));
+  for (const [at, candidate] of candidates.entries()) {
+    const failure = misfits[at] ?? null;
     const failures = failure === null ? failuresOf(candidate, args) : [];
     if (failure !== null) misfit ??= { candidate, failure };
     else if (closest === null || closer(failures, closest.failures)) closest = { candidate, failures };
   }
   if (closest !== null) return outOfBounds(closest.candidate.grant, closest.failures);
-  return misfit === null ? deny("not_found", ["no grant"]) : misfits(misfit.candidate, misfit.failure);
+  return misfit === null ? deny("not_found", ["no grant"]) : invalid(misfit.candidate, misfit.failure);
 }
 
 /** Fewer failures; of as many, the bound that leaves more room: an agent should not be told the smaller of two limits. */
@@ -135,7 +141,7 @@ function outOfBounds(grant: Grant, failures: readonly Failure[]): Denied {
   );
 }
 
-function misfits({ grant, injected }: Candidate, { pointer, keyword, message }: SchemaFailure): Denied {
+function invalid({ grant, injected }: Candidate, { pointer, keyword, message }: SchemaFailure): Denied {
   const own = Object.keys(injected ?? {}).find((name) => `${pointer}/`.startsWith(`${pointerTo(name)}/`));
   // The caller cannot mend what it neither sees nor sends.
   if (own !== undefined)

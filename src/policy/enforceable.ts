@@ -1,6 +1,8 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { FORMATS } from "./format.ts";
-import { compileUpstreamPattern, patternCost } from "./pattern.ts";
+import type { Patterns } from "./outline.ts";
+import { compileUpstreamPattern, patternCost, type UpstreamPattern } from "./pattern.ts";
+import { CHARACTERS_PER_STEP } from "./steps.ts";
 import { pointerTo } from "./value-set.ts";
 
 /** Keywords whose value is one schema, a map of schemas, an array of schemas. */
@@ -31,11 +33,22 @@ const NOT_MONOTONE = [
   "unevaluatedProperties",
 ];
 
+/** Not keywords that are checked: they hold schemas for `$ref`. */
+const DEFINITIONS = ["$defs", "definitions"];
+/** Values for readers. Nothing refers into them. */
+const SAMPLES = ["default", "examples"];
+
+/** Our own keyword: what it costs to apply the schema that it stands in, less what depends on the value. */
+export const STEPS = "portcullis-steps";
+
 /** All patterns of a schema together may cost this much to compile; see `patternCost`. */
 const MAX_PATTERN_COST = 200_000;
 
 export interface Enforceable {
+  /** With the position in `values` for each `const` and `enum`: a `$ref` into a value would be a schema without steps. */
   readonly schema: JsonObject;
+  readonly values: readonly Json[];
+  readonly patterns: Patterns;
   /** JSON Pointers of the keywords that are left to the upstream. */
   readonly unenforced: readonly string[];
 }
@@ -43,22 +56,27 @@ export interface Enforceable {
 /**
  * A copy of an upstream's schema with standard keywords only (so `$async`, `$data` and other extensions of the
  * validator mean nothing) and without those that cannot be enforced: patterns that RE2 cannot compile, formats that
- * are not known. What is taken out never makes the check stricter than the upstream's own.
+ * are not known. What is taken out never makes the check stricter than the upstream's own. Wherever a `$ref` may lead,
+ * there is a copy with STEPS.
  */
 export function enforceable(source: JsonObject): Enforceable {
   const unenforced: string[] = [];
-  const schema = copyObject(source, "", { unenforced, bad: badPatterns(source) });
-  return { schema, unenforced };
+  const values: Json[] = [];
+  const { patterns, bad } = compilePatterns(source);
+  const schema = copyObject(source, "", { unenforced, values, bad });
+  return { schema, values, patterns, unenforced };
 }
 
 interface Copying {
   readonly unenforced: string[];
+  readonly values: Json[];
   /** The patterns that are left out. */
   readonly bad: ReadonlySet<string>;
 }
 
-function copy(schema: Json, at: string, copying: Copying): Json {
-  return isJsonObject(schema) ? copyObject(schema, at, copying) : schema;
+function copy(value: Json, at: string, copying: Copying): Json {
+  if (isJsonObject(value)) return copyObject(value, at, copying);
+  return Array.isArray(value) ? value.map((inner, i) => copy(inner, at + pointerTo(i), copying)) : value;
 }
 
 function copyObject(schema: JsonObject, at: string, copying: Copying): JsonObject {
@@ -68,18 +86,36 @@ function copyObject(schema: JsonObject, at: string, copying: Copying): JsonObjec
     if (leftToUpstream(schema, key, value, copying.bad)) copying.unenforced.push(where);
     else kept.push(...copyKeyword(key, value, where, copying));
   }
+  const steps = kept.reduce((sum, [key]) => sum + stepsOf(key, schema[key] as Json), 0);
+  if (steps > 0) kept.push([STEPS, steps]);
   return Object.fromEntries(kept);
 }
 
+/** What a keyword costs by itself: a step for each schema or name in it. The schemas in it count for themselves. */
+function stepsOf(key: string, value: Json): number {
+  if (DEFINITIONS.includes(key)) return 0;
+  if (LIST.includes(key) && Array.isArray(value)) return 1 + value.length;
+  if (MAP.includes(key) && isJsonObject(value)) return 1 + Object.keys(value).length;
+  if (ONE.includes(key)) return 1;
+  return PLAIN.includes(key) ? 1 + Math.floor(JSON.stringify(value).length / CHARACTERS_PER_STEP) : 0;
+}
+
 function copyKeyword(key: string, value: Json, at: string, copying: Copying): readonly [string, Json][] {
-  if (ONE.includes(key) && !Array.isArray(value)) return [[key, copy(value, at, copying)]];
-  if (LIST.includes(key) && Array.isArray(value)) {
-    return [[key, value.map((schema, i) => copy(schema, at + pointerTo(i), copying))]];
-  }
   if (MAP.includes(key) && isJsonObject(value)) return [[key, copyMap(key, value, at, copying)]];
-  if (PLAIN.includes(key)) return [[key, value]];
-  // Not a keyword, but a `$ref` may point into it.
-  return typeof value === "object" && value !== null && key !== "$vocabulary" ? [[key, value]] : [];
+  if (key === "const" || key === "enum") return [[key, copying.values.push(value) - 1]];
+  if (PLAIN.includes(key)) return isPlain(key, value) ? [[key, value]] : [];
+  // What is not a keyword may still hold what a `$ref` points to.
+  const holds =
+    typeof value === "object" && value !== null && key !== "$vocabulary" && !SAMPLES.includes(key);
+  return holds || ONE.includes(key) ? [[key, copy(value, at, copying)]] : [];
+}
+
+/** Without a schema in it. Only where no meta-schema looked can there be one. */
+function isPlain(key: string, value: Json): boolean {
+  const isFlat = (part: Json) => ![part].flat().some((inner) => typeof inner === "object" && inner !== null);
+  return key === "dependentRequired" && isJsonObject(value)
+    ? Object.values(value).every(isFlat)
+    : isFlat(value);
 }
 
 function copyMap(key: string, map: JsonObject, at: string, copying: Copying): JsonObject {
@@ -104,19 +140,24 @@ function leftToUpstream(schema: JsonObject, key: string, value: Json, bad: Reado
   );
 }
 
-function badPatterns(source: JsonObject): ReadonlySet<string> {
+function compilePatterns(source: JsonObject): {
+  readonly patterns: Patterns;
+  readonly bad: ReadonlySet<string>;
+} {
+  const patterns = new Map<string, UpstreamPattern>();
   const bad = new Set<string>();
-  const good = new Set<string>();
   let left = MAX_PATTERN_COST;
   some(source, (key, value) => {
     for (const pattern of patternsOf(key, value)) {
-      if (bad.has(pattern) || good.has(pattern)) continue;
+      if (bad.has(pattern) || patterns.has(pattern)) continue;
       left -= patternCost(pattern);
-      (left >= 0 && compileUpstreamPattern(pattern) !== null ? good : bad).add(pattern);
+      const compiled = left < 0 ? null : compileUpstreamPattern(pattern);
+      if (compiled === null) bad.add(pattern);
+      else patterns.set(pattern, compiled);
     }
     return false;
   });
-  return bad;
+  return { patterns, bad };
 }
 
 function hasBad(key: string, value: Json, bad: ReadonlySet<string>): boolean {

@@ -1,4 +1,5 @@
 import { canonicalJson, isJsonObject, type Json } from "../lib/json.ts";
+import { spend } from "./steps.ts";
 
 /** Deep equality of JSON values: 1 equals 1.0, the order of members means nothing, inherited names are no members. */
 export function equalJson(a: Json, b: Json): boolean {
@@ -16,13 +17,23 @@ export function equalJson(a: Json, b: Json): boolean {
 
 /** Whether two items are equal, in one pass: comparing every pair would let a long array freeze the process. */
 export function hasDuplicates(items: readonly Json[]): boolean {
+  spend(items.length);
   const scalars = new Set<Json>();
   const composites = new Set<string>();
   for (const item of items) {
-    const composite = typeof item === "object" && item !== null;
-    if (composite ? seen(composites, canonicalJson(item)) : seen(scalars, item)) return true;
+    if (isComposite(item) ? seen(composites, counted(item)) : seen(scalars, item)) return true;
   }
   return false;
+}
+
+function counted(item: Json): string {
+  const text = canonicalJson(item);
+  spend(text.length);
+  return text;
+}
+
+function isComposite(value: Json): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 /** Distinct values, with a look-up that does not walk them all. */
@@ -33,14 +44,12 @@ export interface ValueList {
 
 export function valueList(values: readonly Json[]): ValueList {
   const scalars = new Set<Json>();
-  const composites: Json[] = [];
-  const has = (value: Json) => scalars.has(value) || composites.some((other) => equalJson(other, value));
-  const all = values.filter((value) => {
-    if (has(value)) return false;
-    if (typeof value === "object" && value !== null) composites.push(value);
-    else scalars.add(value);
-    return true;
-  });
+  const composites = new Set<string>();
+  const all = values.filter(
+    (value) => !(isComposite(value) ? seen(composites, canonicalJson(value)) : seen(scalars, value)),
+  );
+  const has = (value: Json) =>
+    isComposite(value) ? composites.size > 0 && composites.has(counted(value)) : scalars.has(value);
   return { all, has };
 }
 

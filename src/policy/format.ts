@@ -1,5 +1,6 @@
 import type { FormatDefinition } from "ajv";
 import { fullFormats } from "ajv-formats/dist/formats.js";
+import { spend } from "./steps.ts";
 
 /** The pattern behind `url` backtracks in the square of the length: 20,000 characters took 0.4 s. */
 const MAX_URL_LENGTH = 4096;
@@ -28,8 +29,18 @@ function format(name: string, source: Source): Format {
       : validate instanceof RegExp
         ? (value: unknown) => validate.test(String(value))
         : validate;
-  if (name !== "url") return { name, type, check: test };
-  return { name, type, check: (value) => String(value).length <= MAX_URL_LENGTH && test(value) };
+  if (name === "url") return { name, type, check: (value) => checkUrl(String(value), test) };
+  const check = (value: string | number) => {
+    if (typeof value === "string") spend(value.length);
+    return test(value);
+  };
+  return { name, type, check };
+}
+
+function checkUrl(text: string, test: (text: string) => boolean): boolean {
+  if (text.length > MAX_URL_LENGTH) return false;
+  spend(text.length ** 2 / 16);
+  return test(text);
 }
 
 /** The same formats for ajv. */

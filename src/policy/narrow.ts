@@ -1,8 +1,9 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { equalJson } from "./equality.ts";
-import { memberSchemas, requiredOf } from "./outline.ts";
+import { memberSchemas, type Patterns, requiredOf } from "./outline.ts";
 import { toEcmaPattern } from "./pattern.ts";
 import { inlined, schemaTypes, splitAnnotations } from "./reachable.ts";
+import type { CompiledSchema } from "./schema.ts";
 import { join } from "./value-algebra.ts";
 import { ANY_TYPE, memberOf, pointerTo, TYPE, test, typeNames, type ValueSet } from "./value-set.ts";
 import { keywords, phrase, saysNothing, sentences } from "./words.ts";
@@ -30,6 +31,7 @@ type Mutable = { [key: string]: Json };
 
 interface Context {
   readonly root: JsonObject;
+  readonly patterns: Patterns;
   /** Sentences for the note. */
   readonly unsaid: Set<string>;
 }
@@ -39,11 +41,11 @@ interface Context {
  * sets. `injected` names the arguments that some grant sets, which the caller does not see.
  */
 export function narrow(
-  root: JsonObject,
+  { source: root, patterns }: Pick<CompiledSchema, "source" | "patterns">,
   alternatives: readonly ValueSet[],
   injected: ReadonlySet<string>,
 ): Listing {
-  const context: Context = { root, unsaid: new Set() };
+  const context: Context = { root, patterns, unsaid: new Set() };
   const [first, ...more] = alternatives;
   const set = first && more.reduce(join, first);
   if (set === undefined) return { inputSchema: { type: "object", not: {} }, note: "", words: () => "" };
@@ -174,7 +176,7 @@ function narrowMembers(schema: JsonObject, set: ValueSet, at: string, context: C
   for (const name of names) {
     const member = memberOf(set, name);
     const narrowed = narrowValue(
-      conjunction(memberSchemas(schema, name)),
+      conjunction(memberSchemas(schema, name, context.patterns)),
       member.values,
       at + pointerTo(name),
       context,

@@ -1,5 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { compileUpstreamPattern } from "./pattern.ts";
+import type { UpstreamPattern } from "./pattern.ts";
 
 /**
  * What a pinned schema declares at one place of the arguments: the names in `properties`, `required` and
@@ -17,6 +17,9 @@ export interface Outline {
   items(): Outline;
 }
 
+/** The patterns of a schema that can be matched, by their source. */
+export type Patterns = ReadonlyMap<string, UpstreamPattern>;
+
 const IN_PLACE = [
   "$ref",
   "allOf",
@@ -31,11 +34,10 @@ const IN_PLACE = [
 const ITEMS = ["items", "prefixItems", "additionalItems", "unevaluatedItems"];
 const REST = ["additionalProperties", "unevaluatedProperties"];
 
-export function outline(root: JsonObject, schemas: readonly Json[] = [root]): Outline {
+export function outline(root: JsonObject, engines: Patterns, schemas: readonly Json[] = [root]): Outline {
   const nodes = expand(root, schemas);
   const names = new Set(nodes.flatMap((node) => [...keysOf(node.properties), ...requiredOf(node)]));
   const patterns = [...new Set(nodes.flatMap((node) => keysOf(node.patternProperties)))];
-  const engines = patterns.flatMap((source) => compileUpstreamPattern(source) ?? []);
   const open = nodes.some((node) => REST.some((key) => keysOf(node[key]).length > 0));
   const members = new Map<string, Outline>();
   let items: Outline | null = null;
@@ -43,13 +45,17 @@ export function outline(root: JsonObject, schemas: readonly Json[] = [root]): Ou
     names,
     patterns,
     open,
-    has: (name) => open || names.has(name) || engines.some((engine) => engine.test(name)),
+    has: (name) => open || names.has(name) || patterns.some((source) => engines.get(source)?.test(name)),
     member(name) {
       const known =
         members.get(name) ??
         outline(
           root,
-          nodes.flatMap((node) => [...memberSchemas(node, name), node.unevaluatedProperties ?? false]),
+          engines,
+          nodes.flatMap((node) => [
+            ...memberSchemas(node, name, engines),
+            node.unevaluatedProperties ?? false,
+          ]),
         );
       members.set(name, known);
       return known;
@@ -57,6 +63,7 @@ export function outline(root: JsonObject, schemas: readonly Json[] = [root]): Ou
     items() {
       items ??= outline(
         root,
+        engines,
         nodes.flatMap((node) => ITEMS.flatMap((key) => node[key] ?? [])),
       );
       return items;
@@ -65,12 +72,12 @@ export function outline(root: JsonObject, schemas: readonly Json[] = [root]): Ou
 }
 
 /** The schemas that one schema object itself applies to a member: its own, by pattern, or else the additional one. */
-export function memberSchemas(schema: JsonObject, name: string): readonly Json[] {
+export function memberSchemas(schema: JsonObject, name: string, engines: Patterns): readonly Json[] {
   const own = isJsonObject(schema.properties) && Object.hasOwn(schema.properties, name);
   const schemas = own ? [(schema.properties as JsonObject)[name] as Json] : [];
   const byPattern = schema.patternProperties;
   for (const source of keysOf(byPattern)) {
-    if (compileUpstreamPattern(source)?.test(name)) schemas.push((byPattern as JsonObject)[source] as Json);
+    if (engines.get(source)?.test(name)) schemas.push((byPattern as JsonObject)[source] as Json);
   }
   if (schemas.length > 0) return schemas;
   return schema.additionalProperties === undefined ? [] : [schema.additionalProperties];

@@ -1,12 +1,13 @@
 import { RE2JS } from "re2js";
+import { spend } from "./steps.ts";
 
 /** Compiling costs ~0.1 ms and policies repeat their patterns. */
 const MEMO = 500;
 const MAX_LENGTH = 2000;
 /** Counts are compiled by copying what they count: `a{1000}` 285 times took 1.6 s. In characters, about. */
 const MAX_EXPANDED = 50_000;
-/** Matching costs up to 26 ns for each character and instruction: 0.25 s at most. A longer text does not match. */
-const MAX_STEPS = 10_000_000;
+/** Matching costs up to 12 ns for each character and instruction, and most often far less. */
+const INSTRUCTIONS_PER_STEP = 8;
 
 /** An RE2 pattern of a bound. It matches the whole string, in time linear in its length. */
 export interface Pattern {
@@ -27,8 +28,7 @@ export function compilePattern(source: string): Pattern | null {
   const known = memo.get(source);
   if (known !== undefined) return known;
   const engine = compile(source, source);
-  const fits = fitting(engine);
-  const pattern = engine && { source, matches: (text: string) => fits(text) && engine.testExact(text) };
+  const pattern = engine && { source, matches: counted(engine, (text) => engine.testExact(text)) };
   if (memo.size >= MEMO) memo.delete(memo.keys().next().value ?? "");
   memo.set(source, pattern);
   return pattern;
@@ -37,13 +37,15 @@ export function compilePattern(source: string): Pattern | null {
 /** A pattern that was written for ECMAScript, run by RE2; null as above. */
 export function compileUpstreamPattern(source: string): UpstreamPattern | null {
   const engine = source.length > MAX_LENGTH ? null : compile(source, RE2JS.translateRegExp(source));
-  const fits = fitting(engine);
-  return engine && { test: (text) => fits(text) && engine.test(text), toString: () => source };
+  return engine && { test: counted(engine, (text) => engine.test(text)), toString: () => source };
 }
 
-function fitting(engine: RE2JS | null): (text: string) => boolean {
-  const longest = engine === null ? 0 : MAX_STEPS / engine.programSize();
-  return (text) => text.length <= longest;
+function counted(engine: RE2JS, matches: (text: string) => boolean): (text: string) => boolean {
+  const perCharacter = Math.ceil(engine.programSize() / INSTRUCTIONS_PER_STEP);
+  return (text) => {
+    spend(text.length * perCharacter);
+    return matches(text);
+  };
 }
 
 function compile(source: string, translated: string): RE2JS | null {
@@ -68,14 +70,14 @@ export function patternCost(source: string): number {
 }
 
 /** For ajv's `code.regExp`. Patterns that do not compile were taken out before. */
-export const regExpEngine = Object.assign(
-  (source: string): UpstreamPattern => {
-    const engine = compileUpstreamPattern(source);
-    if (engine === null) throw new TypeError(`not an RE2 pattern: ${source}`);
-    return engine;
-  },
-  { code: "re2" },
-);
+export function regExpEngine(find: (source: string) => UpstreamPattern | null) {
+  const engine = (source: string): UpstreamPattern => {
+    const found = find(source);
+    if (found === null) throw new TypeError(`not an RE2 pattern: ${source}`);
+    return found;
+  };
+  return Object.assign(engine, { code: "re2" });
+}
 
 /** Tokens that mean the same in RE2 and ECMAScript, and those that can be rewritten. Anything else: words instead. */
 const OUTSIDE: readonly (readonly [RegExp, string])[] = [

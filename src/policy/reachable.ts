@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { valueList } from "./equality.ts";
-import { memberSchemas, requiredOf, resolve } from "./outline.ts";
+import { memberSchemas, type Patterns, requiredOf, resolve } from "./outline.ts";
 import { intersect, valueSet } from "./value-algebra.ts";
 import { ANY_TYPE, ANYTHING, memberOf, TYPE, typeMask, type ValueSet } from "./value-set.ts";
 
@@ -21,7 +21,7 @@ const IDENTITIES = ["$anchor", "$dynamicAnchor", "$id"];
  * Whether some value may be both in the set and valid by the schema, as far as plain keywords tell: false is certain.
  * A grant that no arguments can meet opens nothing.
  */
-export function reachable(root: JsonObject, schema: Json, set: ValueSet): boolean {
+export function reachable(root: JsonObject, engines: Patterns, schema: Json, set: ValueSet): boolean {
   const plain = inlined(root, schema);
   if (plain === false || set.types === 0) return false;
   if (!isJsonObject(plain)) return true;
@@ -29,7 +29,8 @@ export function reachable(root: JsonObject, schema: Json, set: ValueSet): boolea
   if (!simple(plain, set)) return intersect(set, schemaSet(plain)).types !== 0;
   for (const [name, member] of set.members ?? []) {
     if (member.absent) continue;
-    if (!memberSchemas(plain, name).every((inner) => reachable(root, inner, member.values))) return false;
+    if (!memberSchemas(plain, name, engines).every((inner) => reachable(root, engines, inner, member.values)))
+      return false;
   }
   return requiredOf(plain).every((name) => memberOf(set, name).values.types !== 0);
 }

@@ -1,18 +1,25 @@
-import { Ajv, type ErrorObject, type Options, type ValidateFunction } from "ajv";
+import {
+  _,
+  Ajv,
+  type ErrorObject,
+  type KeywordCxt,
+  type KeywordDefinition,
+  Name,
+  type Options,
+  type ValidateFunction,
+} from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type { Json, JsonObject } from "../lib/json.ts";
 import { isMultipleOf } from "./decimal.ts";
-import { enforceable } from "./enforceable.ts";
+import { type Enforceable, enforceable, STEPS } from "./enforceable.ts";
 import { equalJson, hasDuplicates, valueList } from "./equality.ts";
 import { ajvFormats } from "./format.ts";
-import { type Outline, outline, resolve } from "./outline.ts";
-import { regExpEngine } from "./pattern.ts";
+import { type Outline, outline, type Patterns, resolve } from "./outline.ts";
+import { compileUpstreamPattern, regExpEngine } from "./pattern.ts";
+import { schemaFault } from "./schema-size.ts";
+import { CHARACTERS_PER_STEP, spend, TooCostly, withinSteps } from "./steps.ts";
 import { pointerTo } from "./value-set.ts";
 import { phrase } from "./words.ts";
-
-/** An upstream's schema costs at most this much to compile. */
-const MAX_VALUES = 10_000;
-const MAX_DEPTH = 64;
 
 const DIALECTS = {
   "2020-12": "https://json-schema.org/draft/2020-12/schema",
@@ -35,9 +42,10 @@ export interface CompiledSchema {
   /** As the upstream announced it. */
   readonly source: JsonObject;
   readonly outline: Outline;
+  readonly patterns: Patterns;
   /** JSON Pointers of the keywords that are left to the upstream: patterns outside RE2, unknown formats. */
   readonly unenforced: readonly string[];
-  /** null: the arguments fit. Never changes them: no coercion, no defaults. */
+  /** null: the arguments fit. Never changes them: no coercion, no defaults. @throws TooCostly */
   validate(args: JsonObject): SchemaFailure | null;
 }
 
@@ -51,7 +59,7 @@ export type SchemaResult =
  * large, or refers outside itself: nothing is fetched), so the target must not be listed.
  */
 export function compileSchema(inputSchema: JsonObject): SchemaResult {
-  const fault = boundsOfSchema(inputSchema);
+  const fault = schemaFault(inputSchema);
   if (fault !== null) return { ok: false, fault };
   let first: SchemaResult | null = null;
   for (const dialect of dialectsOf(inputSchema)) {
@@ -68,18 +76,6 @@ function dialectsOf(schema: JsonObject): readonly Dialect[] {
   return named.replace(/#$/, "") === DIALECTS["2020-12"] ? ["2020-12"] : ["2020-12", "draft-07"];
 }
 
-function boundsOfSchema(schema: JsonObject): string | null {
-  if (schema.type !== undefined && schema.type !== "object") return 'the schema\'s type is not "object"';
-  let left = MAX_VALUES;
-  const tooBig = (value: Json, depth: number): boolean =>
-    --left < 0 ||
-    depth > MAX_DEPTH ||
-    (typeof value === "object" &&
-      value !== null &&
-      Object.values(value).some((inner: Json) => tooBig(inner, depth + 1)));
-  return tooBig(schema, 0) ? `the schema has over ${MAX_VALUES} values or ${MAX_DEPTH} levels` : null;
-}
-
 function compileDialect(source: JsonObject, dialect: Dialect): SchemaResult {
   try {
     const meta = metaValidator(dialect);
@@ -90,20 +86,22 @@ function compileDialect(source: JsonObject, dialect: Dialect): SchemaResult {
         fault: `the schema is not valid ${dialect}: ${meta.errorsText(meta.errors, { dataVar: "schema" })}`,
       };
     }
-    const { schema, unenforced } = enforceable(source);
+    const plain = enforceable(source);
+    const { patterns, unenforced } = plain;
     // An instance each: ajv keeps every `$id` it has seen, and one upstream's must not answer another's `$ref`.
-    const run = createAjv(dialect, { meta: false, validateSchema: false }).compile({
+    const run = createAjv(dialect, { meta: false, validateSchema: false }, plain).compile({
       type: "object",
-      ...schema,
+      ...plain.schema,
     });
     return {
       ok: true,
       schema: {
         dialect,
         source,
-        outline: outline(source),
+        outline: outline(source, patterns),
+        patterns,
         unenforced,
-        validate: (args) => validate(run, schema, args),
+        validate: (args) => withinSteps(args, () => validate(run, plain, args)),
       },
     };
   } catch (thrown) {
@@ -122,58 +120,90 @@ function metaValidator(dialect: Dialect): Ajv {
   return known;
 }
 
+/** Applying one schema costs about this, and up to one error. */
+const STEPS_PER_SCHEMA = 4;
+const ERRORS_PER_STEP = 16;
+
 /** Keywords that ajv enforces with our own code. */
 const OURS = ["const", "enum", "multipleOf", "uniqueItems"];
 
-function createAjv(dialect: Dialect, options: Options): Ajv {
+/** @param plain of a schema that was made enforceable; a meta-schema is our own. */
+function createAjv(dialect: Dialect, options: Options, plain?: Enforceable): Ajv {
+  const find = (source: string) =>
+    plain === undefined ? compileUpstreamPattern(source) : (plain.patterns.get(source) ?? null);
+  const read = (said: Json) => (plain === undefined ? said : (plain.values[Number(said)] ?? null));
   const all: Options = {
     ...options,
     strict: false,
     logger: false,
     // Inherited names (`constructor`) are no arguments.
     ownProperties: true,
-    // Inlining can grow the code exponentially.
+    // Inlining can grow the code exponentially, and to optimise it takes the square of its size.
     inlineRefs: false,
     formats: ajvFormats(),
-    code: { regExp: regExpEngine },
+    code: { regExp: regExpEngine(find), optimize: false },
   };
   const ajv = dialect === "draft-07" ? new Ajv(all) : new Ajv2020(all);
   for (const keyword of OURS) ajv.removeKeyword(keyword);
-  // ajv's own compare with a library that calls a value's `valueOf`, look at every pair, and divide in binary.
-  ajv.addKeyword({
-    keyword: "const",
-    compile: (allowed: Json) => (value: Json) => equalJson(allowed, value),
-    errors: false,
-  });
-  ajv.addKeyword({
-    keyword: "enum",
-    schemaType: "array",
-    compile: (allowed: readonly Json[]) => valueList(allowed).has,
-    errors: false,
-  });
-  ajv.addKeyword({
-    keyword: "multipleOf",
-    type: "number",
-    schemaType: "number",
-    compile: (divisor: number) => (value: number) => Number.isFinite(value) && isMultipleOf(value, divisor),
-    errors: false,
-  });
-  ajv.addKeyword({
-    keyword: "uniqueItems",
-    type: "array",
-    schemaType: "boolean",
-    compile: (wanted: boolean) => (items: readonly Json[]) => !wanted || !hasDuplicates(items),
-    errors: false,
-  });
+  for (const definition of ourKeywords(read)) ajv.addKeyword(definition);
   return ajv;
 }
 
-function validate(run: ValidateFunction, schema: JsonObject, args: JsonObject): SchemaFailure | null {
+/** ajv's own compare with a library that calls a value's `valueOf`, look at every pair, and divide in binary. */
+function ourKeywords(read: (said: Json) => Json): readonly KeywordDefinition[] {
+  return [
+    { keyword: STEPS, before: "$ref", code: countSteps },
+    {
+      keyword: "const",
+      compile: (said: Json) => (value: Json) => equalJson(read(said), value),
+      errors: false,
+    },
+    {
+      keyword: "enum",
+      compile: (said: Json) => valueList(read(said) as readonly Json[]).has,
+      errors: false,
+    },
+    {
+      keyword: "multipleOf",
+      type: "number",
+      schemaType: "number",
+      compile: (divisor: number) => (value: number) => Number.isFinite(value) && isMultipleOf(value, divisor),
+      errors: false,
+    },
+    {
+      keyword: "uniqueItems",
+      type: "array",
+      schemaType: "boolean",
+      compile: (wanted: boolean) => (items: readonly Json[]) => !wanted || !hasDuplicates(items),
+      errors: false,
+    },
+  ];
+}
+
+/** A recursive `$ref` under `anyOf` is walked 2^depth times: each schema that is applied counts, where it is applied. */
+function countSteps(context: KeywordCxt): void {
+  const { gen, data, schema } = context;
+  const count = gen.scopeValue("func", { ref: spendOn });
+  gen.code(_`${count}(${schema}, ${data}, ${new Name("errors")})`);
+}
+
+/** Applying a schema walks the value's members, and copies the errors so far. */
+function spendOn(steps: number, value: Json, errors: number): void {
+  spend(STEPS_PER_SCHEMA + steps + sizeOf(value) + errors / ERRORS_PER_STEP);
+}
+
+function sizeOf(value: Json): number {
+  if (typeof value === "string") return value.length / CHARACTERS_PER_STEP;
+  if (typeof value !== "object" || value === null) return 0;
+  return Array.isArray(value) ? value.length : Object.keys(value).length;
+}
+
+function validate(run: ValidateFunction, plain: Enforceable, args: JsonObject): SchemaFailure | null {
   try {
     if (run(args) === true) return null;
   } catch {
-    // A schema that refers to itself without end, or arguments that nest as deeply as it lets them.
-    return { pointer: "", keyword: "$ref", message: "cannot be checked: they nest too deeply" };
+    // Also a schema that refers to itself without end, or arguments that nest as deeply as it lets them.
+    throw new TooCostly();
   }
   const errors = run.errors ?? [];
   const last = errors.at(-1);
@@ -182,10 +212,10 @@ function validate(run: ValidateFunction, schema: JsonObject, args: JsonObject): 
   run.errors = null;
   return error === undefined
     ? { pointer: "", keyword: "schema", message: "must fit the schema" }
-    : described(error, schema);
+    : described(error, plain);
 }
 
-function described(error: ErrorObject, schema: JsonObject): SchemaFailure {
+function described(error: ErrorObject, { schema, values }: Enforceable): SchemaFailure {
   const { instancePath, keyword, message, schemaPath } = error;
   const parameters: JsonObject = error.params;
   const { missingProperty: missing, additionalProperty, unevaluatedProperty } = parameters;
@@ -196,7 +226,9 @@ function described(error: ErrorObject, schema: JsonObject): SchemaFailure {
   if (typeof extra === "string") {
     return { pointer: instancePath + pointerTo(extra), keyword, message: "is not an argument here" };
   }
-  const asked = OURS.includes(keyword) ? resolve(schema, schemaPath) : undefined;
+  const said = OURS.includes(keyword) ? resolve(schema, schemaPath) : undefined;
+  const asked =
+    (keyword === "const" || keyword === "enum") && said !== undefined ? values[Number(said)] : said;
   const words = asked === undefined ? message : `must ${phrase(keyword, asked)}`;
   return { pointer: instancePath, keyword, message: words ?? `must meet ${keyword}` };
 }

@@ -4,6 +4,7 @@ import { hasDuplicates, type ValueList } from "./equality.ts";
 import type { Format } from "./format.ts";
 import type { Outline } from "./outline.ts";
 import type { Pattern } from "./pattern.ts";
+import { spend } from "./steps.ts";
 
 /** A set of JSON types, as bits. A number is an integer or a fraction. */
 export const TYPE = {
@@ -150,6 +151,7 @@ function testArray(set: ValueSet, value: readonly Json[]): Failure | null {
   if (value.length < set.minItems) return failure("minItems", set.minItems);
   if (value.length > set.maxItems) return failure("maxItems", set.maxItems);
   if (set.items !== null) {
+    spend(value.length);
     for (const [i, item] of value.entries()) {
       const found = test(set.items, item);
       if (found !== null) return within(i, found);
@@ -170,7 +172,9 @@ export function* objectFailures(set: ValueSet, value: JsonObject): Generator<Fai
     const found = testMember(member, name, value);
     if (found !== null) yield within(name, found);
   }
-  for (const name of Object.keys(value)) {
+  const names = Object.keys(value);
+  spend(set.members.size + names.length);
+  for (const name of names) {
     if (set.members.has(name)) continue;
     if (set.closed || set.declares?.has(name) === false) yield within(name, failure("others", false));
   }

@@ -77,6 +77,7 @@ const PINNED = [
   "not_found 200 -32602",
   "arguments_invalid 200 -32602",
   "argument_out_of_bounds 200 -32602",
+  "arguments_too_costly 200 -32602",
   "requirement_not_met 200 -32004",
   "ambiguous_grant 200 -32004",
   "interaction_refused 200 -32004",
