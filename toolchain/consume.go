@@ -15,28 +15,33 @@ func (f *frame) body(body ast.Body, negated bool) {
 func (f *frame) expr(e *ast.Expr) {
 	switch terms := e.Terms.(type) {
 	case *ast.Term:
-		f.consume(terms)
+		f.read(terms, glanced)
 	case *ast.Not:
 		f.body(terms.Body, true)
 	case *ast.Every:
-		f.consume(terms.Domain)
+		f.read(terms.Domain, compared)
 		f.body(terms.Body, f.negated)
 	case []*ast.Term:
-		operator := e.Operator()
-		switch {
-		case isEquality(e):
+		if isEquality(e) {
 			f.unify(terms[1], terms[2])
-		case operator[0].Equal(ast.DefaultRootDocument):
-			f.call(operator, e.Operands())
-			for _, t := range e.Operands() {
-				f.hand(t)
-			}
-		default:
-			f.w.clock = f.w.clock || operator.String() == ast.NowNanos.Name
-			for _, t := range e.Operands() {
-				f.consume(t)
-			}
+		} else {
+			f.operands(e.Operator(), e.Operands())
 		}
+	}
+}
+
+// operands notes what a function is given.
+func (f *frame) operands(operator ast.Ref, operands []*ast.Term) {
+	if operator[0].Equal(ast.DefaultRootDocument) {
+		f.call(operator, operands)
+		for _, t := range operands {
+			f.read(t, handed)
+		}
+		return
+	}
+	f.w.clock = f.w.clock || operator.String() == ast.NowNanos.Name
+	for i, t := range operands {
+		f.read(t, useBy(operator.String(), i, operands))
 	}
 }
 
@@ -44,12 +49,12 @@ func (f *frame) expr(e *ast.Expr) {
 func (f *frame) unify(a, b *ast.Term) {
 	switch {
 	case f.names(a):
-		f.hand(b)
+		f.read(b, handed)
 	case f.names(b):
-		f.hand(a)
+		f.read(a, handed)
 	default:
-		f.consume(a)
-		f.consume(b)
+		f.read(a, comparedWith(b))
+		f.read(b, comparedWith(a))
 	}
 }
 
@@ -58,45 +63,33 @@ func (f *frame) names(t *ast.Term) bool {
 	return ok && f.uses[v] == 1
 }
 
-// hand notes a value that is handed on whole.
-func (f *frame) hand(t *ast.Term) {
-	switch t.Value.(type) {
-	case ast.Var, ast.Ref:
-		f.see(t, true)
-	default:
-		f.consume(t)
-	}
-}
-
-// consume notes a value that is looked at.
-func (f *frame) consume(t *ast.Term) {
+// read notes a value that is read. What is written into another value is read as that is.
+func (f *frame) read(t *ast.Term, as use) {
+	inner := func(t *ast.Term) { f.read(t, as) }
 	switch v := t.Value.(type) {
 	case ast.Var, ast.Ref:
-		f.see(t, false)
+		f.see(t, as)
 	case ast.Call:
-		for _, operand := range v[1:] {
-			f.consume(operand)
-		}
-		f.call(v[0].Value.(ast.Ref), v[1:])
+		f.operands(v[0].Value.(ast.Ref), v[1:])
 	case *ast.Array:
-		v.Foreach(f.consume)
+		v.Foreach(inner)
 	case ast.Set:
-		v.Foreach(f.consume)
+		v.Foreach(inner)
 	case ast.Object:
 		v.Foreach(func(key, value *ast.Term) {
-			f.consume(key)
-			f.consume(value)
+			f.read(key, compared)
+			f.read(value, as)
 		})
 	case *ast.ArrayComprehension:
 		f.body(v.Body, f.negated)
-		f.consume(v.Term)
+		inner(v.Term)
 	case *ast.SetComprehension:
 		f.body(v.Body, f.negated)
-		f.consume(v.Term)
+		inner(v.Term)
 	case *ast.ObjectComprehension:
 		f.body(v.Body, f.negated)
-		f.consume(v.Key)
-		f.consume(v.Value)
+		f.read(v.Key, compared)
+		inner(v.Value)
 	case ast.Null, ast.Boolean, ast.Number, ast.String:
 	default:
 		panic("a term of a kind that the contract does not know: " + ast.ValueName(v))
@@ -105,18 +98,23 @@ func (f *frame) consume(t *ast.Term) {
 
 // see notes a variable, or a ref with its computed keys. A variable was bound before, so that a `not` over it does not
 // turn a missing value into a true one.
-func (f *frame) see(t *ast.Term, handed bool) {
+func (f *frame) see(t *ast.Term, as use) {
 	ref, isRef := t.Value.(ast.Ref)
-	f.note(f.paths(t), t.Location, f.negated && isRef, handed)
+	f.note(f.paths(t), t.Location, f.negated && isRef, as)
 	if !isRef {
 		return
 	}
 	if _, named := ref[0].Value.(ast.Var); !named {
-		f.consume(ref[0])
+		f.read(ref[0], handed)
 	}
 	for _, key := range ref[1:] {
-		if _, constant := constantStep(key.Value); !constant {
-			f.consume(key)
+		if _, constant := constantStep(key.Value); constant {
+			continue
+		}
+		if f.runsOver(key, ref) {
+			f.read(key, handed)
+		} else {
+			f.read(key, compared)
 		}
 	}
 }
@@ -129,20 +127,23 @@ func (f *frame) head() []path {
 		value = f.rule.Head.Key
 	}
 	for _, t := range f.rule.Head.Ref()[1:] {
-		f.consume(t)
+		f.read(t, compared)
 	}
 	if value == nil {
 		return nil
 	}
-	f.hand(value)
+	f.read(value, handed)
 	return f.paths(value)
 }
 
-func (f *frame) note(paths []path, loc *ast.Location, negated, handed bool) {
+func (f *frame) note(paths []path, loc *ast.Location, negated bool, as use) {
 	if loc == nil || loc.File == "" {
 		loc = f.loc
 	}
 	for _, p := range paths {
-		f.w.reads = append(f.w.reads, read{p, loc, negated, handed})
+		if as == handed && len(p) > len(p.real()) {
+			continue // noted where it was written into the value that is handed on
+		}
+		f.w.reads = append(f.w.reads, read{p.real(), loc, negated, as})
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/util"
 )
 
-var arguments = step{field, "arguments"}
+var arguments = step{kind: field, key: "arguments"}
 
 // checkReads walks every rule of the contract, and gathers the facts on the way.
 func (c *contract) checkReads() {
@@ -43,6 +43,11 @@ func (c *contract) checkCapability(kind string, w *walker) {
 			continue
 		}
 		v, ok := c.checkField(r)
+		if ok && v.standing == required && kind != "grant" && lacks(c.schema, r) {
+			c.add(refuse(r.loc, "optional_in_veto",
+				fmt.Sprintf("authz.%s reads %v as a whole, and no schema requires all that may be looked for in it: where that is absent, the %s would silently not apply", kind, r.path, kind),
+				fmt.Sprintf("name the member: object.get(%v, \"…\", default), or require its members in the schema", r.path)))
+		}
 		if !ok || v.standing != optional {
 			continue
 		}
@@ -66,6 +71,10 @@ func (c *contract) checkRequirement(name string, w *walker) {
 				c.add(refuse(r.loc, "arguments_unnamed",
 					fmt.Sprintf("holds.%s reads input.arguments as a whole, so that nobody can tell which must be present", name),
 					"name the argument: input.arguments.amount"))
+			} else if r.use == searched && !c.mayLack(name, r.path[1].key) {
+				c.add(refuse(r.loc, "arguments_unnamed",
+					fmt.Sprintf("holds.%s looks for members in %v, so that nobody can tell which must be present", name, r.path),
+					fmt.Sprintf("name the member: %v.…, or say that it may be absent (METADATA custom.optional: [%s])", r.path, r.path[1].key)))
 			}
 			continue
 		}
@@ -156,4 +165,16 @@ func upstream(rule *ast.Rule) *string {
 		}
 	}
 	return nil
+}
+
+// mayLack: METADATA says that the argument may be absent.
+func (c *contract) mayLack(requirement, argument string) bool {
+	for _, rule := range c.holds[requirement] {
+		for _, a := range annotations(c.compiler, rule) {
+			if names, ok := a.Custom["optional"].([]any); ok && slices.Contains(names, any(argument)) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/open-policy-agent/opa/v1/ast"
+import (
+	"strconv"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
 
 // frame walks one rule body. The compiler has made variables unique within the rule, so that one map holds them all.
 type frame struct {
@@ -105,8 +109,21 @@ func (f *frame) bindAll(exprs []*ast.Expr) bool {
 }
 
 func (f *frame) bind(t *ast.Term, paths []path) {
-	if v, ok := t.Value.(ast.Var); ok && len(paths) > 0 {
-		f.env[v] = union(f.env[v], paths)
+	switch v := t.Value.(type) {
+	case ast.Var:
+		if len(paths) > 0 {
+			f.env[v] = union(f.env[v], paths)
+		}
+	case *ast.Array:
+		for i := range v.Len() {
+			f.bind(v.Elem(i), extend(paths, path{{kind: index, key: strconv.Itoa(i)}}))
+		}
+	case ast.Object:
+		v.Foreach(func(key, value *ast.Term) {
+			if s, ok := constantStep(key.Value); ok {
+				f.bind(value, extend(paths, path{s}))
+			}
+		})
 	}
 }
 
@@ -127,14 +144,44 @@ func (f *frame) paths(t *ast.Term) []path {
 	case ast.Call:
 		return f.call(v[0].Value.(ast.Ref), v[1:])
 	}
-	return nil
+	return f.elements(t)
+}
+
+var anyElement = step{kind: made, of: each}
+
+// elements are the paths that a value made anew holds.
+func (f *frame) elements(t *ast.Term) (paths []path) {
+	add := func(element step, t *ast.Term) { paths = union(paths, within(f.paths(t), element)) }
+	switch v := t.Value.(type) {
+	case *ast.Array:
+		for i := range v.Len() {
+			add(step{kind: made, of: index, key: strconv.Itoa(i)}, v.Elem(i))
+		}
+	case ast.Set:
+		v.Foreach(func(t *ast.Term) { add(anyElement, t) })
+	case ast.Object:
+		v.Foreach(func(key, value *ast.Term) {
+			s, ok := constantStep(key.Value)
+			if !ok {
+				s = step{kind: each}
+			}
+			add(step{kind: made, of: s.kind, key: s.key}, value)
+		})
+	case *ast.ArrayComprehension:
+		add(anyElement, v.Term)
+	case *ast.SetComprehension:
+		add(anyElement, v.Term)
+	case *ast.ObjectComprehension:
+		add(anyElement, v.Value)
+	}
+	return paths
 }
 
 func (f *frame) refPaths(ref ast.Ref) []path {
 	head, ok := ref[0].Value.(ast.Var)
 	switch {
 	case !ok:
-		return nil
+		return extend(f.paths(ref[0]), f.steps(ref, 1))
 	case ref[0].Equal(ast.InputRootDocument):
 		return []path{f.steps(ref, 1)}
 	case ref[0].Equal(ast.DefaultRootDocument):
@@ -155,7 +202,10 @@ func (f *frame) documentPaths(ref ast.Ref) (paths []path) {
 			depth++ // an element of the set
 		}
 		if len(ref) < depth {
-			f.note(values, f.loc, f.negated, false) // the whole document: all of it is read
+			for range depth - len(ref) { // the whole document
+				values = within(values, anyElement)
+			}
+			paths = union(paths, values)
 			continue
 		}
 		if rule.Head.RuleKind() == ast.MultiValue {
@@ -171,13 +221,19 @@ func (f *frame) steps(ref ast.Ref, from int) path {
 	for _, t := range ref[from:] {
 		if s, ok := constantStep(t.Value); ok {
 			out = append(out, s)
-		} else if v, ok := t.Value.(ast.Var); ok && f.uses[v] == 0 && f.owner[v] == ref.String() {
+		} else if f.runsOver(t, ref) {
 			out = append(out, step{kind: each})
 		} else {
 			out = append(out, step{kind: lookup})
 		}
 	}
 	return out
+}
+
+// runsOver: the key is a variable that the ref itself binds, to each element in turn.
+func (f *frame) runsOver(key *ast.Term, ref ast.Ref) bool {
+	v, ok := key.Value.(ast.Var)
+	return ok && f.uses[v] == 0 && f.owner[v] == ref.String()
 }
 
 // call returns what the value of a policy's own function may stand for.

@@ -16,12 +16,14 @@ const (
 	index              // [0]
 	each               // [_]: whatever is there
 	lookup             // [key]: a computed key, which may miss
+	made               // not a step: the value before it became the element `key` of one that was made anew
 )
 
 // step is one element of a path below input.
 type step struct {
 	kind kind
 	key  string
+	of   kind // of made: field or index; each where the element may be any
 }
 
 type path []step
@@ -60,16 +62,28 @@ func (p path) extends(q path) bool {
 	return len(p) > len(q) && slices.Equal(p[:len(q)], q)
 }
 
+// use is how a value is read.
+type use int
+
+const (
+	handed   use = iota // bound to a name, put into another value, or given to a function, which may look into it
+	glanced             // whether it is there, and of what type
+	compared            // compared, counted, or asked for an element: of a map or list, whatever is in it
+	whole               // given to a builtin that takes anything
+	searched            // given to a builtin that looks for members
+)
+
 // read is one place where a path below input is read.
 type read struct {
 	path    path
 	loc     *ast.Location
 	negated bool // below a `not`
-	handed  bool // only bound to a name or handed to a function, which may look into it
+	use     use
 }
 
 // walker follows rules through everything they reach, and collects what of the input they read. A value is followed
-// through variables, function parameters, and the values of rules; not through a value that is built anew.
+// through variables, function parameters, the values of rules, and what is made of it by writing it into another; not
+// through builtins.
 type walker struct {
 	compiler *ast.Compiler
 	reads    []read
@@ -82,7 +96,9 @@ func walk(c *ast.Compiler, rules ...*ast.Rule) *walker {
 	w := &walker{compiler: c, seen: map[string][]path{}, found: map[string][]*ast.Rule{}}
 	for _, rule := range rules {
 		for _, p := range w.visit(rule, nil, false) {
-			w.reads = append(w.reads, read{path: p, loc: rule.Location}) // the engine looks at the whole answer
+			if len(p) == len(p.real()) {
+				w.reads = append(w.reads, read{path: p, loc: rule.Location, use: glanced}) // the engine looks at the whole answer
+			}
 		}
 	}
 	w.settle()
@@ -92,7 +108,7 @@ func walk(c *ast.Compiler, rules ...*ast.Rule) *walker {
 // settle drops what was handed on whole and then looked into: only the parts were read. The whole input stays.
 func (w *walker) settle() {
 	w.reads = slices.DeleteFunc(slices.Clone(w.reads), func(r read) bool {
-		return r.handed && len(r.path) > 0 && slices.ContainsFunc(w.reads, func(other read) bool { return other.path.extends(r.path) })
+		return r.use == handed && len(r.path) > 0 && slices.ContainsFunc(w.reads, func(other read) bool { return other.path.extends(r.path) })
 	})
 	w.clock = w.clock || slices.ContainsFunc(w.reads, func(r read) bool {
 		return touches(r.path, "context", "now")
@@ -152,7 +168,48 @@ func union(a, b []path) []path {
 func extend(paths []path, steps path) []path {
 	out := make([]path, 0, len(paths))
 	for _, p := range paths {
-		out = append(out, slices.Concat(p, steps))
+		if longer, ok := p.then(steps); ok {
+			out = append(out, longer)
+		}
+	}
+	return out
+}
+
+// then takes steps; the first into a value that was made anew leads back to what it was made of, or to another element.
+func (p path) then(steps path) (path, bool) {
+	p = slices.Clone(p)
+	for _, s := range steps {
+		last := len(p) - 1
+		if last < 0 || p[last].kind != made {
+			p = append(p, s)
+			continue
+		}
+		m := p[last]
+		if m.of != each && (s.kind == field || s.kind == index) && (s.kind != m.of || s.key != m.key) {
+			return nil, false
+		}
+		p = p[:last]
+	}
+	return p, true
+}
+
+// real is the path without what was made of it.
+func (p path) real() path {
+	for len(p) > 0 && p[len(p)-1].kind == made {
+		p = p[:len(p)-1]
+	}
+	return p
+}
+
+// maxMade: a value that is written into another, again and again, is followed this far.
+const maxMade = 8
+
+// within are paths whose values became an element of a value made anew.
+func within(paths []path, element step) (out []path) {
+	for _, p := range paths {
+		if len(p)-len(p.real()) < maxMade {
+			out = append(out, slices.Concat(p, path{element}))
+		}
 	}
 	return out
 }
@@ -160,10 +217,10 @@ func extend(paths []path, steps path) []path {
 func constantStep(v ast.Value) (step, bool) {
 	switch v := v.(type) {
 	case ast.String:
-		return step{field, string(v)}, true
+		return step{kind: field, key: string(v)}, true
 	case ast.Number:
 		if n, ok := v.Int(); ok {
-			return step{index, strconv.Itoa(n)}, true
+			return step{kind: index, key: strconv.Itoa(n)}, true
 		}
 	}
 	return step{}, false

@@ -181,3 +181,78 @@ func resolve(root any, ref string) any {
 	}
 	return at
 }
+
+// lacks: a value that is read as a whole may be without something that is looked for in it.
+func lacks(root any, r read) bool {
+	return r.use >= compared && slices.ContainsFunc(nodesAt(root, root, r.path), func(node any) bool {
+		return incomplete(root, node, r.use, maxNesting)
+	})
+}
+
+// maxNesting of a schema that refers to itself.
+const maxNesting = 16
+
+// incomplete: an object with members that it names and does not require; read as a whole, also a map, a value of which
+// nothing is said, and what holds such a thing.
+func incomplete(root, node any, as use, depth int) bool {
+	if depth == 0 {
+		return true
+	}
+	inner := func(node any) bool { return incomplete(root, node, as, depth-1) }
+	s, ok := node.(map[string]any)
+	if !ok {
+		return as >= whole && node != false
+	}
+	if ref, ok := s["$ref"].(string); ok {
+		return inner(resolve(root, ref))
+	}
+	for _, keyword := range []string{"anyOf", "oneOf", "allOf"} {
+		if branches, ok := s[keyword].([]any); ok {
+			return slices.ContainsFunc(branches, inner)
+		}
+	}
+	if items, isArray := s["items"]; isArray || s["type"] == "array" {
+		return as >= whole && inner(items)
+	}
+	properties, named := s["properties"].(map[string]any)
+	required, _ := s["required"].([]any)
+	for key, child := range properties {
+		if !slices.Contains(required, any(key)) || inner(child) {
+			return true
+		}
+	}
+	return as >= whole && !named && !scalar(s) && s["enum"] == nil && s["const"] == nil
+}
+
+// nodesAt are the schemas that a path leads to.
+func nodesAt(root, node any, p path) []any {
+	if len(p) == 0 {
+		return []any{node}
+	}
+	s, ok := node.(map[string]any)
+	if !ok {
+		return nil
+	}
+	if ref, ok := s["$ref"].(string); ok {
+		return nodesAt(root, resolve(root, ref), p)
+	}
+	found := []any{}
+	for _, keyword := range []string{"anyOf", "oneOf", "allOf"} {
+		branches, _ := s[keyword].([]any)
+		for _, branch := range branches {
+			found = append(found, nodesAt(root, branch, p)...)
+		}
+	}
+	properties, _ := s["properties"].(map[string]any)
+	child, known := properties[p[0].key]
+	if !known || p[0].kind != field {
+		child = s["additionalProperties"]
+	}
+	if items, isArray := s["items"]; isArray {
+		child = items
+	}
+	if child != nil {
+		found = append(found, nodesAt(root, child, p[1:])...)
+	}
+	return found
+}

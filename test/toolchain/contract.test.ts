@@ -40,9 +40,9 @@ refused("a capability cannot read arguments", [
   [grant("data[input.server].holds.y", "holds.y if input.arguments.a"), AHEAD, "3:12", "requires"],
   [grant("a.b == 1").replace("grant", "import input.arguments as a\ngrant"), AHEAD, "3:37", "requires"],
   [grant(`$"{input.arguments.a}" == "3"`), AHEAD, "2:40", "requires"],
-  [grant("[input.arguments][0].a == 1"), AHEAD, "2:38", "requires"],
+  [grant("[input.arguments][0].a == 1"), AHEAD, "2:37", "requires"],
   [grant("x", `x := 1 if input.server == "s" else := 2 if input.arguments.a`), AHEAD, "3:31", "requires"],
-  [grant("p", "default p := {x | x := input.arguments.y}"), AHEAD, "3:15", "requires"],
+  [grant("p", "default p := {x | x := input.arguments.y}"), AHEAD, "2:37", "requires"],
   [grant("y[input.server]", "y[input.arguments.z] := 1"), AHEAD, "3:3", "requires"],
 ]);
 
@@ -108,13 +108,83 @@ refused("a denial or limit does not read what may be absent", [
     "object.get",
   ],
 ]);
+refused("a denial or limit does not reach what may be absent by a value made anew", [
+  [deny(`o := {"t": input.tenant}; o.t.suspended`), OPEN, "2:50", "require the field"],
+  [deny(`{"t": input.tenant}.t.suspended`), OPEN, "2:24", "require the field"],
+  [deny("[input.tenant][0].suspended"), OPEN, "2:24", "require the field"],
+  [deny("some o in [x | x := input.tenant]; o.suspended"), OPEN, "2:59", "require the field"],
+  [deny("t.t.suspended", `t := {"t": input.tenant}`), OPEN, "2:24", "require the field"],
+  [deny("m.x.suspended", 'm[k] := input.tenant if some k in {"x"}'), OPEN, "2:24", "require the field"],
+  [deny("f({1: input.tenant})", "f(o) if o[1].suspended"), OPEN, "3:9", "require the field"],
+  [deny("some o in {{input.tenant}}; some t in o; t.suspended"), OPEN, "2:65", "require the field"],
+  [deny("[t, _] := [input.tenant, 1]; t.suspended"), OPEN, "2:25", "name the member"],
+]);
+refused("a denial or limit does not search a value that may lack what it looks for", [
+  [deny("object.union({}, input.tenant).suspended"), OPEN, "2:41", "name the member"],
+  [deny(`json.filter(input.tenant, ["suspended"]).suspended`), OPEN, "2:36", "name the member"],
+  [deny(`some p, v; walk(input.tenant, [p, v]); p == ["suspended"]`), OPEN, "2:40", "name the member"],
+  [deny(`json.unmarshal(json.marshal(input.tenant)).suspended`), OPEN, "2:52", "name the member"],
+  [deny(`input.tenant == {"id": "x", "suspended": true}`), OPEN, "2:24", "name the member"],
+  [deny(`"suspended", true in input.tenant`), OPEN, "2:45", "name the member"],
+  [deny(`object.union({}, input.tenant.quotas).refund > 5`), OPEN, "2:41", "name the member"],
+  [deny(`object.union({}, input.principal).attributes.x`), OPEN, "2:41", "name the member"],
+  [deny('every k, _ in input.tenant { k != "suspended" }'), OPEN, "2:38", "name the member"],
+  [`limit contains {"requires": object.keys(input.tenant)}`, OPEN, "2:41", "name the member"],
+]);
+accepted("a denial may read whole what has all its members, or is asked for its elements", [
+  deny(`"a" in input.principal.roles; count(input.tenant.quotas) > 3; 5 in input.tenant.quotas`),
+  deny(
+    `f(input.principal.roles, input.tenant)`,
+    `f(roles, tenant) if { "a" in roles; tenant.refund_limit > 3 }`,
+  ),
+  deny(`concat("/", [input.server, input.target.name]) == "a/b"`),
+  deny(`{r | some r in input.principal.roles} & {"a", "b"} != set()`),
+  deny(`$"{input.principal.subject}" in input.tenant.blocked_ibans`),
+  deny(`o := {"t": input.tenant, "p": input.principal}; o.t.refund_limit > 3; o.p.kind == "user"`),
+  deny(`object.union({}, input.context).now > 3`),
+  deny("print(input.tenant); input.server"),
+  deny("every limit in input.tenant.quotas { limit > 3 }"),
+]);
 accepted("a denial may read what is surely there", [
   deny("input.tenant.refund_limit > 3"),
   deny(`object.get(input.tenant, "suspended", true)`),
   deny(`some r in input.tenant.rules; r.tool == "x"`),
+  deny(`some r in rules; r.tool == "x"`, "rules contains r if some r in input.tenant.rules"),
   deny("input.tenant.quotas[_] > 5"),
   deny(`input.principal.run != null`),
 ]);
+
+refused("a requirement names the members that it looks for in an argument", [
+  [
+    `holds.y if not object.union({}, input.arguments.payee).iban == "x"`,
+    "arguments_unnamed",
+    "2:33",
+    "custom.optional: [payee]",
+  ],
+  [
+    `holds.y if not "x" in object.keys(input.arguments.payee)`,
+    "arguments_unnamed",
+    "2:35",
+    "name the member",
+  ],
+  [
+    `holds.y if { walk(input.arguments.payee, [_, v]); v != "x" }`,
+    "arguments_unnamed",
+    "2:19",
+    "name the member",
+  ],
+]);
+accepted("a requirement may read an argument whole", [
+  `# METADATA\n# title: y\n# custom:\n#  optional: [payee]\nholds.y if not "x" in object.keys(input.arguments.payee)`,
+  `holds.y if { count(input.arguments.list) < 3; "x" in input.arguments.list; $"{input.arguments.a}:{input.arguments.b}" == "a:b" }`,
+  `holds.y if { every i in input.arguments.list { i.price < 3 }; input.arguments.tags == ["a"]; concat(",", input.arguments.tags) == "a" }`,
+]);
+
+test("an argument that a requirement reads by way of a value made anew must be present", async () => {
+  const policy = `package authz\nholds.y if { o := {"p": input.arguments.payee}; not o.p.iban == "x" }`;
+  const built = await toolchain.build(sources({ "authz.rego": policy }));
+  expect(built.ok && built.policy.facts.requirements).toMatchObject([{ argumentsRead: [["payee", "iban"]] }]);
+});
 
 test("a grant or requirement that a missing field would open is warned of", async () => {
   const wanted = { severity: "warning", code: "optional_negated" };
