@@ -7,6 +7,7 @@ import { type Ground, type Opened, openRooms } from "./compose/rooms.ts";
 import type { Config } from "./config/config.ts";
 import type { ListedKind } from "./domain.ts";
 import { createGate } from "./gate/gate.ts";
+import type { Deciding } from "./gate/schemas.ts";
 import { createHttp, type Http } from "./http/http.ts";
 import { createLocalIdentity } from "./identity/local.ts";
 import { type Clock, systemClock } from "./lib/clock.ts";
@@ -103,6 +104,10 @@ function guard(
     ...(policies.status().platform.revision === null ? ["no policy is loaded"] : []),
     ...(store.healthy ? [] : ["the session store does not answer"]),
   ];
+  const isCurrent = ({ tenant, revision }: Deciding) => {
+    const { platform, tenants } = policies.status();
+    return revision.platform === platform.revision && revision.tenant === (tenants[tenant]?.revision ?? "");
+  };
   const http = createHttp({
     handle: gate.handle,
     hasServer: (name) => Object.hasOwn(config.servers, name),
@@ -147,7 +152,10 @@ function guard(
       ready: unready(),
       policies: policies.status(),
       catalog: catalog.status(),
-      schemas: schemas.notes(Object.keys(config.servers).flatMap((name) => catalog.view(name).targets)),
+      schemas: schemas.notes(
+        Object.keys(config.servers).flatMap((name) => catalog.view(name).targets),
+        isCurrent,
+      ),
       sessions: rooms.sessions.size,
     }),
     async approve(upstream, target, kind) {

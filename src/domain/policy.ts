@@ -106,6 +106,8 @@ export type CallDecision =
       /** What is forwarded: the caller's arguments with `set` values injected. */
       readonly arguments: JsonObject;
       readonly requirements: Readonly<Record<string, boolean>>;
+      /** What of policy was dropped on the way, for the record only. */
+      readonly reasons: readonly string[];
     }
   | {
       readonly effect: "deny";

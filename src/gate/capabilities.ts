@@ -25,6 +25,8 @@ export function createCapabilities(schemas: Schemas, max: number): Capabilities 
       const asked = missing.length === 0 ? [] : policy.capabilities(context, missing);
       const opened = missing.map((target, index) => {
         const open = openOn(target, asked[index], schemas);
+        if (open.mistakes.length > 0)
+          schemas.mistaken(target, { tenant: context.tenant.id, revision: policy.revision }, open.mistakes);
         cache.set(prefix + target.digest, open);
         return open;
       });

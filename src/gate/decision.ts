@@ -86,6 +86,7 @@ function both(one: CallDecision, other: CallDecision): CallDecision {
     ...one,
     grant: { ...one.grant, interaction },
     requirements: { ...other.requirements, ...one.requirements },
+    reasons: [...one.reasons, ...other.reasons],
   };
 }
 

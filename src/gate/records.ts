@@ -78,7 +78,7 @@ export async function recordDecision(
     arguments_sha256: sha256,
     grant: decision.grant,
     requirements: decision.requirements,
-    reasons: decision.effect === "allow" ? [] : decision.reasons,
+    reasons: decision.reasons,
   };
   await record(rooms, seen, said, id, targets);
   return id;

@@ -1,6 +1,9 @@
-import type { Target } from "../domain.ts";
+import type { Revision, Target } from "../domain.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type CompiledSchema, compileSchema } from "../policy/schema.ts";
+
+/** Of one target: the latest, from policies of any revision. */
+const MAX_MISTAKES = 100;
 
 export type TargetSchema =
   | { readonly ok: true; readonly schema: CompiledSchema }
@@ -9,14 +12,33 @@ export type TargetSchema =
 /** The pinned schemas of targets, each compiled once. */
 export interface Schemas {
   of(target: Target): TargetSchema;
-  /** What an operator should know: invalid schemas, and keywords that only the upstream enforces. */
-  notes(targets: readonly Target[]): readonly { readonly target: string; readonly note: string }[];
+  /** Takes what of a tenant's policies was dropped on a target. */
+  mistaken(target: Target, by: Deciding, mistakes: readonly string[]): void;
+  /**
+   * What an operator should know: invalid schemas, keywords that only the upstream enforces, and what was dropped of the
+   * policies that are current.
+   */
+  notes(targets: readonly Target[], isCurrent: (by: Deciding) => boolean): readonly Note[];
+}
+
+/** Whose policies, in which revision. */
+export interface Deciding {
+  readonly tenant: string;
+  readonly revision: Revision;
+}
+
+export interface Note {
+  readonly target: string;
+  readonly note: string;
 }
 
 /** Compiled when the catalog changes (`of` is called then for each target), so that no request waits for it. */
 export function createSchemas(): Schemas {
   // By the schema itself: all that takes no arguments shares one.
   const compiled = new WeakMap<JsonObject, TargetSchema>();
+
+  /** By the target's digest; each once for a tenant. */
+  const mistakes = new Map<string, Map<string, { readonly by: Deciding; readonly mistake: string }>>();
 
   function of(target: Target): TargetSchema {
     const known = compiled.get(target.inputSchema);
@@ -26,17 +48,30 @@ export function createSchemas(): Schemas {
     return result;
   }
 
+  function notesOf(target: Target, isCurrent: (by: Deciding) => boolean): readonly string[] {
+    const result = of(target);
+    if (!result.ok) return [`not listed, its schema is invalid: ${result.fault}`];
+    const dropped = [...(mistakes.get(target.digest)?.values() ?? [])].filter(({ by }) => isCurrent(by));
+    return [
+      ...result.schema.unenforced.map((pointer) => `left to the upstream: ${pointer}`),
+      ...dropped.map(({ by, mistake }) => `policy for ${by.tenant}: ${mistake}`),
+    ];
+  }
+
   return {
     of,
-    notes: (targets) =>
-      targets.flatMap((target) => {
-        const result = of(target);
-        const name = `${target.upstream}: ${target.name}`;
-        if (!result.ok) return [{ target: name, note: `not listed, its schema is invalid: ${result.fault}` }];
-        return result.schema.unenforced.map((pointer) => ({
-          target: name,
-          note: `left to the upstream: ${pointer}`,
-        }));
-      }),
+    mistaken: ({ digest }, by, said) => {
+      const known = mistakes.get(digest) ?? new Map();
+      for (const mistake of said) {
+        known.delete(`${by.tenant} ${mistake}`);
+        known.set(`${by.tenant} ${mistake}`, { by, mistake });
+        if (known.size > MAX_MISTAKES) known.delete(known.keys().next().value);
+      }
+      mistakes.set(digest, known);
+    },
+    notes: (targets, isCurrent) =>
+      targets.flatMap((target) =>
+        notesOf(target, isCurrent).map((note) => ({ target: `${target.upstream}: ${target.name}`, note })),
+      ),
   };
 }

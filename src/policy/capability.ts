@@ -18,6 +18,8 @@ export interface OpenCapability {
   readonly denied: boolean;
   /** Why a grant is unusable or the target closed: for status, `check` and the record, never for the caller. */
   readonly warnings: readonly string[];
+  /** Of those, and of what was dropped as malformed, what its author must have meant otherwise. */
+  readonly mistakes: readonly string[];
   /** Made when first asked for. Only for a listed target. */
   listing(): Listing;
   /**
@@ -33,13 +35,19 @@ export interface OpenCapability {
   decideBegun(args: JsonObject, next: string, source: RequirementSource): CallDecision;
 }
 
+interface Told {
+  readonly warnings: string[];
+  readonly mistakes: string[];
+}
+
 /** All objects: what a grant admits that bounds nothing. */
 const ANY_OBJECT = valueSet({ types: TYPE.object });
 
 export function openCapability(capability: Capability, schema: CompiledSchema): OpenCapability {
-  const warnings: string[] = [];
-  const candidates = capability.denials.length > 0 ? [] : usableWithin(capability, schema, warnings);
-  const hidden = deny("not_found", [...capability.denials, ...capability.faults, ...warnings]);
+  const { faults } = capability;
+  const told: Told = { warnings: [], mistakes: [...faults] };
+  const candidates = capability.denials.length > 0 ? [] : usableWithin(capability, schema, told);
+  const hidden = deny("not_found", [...capability.denials, ...faults, ...told.warnings]);
   const wanted = new Map<Candidate, readonly Wanted[]>();
 
   function settled(candidate: Candidate, forwarded: JsonObject, source: RequirementSource): CallDecision {
@@ -51,7 +59,7 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
   /** Undefined means deny, and so does a throw. */
   function guarded(args: JsonObject, decide: () => CallDecision): CallDecision {
     try {
-      return candidates.length === 0 ? hidden : withinSteps(args, decide);
+      return candidates.length === 0 ? hidden : withFaults(withinSteps(args, decide), faults);
     } catch (thrown) {
       if (thrown instanceof TooCostly) return deny("arguments_too_costly", [thrown.message]);
       const why = thrown instanceof Error ? thrown.message : String(thrown);
@@ -77,7 +85,7 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
   return {
     listed: candidates.length > 0,
     denied: capability.denials.length > 0,
-    warnings,
+    ...told,
     listing() {
       listing ??= listingOf(candidates, schema);
       return listing;
@@ -87,6 +95,11 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
     admits: (args) => decide(args, ALL_HOLD).effect === "allow",
     begins: (args) => decideBegun(args, null, ALL_HOLD).effect === "allow",
   };
+}
+
+/** A grant that was dropped may be the one that was meant: whoever reads the record must see that it is missing. */
+function withFaults(decision: CallDecision, faults: readonly string[]): CallDecision {
+  return faults.length === 0 ? decision : { ...decision, reasons: [...decision.reasons, ...faults] };
 }
 
 function mayBegin(candidate: Candidate, args: JsonObject): boolean {
@@ -107,9 +120,9 @@ function allowIfMet(
   args: JsonObject,
   source: RequirementSource,
 ): CallDecision {
-  if (wanted.length === 0) return { effect: "allow", grant, arguments: args, requirements: {} };
+  if (wanted.length === 0) return { effect: "allow", grant, arguments: args, requirements: {}, reasons: [] };
   const { requirements, refusal } = settle(wanted, args, source);
-  if (refusal === null) return { effect: "allow", grant, arguments: args, requirements };
+  if (refusal === null) return { effect: "allow", grant, arguments: args, requirements, reasons: [] };
   return deny("requirement_not_met", refusal.reasons, {
     grant,
     requirements,
@@ -119,16 +132,12 @@ function allowIfMet(
 }
 
 /** A hostile schema must not cost each principal more than a call may: what cannot be told is closed. */
-function usableWithin(
-  capability: Capability,
-  schema: CompiledSchema,
-  warnings: string[],
-): readonly Candidate[] {
+function usableWithin(capability: Capability, schema: CompiledSchema, told: Told): readonly Candidate[] {
   try {
-    return withinSteps(schema.source, () => usable(capability, schema, warnings));
+    return withinSteps(schema.source, () => usable(capability, schema, told));
   } catch (thrown) {
     if (!(thrown instanceof TooCostly)) throw thrown;
-    warnings.push("telling whether a grant can be met takes too many steps");
+    told.warnings.push("telling whether a grant can be met takes too many steps");
     return [];
   }
 }
@@ -145,14 +154,10 @@ function listingOf(candidates: readonly Candidate[], schema: CompiledSchema): Li
 }
 
 /** The grants that arguments can meet, under all limits, by rank; equal ranks in an order that never changes. */
-function usable(
-  { grants, limits }: Capability,
-  schema: CompiledSchema,
-  warnings: string[],
-): readonly Candidate[] {
-  const limit = limitsSet(limits, schema, warnings);
+function usable({ grants, limits }: Capability, schema: CompiledSchema, told: Told): readonly Candidate[] {
+  const limit = limitsSet(limits, schema, told);
   if (limit === null) return [];
-  const found = grants.flatMap((grant) => candidate(grant, limit, limits, schema, warnings) ?? []);
+  const found = grants.flatMap((grant) => candidate(grant, limit, limits, schema, told) ?? []);
   return found.length > 1 ? sorted(found) : found;
 }
 
@@ -163,14 +168,14 @@ function sorted(candidates: readonly Candidate[]): readonly Candidate[] {
 }
 
 /** What all limits admit; null: one closes the target. */
-function limitsSet(limits: readonly Limit[], schema: CompiledSchema, warnings: string[]): ValueSet | null {
+function limitsSet(limits: readonly Limit[], schema: CompiledSchema, told: Told): ValueSet | null {
   let set = ANY_OBJECT;
   for (const limit of limits) {
     if (!bounds(limit)) continue;
     const undeclared: string[] = [];
     set = intersect(set, boundsSet(limit.arguments, true, schema.outline, undeclared));
     if (undeclared.length === 0 || !limit.mustExist) continue;
-    warnings.push(`a limit must exist: the target does not declare ${undeclared.join(", ")}`);
+    told.warnings.push(`a limit must exist: the target does not declare ${undeclared.join(", ")}`);
     return null;
   }
   return set;
@@ -181,20 +186,21 @@ function candidate(
   limit: ValueSet,
   limits: readonly Limit[],
   schema: CompiledSchema,
-  warnings: string[],
+  { warnings, mistakes }: Told,
 ): Candidate | null {
   const undeclared: string[] = [];
   const own = bounds(grant)
     ? boundsSet(grant.arguments, grant.others, schema.outline, undeclared)
     : ANY_OBJECT;
-  const unusable = (why: string) => {
-    warnings.push(`grant ${quoted(grant.reason)} is unusable: ${why}`);
+  const unusable = (why: string, ...lists: string[][]) => {
+    for (const list of lists) list.push(`grant ${quoted(grant.reason)} is unusable: ${why}`);
     return null;
   };
-  if (undeclared.length > 0) return unusable(`the target does not declare ${undeclared.join(", ")}`);
+  if (undeclared.length > 0)
+    return unusable(`the target does not declare ${undeclared.join(", ")}`, warnings, mistakes);
   const forwarded = limit === ANY_OBJECT ? own : intersect(own, limit);
   if (!reachable(schema.source, schema.patterns, schema.source, forwarded))
-    return unusable("no arguments can meet it");
+    return unusable("no arguments can meet it", warnings);
   const injected = [grant, ...limits].flatMap((part) => injection(part.arguments, schema.outline));
   return { grant, forwarded, injected: injected.length === 0 ? null : Object.fromEntries<Json>(injected) };
 }
