@@ -192,8 +192,8 @@ test("data.json is read at its directory's place, and never rounded or doubled",
       message: expect.stringContaining(why),
     });
   }
-  await put("platform/desk/data.json", '{"names": ["one"]}');
   await put("platform/data.json", '{"desk": {"names": ["other"]}}');
+  await put("platform/desk/data.json", '{"names": ["one"]}');
   expect((await store.reload()).platform.lastError?.problems[0]?.message).toContain("data.desk.names");
   expect(reasons(store)).toEqual(["from data"]);
 });
