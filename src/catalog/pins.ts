@@ -1,7 +1,7 @@
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import type { ListedKind, TargetId } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { randomId } from "../lib/ids.ts";
+import { replaceFile } from "../lib/replace-file.ts";
 import { keyOf, pinFileText, readPinFile } from "./pin-file.ts";
 
 export interface Pin extends TargetId {
@@ -55,9 +55,7 @@ export function createFilePins(path: string): PinStore {
   }
 
   function save(): void {
-    const next = `${path}.${randomId()}`;
-    writeFileSync(next, pinFileText([...pins.values()]), { mode: 0o600, flush: true });
-    renameSync(next, path);
+    replaceFile(path, pinFileText([...pins.values()]));
     stamp = stampOf();
   }
 
