@@ -67,6 +67,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   let retired: string | null = null;
   let ending: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;
+  const ended = new AbortController();
 
   function tell(event: LeaseEntry["event"], reason = "", requestId = ""): void {
     if (sha256 === null) return;
@@ -128,8 +129,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   function gone(): void {
     if (ending !== null) return;
     ending = Promise.resolve();
-    clearTimeout(timer);
-    given.onEnd();
+    letGo();
     over("revoked", "ended early by its source");
   }
 
@@ -138,10 +138,15 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
     given.onOver();
   }
 
-  function end(reason: string): Promise<void> {
-    if (ending !== null) return ending;
+  function letGo(): void {
     clearTimeout(timer);
     given.onEnd();
+    ended.abort();
+  }
+
+  function end(reason: string): Promise<void> {
+    if (ending !== null) return ending;
+    letGo();
     ending = revoke(reason, 0);
     return ending;
   }
@@ -170,6 +175,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
     ...(certificate && { certificate }),
     ...(secrets && { secrets }),
     sha256,
+    ended: ended.signal,
     hold() {
       holders += 1;
       if (holders === 1 && !used && ending === null) renewIfDue();

@@ -19,6 +19,8 @@ export interface Lease {
   readonly sha256: string | null;
   /** It is in use, and renewed meanwhile, until the returned function is called. Absent: it cannot be renewed. */
   hold?(): () => void;
+  /** Aborts when it is revoked or over: whoever was given it for longer than one request ends. */
+  readonly ended?: AbortSignal;
   /** The upstream did not accept it: what its source shares between leases is handed out no more. */
   rejected?(): void;
   revoke(): Promise<void>;

@@ -51,6 +51,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
   const owners = new Set<string>();
   let used = clock();
   let leaseEnds = 0;
+  let lent: AbortSignal | undefined;
   let starts = 0;
   let level: string | undefined;
   let ending: NodeJS.Timeout | undefined;
@@ -115,8 +116,21 @@ export function createSeat(place: Place, kin: Kin): Seat {
 
   function use(owner: string, lease: Asked["lease"]): void {
     if (oneUser) owners.add(owner);
-    if (lease !== undefined) leaseEnds = Math.max(leaseEnds, lease.expires);
+    if (lease !== undefined) lend(lease);
     if (hasExpired()) throw new PortcullisError("credential_unavailable", { reason: "the lease is over" });
+  }
+
+  /** A child that has a lease in its environment ends with it. */
+  function lend({ expires, ended }: NonNullable<Asked["lease"]>): void {
+    leaseEnds = ended?.aborted ? 0 : Math.max(leaseEnds, expires);
+    if (place.env.size === 0 || ended === lent) return;
+    lent = ended;
+    ended?.addEventListener("abort", revoked, { once: true });
+  }
+
+  function revoked(): void {
+    leaseEnds = 0;
+    end().catch(() => {});
   }
 
   /** One user's child says what its user last asked for; others are never asked to say anything. */
