@@ -1,5 +1,13 @@
 import { crc32 } from "node:zlib";
-import type { DecisionEntry, InputEntry, LeaseEntry, LogEntry, OutcomeEntry, TargetId } from "../domain.ts";
+import type {
+  DecisionEntry,
+  InputEntry,
+  LeaseEntry,
+  LogEntry,
+  OperatorEntry,
+  OutcomeEntry,
+  TargetId,
+} from "../domain.ts";
 import { isJsonObject } from "../lib/json.ts";
 
 /** What the log adds to an entry. `seq` is the order of records; `time` is the clock as it was read. */
@@ -11,7 +19,7 @@ interface Stamp {
   readonly time: string;
 }
 
-/** A decision, an outcome or a lease as it is read back. */
+/** A decision, an outcome, a lease or what an operator did, as it is read back. */
 export type LogRecord = LogEntry & Stamp;
 export type DecisionRecord = DecisionEntry & Stamp;
 
@@ -88,6 +96,17 @@ const LEASE = members<LeaseEntry>({
   revision: shared,
   request_id: plain,
   reason: word,
+});
+
+const OPERATOR = members<OperatorEntry>({
+  phase: word,
+  action: word,
+  tenant: word,
+  reason: fresh,
+  by: word,
+  issuer: word,
+  subject: word,
+  account: word,
 });
 
 interface Member<Entry> {
@@ -178,6 +197,8 @@ export function entryText(entry: LogEntry): string {
       return textOf(entry, OUTCOME);
     case "lease":
       return textOf(entry, LEASE);
+    case "operator":
+      return textOf(entry, OPERATOR);
   }
 }
 

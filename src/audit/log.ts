@@ -120,21 +120,24 @@ function createDecisionLog(
   const unavailable = (reason: string, cause?: unknown) =>
     new PortcullisError("audit_unavailable", { reason, cause });
 
+  function durably(id: string, entry: LogEntry, seen?: DecisionInputs): Promise<void> {
+    if (group.failure !== null) return Promise.reject(group.failure);
+    if (closed !== null) return Promise.reject(unavailable("the decision log is closed"));
+    if (group.pending >= maxPendingBytes) {
+      const reason = "too many decisions wait for the disk";
+      return Promise.reject(new PortcullisError("overloaded", { reason }));
+    }
+    try {
+      return group.add(lineFor(id, entry, seen));
+    } catch (error) {
+      return Promise.reject(unavailable("the decision cannot be written as JSON", error));
+    }
+  }
+
   return {
     newId: randomId,
-    decision(id, entry, seen) {
-      if (group.failure !== null) return Promise.reject(group.failure);
-      if (closed !== null) return Promise.reject(unavailable("the decision log is closed"));
-      if (group.pending >= maxPendingBytes) {
-        const reason = "too many decisions wait for the disk";
-        return Promise.reject(new PortcullisError("overloaded", { reason }));
-      }
-      try {
-        return group.add(lineFor(id, entry, seen));
-      } catch (error) {
-        return Promise.reject(unavailable("the decision cannot be written as JSON", error));
-      }
-    },
+    decision: durably,
+    operator: (entry) => durably(randomId(), entry),
     outcome: append,
     lease: append,
     get healthy() {

@@ -5,7 +5,7 @@ import { track } from "./recover.ts";
 import { damaged, listSegments, type Segment, scan } from "./segments.ts";
 
 /**
- * The decisions, outcomes and leases of a log directory in the order of seq; the log may be in use.
+ * The decisions, outcomes, leases and operators' acts of a log directory in the order of seq; the log may be in use.
  * @param options.from the first seq wanted
  * @throws PortcullisError `audit_unavailable` at a damaged line
  */

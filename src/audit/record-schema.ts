@@ -151,6 +151,23 @@ const lease = line("What became of a credential in use", "lease", {
   reason: text,
 });
 
+const operator = line(
+  "What an operator did by hand",
+  "operator",
+  {
+    action: { enum: ["tenant/suspend", "tenant/resume", "accounts/unlink", "accounts/shred"] },
+    tenant: text,
+    reason: text,
+    by: { ...text, description: "The operating system's name of the operator, as their command said." },
+    issuer: text,
+    subject: text,
+    account: text,
+  },
+  "issuer",
+  "subject",
+  "account",
+);
+
 const input = line(
   "What decisions were made on, once in a segment and before the first that names it",
   "input",
@@ -171,6 +188,6 @@ export function recordSchema(): JsonObject {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Portcullis decision log line",
     type: "object",
-    oneOf: [decision, outcome, lease, input, segment],
+    oneOf: [decision, outcome, lease, operator, input, segment],
   };
 }

@@ -87,7 +87,22 @@ export interface LeaseEntry {
   /** Why it was revoked or dropped; of a failure the error code. */
   readonly reason: string;
 }
-export type LogEntry = DecisionEntry | OutcomeEntry | LeaseEntry;
+
+/** What an operator did by hand. */
+export interface OperatorEntry {
+  readonly phase: "operator";
+  readonly action: "tenant/suspend" | "tenant/resume" | "accounts/unlink" | "accounts/shred";
+  readonly tenant: string;
+  /** As it was given; "" for none. */
+  readonly reason: string;
+  /** The operating system's name of the operator, as their command said. */
+  readonly by: string;
+  /** Of an unlinking: whose account. */
+  readonly issuer?: string;
+  readonly subject?: string;
+  readonly account?: string;
+}
+export type LogEntry = DecisionEntry | OutcomeEntry | LeaseEntry | OperatorEntry;
 
 /** What a decision was made on besides what its record says itself. */
 export interface DecisionInputs {
@@ -119,6 +134,8 @@ export interface DecisionLog {
   outcome(entry: OutcomeEntry): void;
   /** The same for what became of a lease. */
   lease(entry: LeaseEntry): void;
+  /** Resolves when it is on disk, as a decision does. */
+  operator(entry: OperatorEntry): Promise<void>;
   /** false once a write has failed: readiness fails, nothing is served. */
   readonly healthy: boolean;
   close(): Promise<void>;

@@ -132,6 +132,7 @@ function keptLog(traces: Traces): DecisionLog {
       traces.outcome = entry;
     },
     lease() {},
+    operator: async () => {},
     healthy: true,
     close: async () => {},
   };

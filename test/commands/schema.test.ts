@@ -123,6 +123,13 @@ test("record: every line of a real decision log fits, its segment's first line i
       bytes: 12,
       lease_sha256: null,
     });
+    await log.operator({
+      phase: "operator",
+      action: "tenant/suspend",
+      tenant: "acme",
+      reason: "",
+      by: "ann",
+    });
     const listed = { listed: 2, of: 3, targets_sha256: "0".repeat(64), target: null, arguments: null };
     await log.decision(log.newId(), decisionOf({ ...listed, arguments_sha256: "" }));
     await log.decision(
@@ -134,6 +141,7 @@ test("record: every line of a real decision log fits, its segment's first line i
     "segment",
     "decision",
     "outcome",
+    "operator",
     "decision",
     "decision",
   ]);
