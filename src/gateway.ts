@@ -3,6 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Catalog } from "./catalog/catalog.ts";
 import { createClosing } from "./compose/closing.ts";
 import { mountsOf } from "./compose/identity.ts";
+import { createOperator, type Operator } from "./compose/operator.ts";
 import { type Ground, type Opened, openRooms } from "./compose/rooms.ts";
 import type { Config } from "./config/config.ts";
 import type { ListedKind } from "./domain.ts";
@@ -16,6 +17,7 @@ import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import { serveStdio } from "./local/stdio-transport.ts";
 import type { PolicyStatus } from "./policy/store.ts";
+import type { Suspension } from "./suspension/suspensions.ts";
 
 /** For an application of one's own: reads a portcullis.yaml and all that it names. */
 export { load as loadConfig } from "./commands/load.ts";
@@ -37,6 +39,8 @@ export interface GatewayStatus {
   /** Schemas that are invalid, and keywords that are left to the upstream, by target. */
   readonly schemas: readonly { readonly target: string; readonly note: string }[];
   readonly sessions: number;
+  /** Tenants that are served nothing. */
+  readonly suspended: readonly Suspension[];
 }
 
 export interface Gateway {
@@ -50,6 +54,7 @@ export interface Gateway {
   /** The URL of a virtual server, which is also the audience of its tokens. */
   urlOf(server: string): string;
   status(): GatewayStatus;
+  readonly operator: Operator;
   /** Approves a changed definition; false if none waits. */
   approve(upstream: string, target: string, kind?: ListedKind): Promise<boolean>;
   /** Builds the policies again, as a change of their files does. */
@@ -157,7 +162,9 @@ function guard(
         isCurrent,
       ),
       sessions: rooms.sessions.size,
+      suspended: opened.suspensions.list(),
     }),
+    operator: createOperator({ ...opened, config, decisions: rooms.log }),
     async approve(upstream, target, kind) {
       const approved = pins.approve(upstream, target, kind);
       await catalog.refresh(upstream);

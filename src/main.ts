@@ -99,6 +99,12 @@ command("pin", "approve a changed definition, or see what is pinned")
   .option("--all", "ask every upstream, and pin what it announces now")
   .action(runs(async () => (await import("./commands/pin.ts")).pin));
 
+command("tenant", "suspend ID, resume ID, or list: which tenants are served nothing")
+  .argument("<verb>")
+  .argument("[id]")
+  .option("--reason <text>", "for the record")
+  .action(runs(async () => (await import("./commands/tenant.ts")).tenant));
+
 command("token", "a token for a sample user")
   .argument("<user>")
   .option("--server <name>", "the virtual server; needed where there are several")

@@ -43,6 +43,8 @@ export interface AccountsOptions {
   readonly database: Database;
   /** Default: keys in the database, wrapped by the master key. */
   readonly tenantKeys?: TenantKeys;
+  /** Rejects where this user is served no page now, once that is recorded. */
+  readonly admit?: (user: Owner, request: IncomingMessage) => Promise<void>;
   /** Remembers what may be used once. */
   readonly store: Pick<SharedStore, "add">;
   /** A user's links changed; `elicitation`: the one that asked for it. For records, and `notifications/elicitation/complete`. */
@@ -186,6 +188,7 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
   const signIn = createSignIn({ publicUrl, issuers: options.signIn, master, cookies, store, fetch, clock });
   const forms = createForms(publicUrl, master);
   const scopesOf = (account: string) => providers[account]?.scopes ?? [];
-  const pages = createPages({ publicUrl, titleOf, scopesOf, linking, signIn, forms, accounts, log });
+  const { admit = async () => {} } = options;
+  const pages = createPages({ publicUrl, titleOf, scopesOf, linking, signIn, forms, accounts, admit, log });
   return { ...accounts, ...pages };
 }

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { toPortcullisError } from "../lib/errors.ts";
+import { ERRORS, toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Page } from "../lib/page.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Forms } from "./forms.ts";
 import { type Linking, sameOwner } from "./linking.ts";
+import type { Owner } from "./links.ts";
 import type { BrowserUser, Next, SignIn } from "./sign-in.ts";
 import { choiceView, linkView, listView, noticeView, otherUserView } from "./views.ts";
 
@@ -16,6 +17,7 @@ export interface PagesOptions {
   readonly signIn: SignIn;
   readonly forms: Forms;
   readonly accounts: Pick<Accounts, "list" | "unlink">;
+  readonly admit: (user: Owner, request: IncomingMessage) => Promise<void>;
   readonly log: Log;
 }
 
@@ -38,11 +40,12 @@ const UNKNOWN = noticeView(
 );
 const FORGED = noticeView("This form is not ours", "Go back, load the page again, and send it from there.");
 const NOWHERE = noticeView("There is nothing here", "Ask your agent for a link.");
+const SUSPENDED = noticeView("This is closed for now", `${ERRORS.tenant_suspended.text} (tenant_suspended)`);
 const REFUSED = noticeView("You are not signed in", "Your sign-in failed or was refused. Try again.");
 
 /** The pages under `/accounts`: for a browser whose user has signed in at their issuer. */
 export function createPages(options: PagesOptions): Pick<Accounts, "handles" | "handle"> {
-  const { publicUrl, titleOf, scopesOf, linking, signIn, forms, accounts, log } = options;
+  const { publicUrl, titleOf, scopesOf, linking, signIn, forms, accounts, admit, log } = options;
   const { host, protocol } = new URL(publicUrl);
   // Browsers apply it to the redirects that follow a form, too: to the provider, and wherever that goes.
   const formAction = protocol === "https:" ? "'self' https:" : "'self' https: http:";
@@ -164,6 +167,7 @@ export function createPages(options: PagesOptions): Pick<Accounts, "handles" | "
     const route = routes[asked] ?? routes[`${asked.slice(0, -last.length)}*`];
     if (route === undefined || !/^[\w-]*$/.test(last)) return send(response, 404, NOWHERE);
     const user = await signIn.verifyBrowser(request);
+    if (user !== null) await admit(user, request);
     await route({ request, response, last, query: query.join("?"), user });
   }
 
@@ -171,7 +175,8 @@ export function createPages(options: PagesOptions): Pick<Accounts, "handles" | "
     handles: (path) => path === ROOT || path.startsWith(`${ROOT}/`),
     handle(request, response) {
       dispatch(request, response).catch((thrown: unknown) => {
-        const { message, row } = toPortcullisError(thrown);
+        const { code, message, row } = toPortcullisError(thrown);
+        if (code === "tenant_suspended") return send(response, row.http, SUSPENDED);
         log.error({ reason: message }, "a page of the connected accounts failed");
         if (response.headersSent) return void response.destroy();
         const status = row.http === 200 ? 502 : row.http;

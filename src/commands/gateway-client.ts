@@ -1,7 +1,8 @@
 import type { Config } from "../config/config.ts";
-import { PortcullisError } from "../lib/errors.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { Json, JsonObject } from "../lib/json.ts";
 import { askControl } from "../operation/control.ts";
+import type { Surroundings } from "./command.ts";
 import { controlPath } from "./control-path.ts";
 
 export type Asked =
@@ -16,4 +17,22 @@ export async function askGateway(config: Config, verb: string, ask: JsonObject):
     if (!(thrown instanceof PortcullisError) || thrown.code !== "upstream_unavailable") throw thrown;
     return { running: false, reason: thrown.reason };
   }
+}
+
+/** For what only a running gateway can do; undefined: why not was printed. */
+export async function askOrTell(
+  config: Config,
+  verb: string,
+  ask: JsonObject,
+  { stderr }: Pick<Surroundings, "stderr">,
+): Promise<Json | undefined> {
+  try {
+    const asked = await askGateway(config, verb, ask);
+    if (asked.running) return asked.value;
+    stderr.write(`portcullis: ${asked.reason}: start it with portcullis serve\n`);
+  } catch (thrown) {
+    const { reason, text } = toPortcullisError(thrown);
+    stderr.write(`portcullis: ${reason || text}\n`);
+  }
+  return undefined;
 }

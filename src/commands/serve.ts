@@ -1,8 +1,8 @@
 import type { Config } from "../config/config.ts";
 import type { ListedKind } from "../domain.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
-import type { JsonObject } from "../lib/json.ts";
-import { type Control, openControl } from "../operation/control.ts";
+import type { Json, JsonObject } from "../lib/json.ts";
+import { type Control, type ControlVerbs, openControl } from "../operation/control.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { controlPath } from "./control-path.ts";
 import { load, problemLines } from "./load.ts";
@@ -72,7 +72,8 @@ export async function start(
   };
 }
 
-function verbsOf(gateway: Gateway) {
+function verbsOf(gateway: Gateway): ControlVerbs {
+  const { operator } = gateway;
   return {
     status: async () => ({ ...gateway.status() }) as unknown as JsonObject,
     reload: async () => (await gateway.reload()) as unknown as JsonObject,
@@ -80,5 +81,12 @@ function verbsOf(gateway: Gateway) {
       gateway.approve(String(upstream), String(target), String(kind) as ListedKind),
     token: async ({ user, server }: JsonObject) =>
       (await gateway.token(String(user), String(server))).reveal(),
+    suspend: async (ask) => ({ ...(await operator.suspend(orderOf(ask))) }),
+    resume: async (ask) => ({ ...(await operator.resume(orderOf(ask))) }) as unknown as JsonObject,
+    tenants: async () => (await operator.tenants()) as unknown as Json,
   };
+}
+
+function orderOf({ tenant, reason = "", by }: JsonObject) {
+  return { tenant: String(tenant), reason: String(reason), by: String(by) };
 }

@@ -4,7 +4,8 @@ import { askGateway } from "./gateway-client.ts";
 import { placed } from "./layers.ts";
 import { loadOrTell, type Printable, problemLines } from "./load.ts";
 import { approval } from "./pin.ts";
-import { columns, count, json, type Paint, paintFor } from "./print.ts";
+import { columns, count, json, type Paint, paintFor, seconds } from "./print.ts";
+import { suspensionRow } from "./tenant.ts";
 
 type Upstream = GatewayStatus["catalog"]["upstreams"][number];
 type LayerStatus = GatewayStatus["policies"]["platform"];
@@ -35,7 +36,7 @@ function isWell({ ready, policies, catalog }: GatewayStatus): boolean {
 
 function described(found: GatewayStatus, around: Surroundings): string {
   const paint = paintFor(around);
-  const { url, ready, policies, catalog, schemas, sessions } = found;
+  const { url, ready, policies, catalog, schemas, sessions, suspended } = found;
   const head =
     ready.length === 0
       ? `${paint.green("ready")}  ${url}  ${count(sessions, "session")}\n`
@@ -46,6 +47,13 @@ function described(found: GatewayStatus, around: Surroundings): string {
   ];
   return [
     head,
+    section(
+      "suspended",
+      columns(
+        suspended.map((one) => [one.tenant, ...suspensionRow(one)]),
+        "  ",
+      ),
+    ),
     section(
       "policies",
       columns(
@@ -96,7 +104,7 @@ function policyRow(
     ...(lastError === null ? [] : [paint.red("the present files are bad")]),
     ...(warnings.length === 0 ? [] : [count(warnings.length, "warning")]),
   ];
-  const when = since === null ? "" : `since ${new Date(since).toISOString().replace(/\.\d+Z$/, "Z")}`;
+  const when = since === null ? "" : `since ${seconds(since)}`;
   return [name, revision === null ? paint.red("none") : revision.slice(0, 12), when, notes.join(", ")];
 }
 

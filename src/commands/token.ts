@@ -1,6 +1,6 @@
 import { didYouMean } from "../config/problems.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
-import { askGateway } from "./gateway-client.ts";
+import { askOrTell } from "./gateway-client.ts";
 import { loadOrTell } from "./load.ts";
 import { json } from "./print.ts";
 
@@ -31,8 +31,8 @@ export async function token(options: TokenOptions, around: Surroundings): Promis
     return refuse(
       `there is no virtual server "${server}": ${didYouMean(server, servers) || servers.join(", ")}`,
     );
-  const asked = await askGateway(config, "token", { user, server });
-  if (!asked.running) return refuse(`${asked.reason}: start it with portcullis serve`);
-  around.stdout.write(options.json ? json({ user, server, token: asked.value }) : `${asked.value}\n`);
+  const value = await askOrTell(config, "token", { user, server }, around);
+  if (value === undefined) return 2;
+  around.stdout.write(options.json ? json({ user, server, token: value }) : `${value}\n`);
   return 0;
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Accounts, createAccounts } from "../accounts/accounts.ts";
+import { type Accounts, type AccountsOptions, createAccounts } from "../accounts/accounts.ts";
 import { type Database, openEmbedded, openPostgres } from "../accounts/database.ts";
 import type { SignInIssuer } from "../accounts/sign-in.ts";
 import type { TenantKeys } from "../accounts/tenant-keys.ts";
@@ -51,7 +51,7 @@ export function signInAt({ accounts, listen }: Pick<Config, "accounts" | "listen
 /** null: none are configured. */
 export async function openAccounts(
   ground: Ground,
-  { store, replicas }: Pick<Sharing, "store" | "replicas">,
+  { store, replicas, admit }: Pick<Sharing, "store" | "replicas"> & Pick<AccountsOptions, "admit">,
   embedded: { readonly issuer: string } | null,
 ): Promise<LinkedAccounts | null> {
   const { config, clock, log, closing } = ground;
@@ -70,6 +70,7 @@ export async function openAccounts(
     database,
     ...(tenantKeys !== null && { tenantKeys }),
     store,
+    ...(admit && { admit }),
     onChange(change) {
       const { tenant, issuer, subject, account } = change;
       if (change.what === "linked") for (const listener of linked) listener(change.elicitation);

@@ -83,7 +83,7 @@ export function mountsOf(parts: {
   readonly embedded: AuthorizationServer | null;
   readonly runs: Runs | null;
   readonly accounts: Accounts | null;
-  readonly rooms: Pick<Rooms, "log" | "refusals" | "mayUse" | "clock" | "operations">;
+  readonly rooms: Pick<Rooms, "log" | "refusals" | "admission" | "mayUse" | "clock" | "operations">;
 }): readonly { readonly path: string; readonly handler: Handler }[] {
   const { config, identity, credentials, embedded, runs, accounts, rooms } = parts;
   const names = Object.keys(config.servers);
@@ -104,13 +104,13 @@ export function mountsOf(parts: {
     },
   ];
   if (runs !== null) {
-    const { log: decisions, refusals, mayUse, clock, operations: log } = rooms;
+    const { log: decisions, refusals, admission, mayUse, clock, operations: log } = rooms;
     const records = {
       decision: (entry: DecisionEntry, inputs: DecisionInputs) =>
         decisions.decision(decisions.newId(), entry, inputs),
       refused: (entry: DecisionEntry) => refusals.refuse(entry),
     };
-    mounts.push(runsMount({ config, runs, identity, records, mayUse, clock, log }));
+    mounts.push(runsMount({ config, runs, identity, records, admit: admission.check, mayUse, clock, log }));
   }
   if (accounts !== null) mounts.push(accountsMount(accounts));
   if (embedded === null) return mounts;

@@ -33,14 +33,16 @@ import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
 import { createEventStore } from "../protocol/events.ts";
 import type { Runs } from "../runs/runs.ts";
+import type { Suspensions } from "../suspension/suspensions.ts";
 import { type LinkedAccounts, openAccounts } from "./accounts.ts";
 import type { Closing } from "./closing.ts";
 import { endLeases, openCredentials } from "./credentials.ts";
 import { createEmbedded, issuersOf } from "./identity.ts";
 import { labelsFrom } from "./labels.ts";
 import { audienceOf, openRuns } from "./runs.ts";
-import { endRuns, openSessions } from "./sessions.ts";
+import { endRuns, endSuspended, openSessions } from "./sessions.ts";
 import { openSharing, type Sharing } from "./sharing.ts";
+import { admissionOf, admitToPages, openSuspensions } from "./suspensions.ts";
 import { openTenancy, type Tenancy } from "./tenancy.ts";
 import { openUpstreams } from "./upstreams.ts";
 
@@ -70,6 +72,7 @@ export interface Opened {
   readonly schemas: Schemas;
   readonly identity: IdentityStage;
   readonly directory: Directory;
+  readonly suspensions: Suspensions;
   /** null: tokens come from configured issuers only. */
   readonly embedded: AuthorizationServer | null;
   /** null: they are not configured. */
@@ -97,9 +100,12 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const policies = openPolicies(ground, tenancy);
   const { decisions, refusals } = await openLog(ground);
   const { key, ...sharing } = await openSharing(ground);
+  const suspensions = await openSuspensions(ground, sharing);
   const runs = closing.add(await openRuns({ ...ground, ...sharing, key }), (opened) => opened?.close());
+  const admission = admissionOf(suspensions, runs);
   const { identity, embedded } = openIdentity(ground, tenancy, runs);
-  const accounts = await openAccounts(ground, sharing, embedded);
+  const admit = admitToPages(suspensions, decisions, clock);
+  const accounts = await openAccounts(ground, { ...sharing, admit }, embedded);
   const credentials = await openCredentials(ground, { tenancy, decisions, accounts });
   const upstreams = closing.add(
     await openUpstreams({
@@ -114,7 +120,9 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const sessions = openSessions(ground, sharing, upstreams, credentials);
   const conversations = openConversations(ground, sharing);
   endLeases(ground, credentials, policies, accounts);
-  if (runs !== null) endRuns(runs, { sessions, held: conversations.held }, credentials, log);
+  const holdings = { sessions, held: conversations.held, credentials };
+  if (runs !== null) endRuns(runs, holdings, log);
+  endSuspended(suspensions, holdings, runs);
   accounts?.onLink((id) => {
     conversations.elicitations
       .complete(id)
@@ -132,7 +140,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     capabilities: narrowCapabilities(createCapabilities(schemas, CAPABILITIES), runs ?? NO_RUNS),
     log: decisions,
     refusals,
-    credentials: narrowCredentials(credentials, runs ?? NO_RUNS),
+    credentials: narrowCredentials(credentials, runs ?? NO_RUNS, admission),
     upstreams,
     servers: settingsOf(config),
     mayUse: tenancy.mayUse,
@@ -140,7 +148,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     limits: { page: PAGE, inFlight: config.limits.in_flight },
     gatewayInfo: ground.info,
     onChange: createChanges({ catalog, policies, log }),
-    onRunEnd: runs?.onEnd ?? (() => () => {}),
+    admission,
     newId: randomId,
     metrics,
     clock,
@@ -158,6 +166,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     schemas,
     identity,
     directory,
+    suspensions,
     embedded,
     runs,
     accounts,

@@ -1,4 +1,5 @@
 import type { Config } from "../config/config.ts";
+import type { Principal } from "../domain.ts";
 import { readBody } from "../http/body.ts";
 import { checkContent, checkFraming, checkHeadersSingle, checkQuery } from "../http/headers.ts";
 import type { Handler } from "../http/http.ts";
@@ -54,6 +55,7 @@ export function runsMount(parts: {
   readonly runs: Runs;
   readonly identity: Pick<IdentityStage, "authenticateOwn">;
   readonly records: RunRecords;
+  admit(principal: Principal): void;
   mayUse(tenant: string, server: string): boolean;
   readonly clock: Clock;
   readonly log: Log;

@@ -1,10 +1,11 @@
-import type { Credentials } from "../credential/credentials.ts";
+import type { Credentials, LeaseScope } from "../credential/credentials.ts";
 import type { Upstream } from "../domain.ts";
 import type { Held } from "../gate/held.ts";
-import { ownedBy, runOf } from "../gate/principal.ts";
+import { ownedBy, runOf, tenantOf } from "../gate/principal.ts";
 import { randomId } from "../lib/ids.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Runs } from "../runs/runs.ts";
+import type { Suspensions } from "../suspension/suspensions.ts";
 import type { Ground } from "./rooms.ts";
 import type { Sharing } from "./sharing.ts";
 
@@ -41,20 +42,33 @@ export function openSessions(
   return closing.add(sessions, (opened) => opened.close());
 }
 
+/** What is held here between the requests of a principal. */
+export interface Holdings {
+  readonly sessions: Sessions;
+  readonly held: Held;
+  readonly credentials: Pick<Credentials, "revokeWhere">;
+}
+
+/** Ends what is held here for some owners, whose leases have these scopes. Resolves after one attempt on each. */
+async function letGo(
+  { sessions, held, credentials }: Holdings,
+  isIts: (owner: string) => boolean,
+  isOf: (scope: LeaseScope) => boolean,
+  reason: string,
+): Promise<void> {
+  held.drop(isIts);
+  await Promise.all([credentials.revokeWhere(isOf, reason), sessions.deleteWhere(isIts)]);
+}
+
 /** Whatever a run holds here ends with it. */
-export function endRuns(
-  runs: Runs,
-  { sessions, held }: { readonly sessions: Sessions; readonly held: Held },
-  credentials: Pick<Credentials, "revokeWhere">,
-  log: Ground["log"],
-): void {
+export function endRuns(runs: Runs, holdings: Holdings, log: Ground["log"]): void {
   runs.onEnd((id, why) => {
-    const isIts = (owner: string) => runOf(owner) === id;
-    held.drop(isIts);
-    sessions
-      .deleteWhere(isIts)
-      .catch((err: unknown) => log.warn({ err, run: id }, "sessions of a run were not ended"));
-    void credentials.revokeWhere(({ run }) => run === id, RUN_OVER[why]);
+    letGo(
+      holdings,
+      (owner) => runOf(owner) === id,
+      ({ run }) => run === id,
+      RUN_OVER[why],
+    ).catch((err: unknown) => log.warn({ err, run: id }, "sessions of a run were not ended"));
   });
 }
 
@@ -63,3 +77,22 @@ const RUN_OVER = {
   expired: "the run expired",
   unconfirmed: "nobody could say whether the run goes on",
 } as const;
+
+/** Whatever a tenant holds here ends when it is suspended, and its runs, which are over for good. */
+export function endSuspended(
+  suspensions: Pick<Suspensions, "onSuspend">,
+  holdings: Holdings,
+  runs: Pick<Runs, "endWhere"> | null,
+): void {
+  suspensions.onSuspend((id) =>
+    Promise.all([
+      letGo(
+        holdings,
+        (owner) => tenantOf(owner) === id,
+        ({ tenant }) => tenant === id,
+        "the tenant was suspended",
+      ),
+      runs?.endWhere(id, () => true),
+    ]),
+  );
+}

@@ -103,12 +103,12 @@ async function answer(exchange: Exchange, seen: Seen, rooms: Rooms, rest: Rest):
     exchange.server,
   );
   seen.identity = identity;
-  if (!rooms.mayUse(identity.principal.tenant, exchange.server)) {
+  const { principal } = identity;
+  rooms.admission.check(principal);
+  if (!rooms.mayUse(principal.tenant, exchange.server)) {
     throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
   }
-  const { run } = identity.principal;
-  if (run === null) return enter(exchange, { seen, identity, rest }, rooms);
-  const stop = rooms.onRunEnd((id) => id === run.id && exchange.cancel());
+  const stop = rooms.admission.onEnd(principal, () => exchange.cancel());
   try {
     await enter(exchange, { seen, identity, rest }, rooms);
   } finally {

@@ -4,6 +4,7 @@ import { PortcullisError } from "../lib/errors.ts";
 import { type OpenCapability, openCapability } from "../policy/capability.ts";
 import { compileSchema } from "../policy/schema.ts";
 import type { Capabilities } from "./capabilities.ts";
+import type { Admission } from "./rooms.ts";
 
 /** What a principal was given at all, before any policy is asked: everything, unless it is a run. */
 export interface Reach {
@@ -36,13 +37,18 @@ export function narrowCapabilities(inner: Capabilities, { reaches }: Pick<Reach,
   };
 }
 
-/** The same for credentials, whatever grant names them. */
+/**
+ * The same for credentials, whatever grant names them. Whoever was let in before their tenant was suspended and comes
+ * here after its leases were revoked must not get another.
+ */
 export function narrowCredentials(
   inner: Pick<Credentials, "obtain">,
   { mayHave }: Pick<Reach, "mayHave">,
+  admission: Pick<Admission, "check">,
 ): Pick<Credentials, "obtain"> {
   return {
     async obtain(choice, principal, decision) {
+      admission.check(principal);
       if (choice !== null && !mayHave(principal, choice.source)) {
         throw new PortcullisError("credential_refused", {
           reason: `the run was not given "${choice.source}"`,

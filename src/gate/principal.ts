@@ -11,6 +11,12 @@ export function runOf(owner: string): string {
   return run;
 }
 
+/** The tenant in which an owner is a user. */
+export function tenantOf(owner: string): string {
+  const [, , tenant = ""] = JSON.parse(owner) as readonly string[];
+  return tenant;
+}
+
 /** Whether something of this user in this tenant, and of this run or of none, is the owner's. */
 export function ownedBy(
   owner: string,

@@ -1,7 +1,7 @@
 import type { RefusalCounter } from "../audit/refusals.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Credentials } from "../credential/credentials.ts";
-import type { DecisionLog, Upstream } from "../domain.ts";
+import type { DecisionLog, Principal, Upstream } from "../domain.ts";
 import type { IdentityStage } from "../identity/identity.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { JsonObject } from "../lib/json.ts";
@@ -26,6 +26,14 @@ export interface ServerSettings {
   readonly title: string;
   /** Told to agents; "" for none. */
   readonly instructions: string;
+}
+
+/** Who is served at all, before any policy is asked. */
+export interface Admission {
+  /** @throws PortcullisError `tenant_suspended`, `store_unavailable` */
+  check(principal: Principal): void;
+  /** Calls back when this principal is to be served no more: its run is over, its tenant suspended. Returns how to stop. */
+  onEnd(principal: Principal, end: () => void): () => void;
 }
 
 /** The rooms, as the gate walks through them. */
@@ -59,8 +67,7 @@ export interface Rooms {
   readonly gatewayInfo: JsonObject;
   /** Calls back when what a virtual server shows may have changed: its catalog or the policies. Returns how to stop. */
   onChange(server: string, listener: () => void): () => void;
-  /** Calls back when a run is over that was seen here. Returns how to stop. */
-  onRunEnd(listener: (id: string) => void): () => void;
+  readonly admission: Admission;
   /** Unguessable. */
   newId(): string;
   readonly metrics: Pick<Metrics, "decided" | "forwarded">;

@@ -55,7 +55,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
     limits: { page: Number.MAX_SAFE_INTEGER, inFlight: 1 },
     gatewayInfo: {},
     onChange: () => () => {},
-    onRunEnd: () => () => {},
+    admission: { check() {}, onEnd: () => () => {} },
     elicitations: { waits: async () => {}, complete: async () => {}, onComplete: () => () => {} },
     newId: () => SESSION,
     metrics: { decided() {}, forwarded() {} },

@@ -88,6 +88,11 @@ export const ERRORS = {
   run_unknown: { http: 404, rpc: -32600, text: "There is no such run." },
   too_many_runs: { http: 429, rpc: -32003, text: "Too many runs are under way: end one with DELETE." },
   tenant_unknown: { http: 403, rpc: -32001, text: "The token's tenant is not known here." },
+  tenant_suspended: {
+    http: 403,
+    rpc: -32001,
+    text: "This tenant is suspended: ask the operator of this server.",
+  },
   identity_unavailable: { http: 503, rpc: -32002, text: "Tokens cannot be checked right now." },
   // The decision (policy). Unknown and hidden targets get the same answer in the same words.
   not_found: { http: 200, rpc: -32602, text: "There is no such target here." },

@@ -1,4 +1,5 @@
 import type { DecisionEntry, DecisionInputs, Identity } from "../domain.ts";
+import { entryBesideMcp } from "../lib/decision-entry.ts";
 import type { PortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Run } from "./run.ts";
@@ -26,22 +27,9 @@ export interface Seen {
 export function createRunRecorder(records: RunRecords) {
   function entryOf(seen: Seen, args: JsonObject | null, said: Pick<DecisionEntry, "effect" | "code">) {
     const entry: DecisionEntry = {
-      phase: "decision",
-      server: "",
-      era: "",
-      method: seen.method,
-      rpc_id: null,
-      client_ip: seen.clientIp,
-      revision: { platform: "", tenant: "" },
-      principal: seen.identity?.principal ?? null,
-      target: null,
+      ...entryBesideMcp({ ...seen, principal: seen.identity?.principal ?? null }),
       arguments: args,
       arguments_sha256: args === null ? "" : digest(args),
-      context: { now: Math.floor(seen.now / 1000) },
-      grant: null,
-      requirements: {},
-      reasons: [],
-      trace_id: "",
       ...(seen.identity && { tenant_sha256: digest(seen.identity.tenant) }),
       ...said,
     };

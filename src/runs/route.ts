@@ -48,6 +48,8 @@ export interface RunRouteOptions {
   readonly records: RunRecords;
   /** All virtual servers, each with the scopes that its tokens need. */
   readonly servers: ReadonlyMap<string, readonly string[]>;
+  /** Throws where this principal is not served at all. */
+  admit(principal: Principal): void;
   mayUse(tenant: string, server: string): boolean;
   /** Roles that list and end all runs of their own tenant. */
   readonly admins: readonly string[];
@@ -156,6 +158,7 @@ export function createRunRoute(options: RunRouteOptions): {
     const all = [RUNS, ...options.servers.keys()];
     const { identity, claimed, servers } = await options.identity.authenticateOwn(bearer, all);
     seen.identity = identity;
+    options.admit(identity.principal);
     const [, id = "", query = ""] = path;
     await VERBS[method]({
       ...{ request, response, seen, id, query, identity, claimed },

@@ -73,6 +73,7 @@ const PINNED = [
   "run_unknown 404 -32600",
   "too_many_runs 429 -32003",
   "tenant_unknown 403 -32001",
+  "tenant_suspended 403 -32001",
   "identity_unavailable 503 -32002",
   "not_found 200 -32602",
   "arguments_invalid 200 -32602",

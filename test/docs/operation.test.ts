@@ -17,7 +17,7 @@ const page = readPage("operation.md");
 test("the records on the page are records", () => {
   const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(recordSchema());
   const records = page.blocks("json", "record").map(({ text }) => JSON.parse(text));
-  expect(records.map(({ phase }) => phase)).toEqual(["decision", "outcome", "input"]);
+  expect(records.map(({ phase }) => phase)).toEqual(["decision", "outcome", "input", "operator"]);
   for (const record of records) expect(validate(record) ? [] : validate.errors).toEqual([]);
   expect(records[1].decision).toBe(records[0].id);
 });

@@ -292,6 +292,46 @@ test("a run's leases end with the run, and are nobody else's meanwhile", async (
   ]);
 });
 
+test("a suspended tenant's leases are gone from Vault, their children with them; others' stay; then all is back", async () => {
+  const read = async (user: string) => JSON.parse(await told("rows", "query_tickets", user, {}));
+  const [ann, dee] = [await read("ann"), await read("dee")];
+  await told("spy", "basic");
+  const roles = async () => (await stand.roles()).map(({ name }) => name);
+  // One that is still being minted, for a user who has none yet.
+  const minting = told("spy", "basic", "bob");
+  await until("bob's decision", async () =>
+    (await world.decisions()).some(
+      ({ principal, effect }) => principal?.subject === "bob" && effect === "allow",
+    ),
+  );
+  const order = { tenant: "acme", reason: "", by: "root" };
+  await world.gateway.operator.suspend(order);
+  await minting;
+  expect((await roles()).filter((name) => name.startsWith("mcp-acme."))).toEqual([]);
+  expect(await roles()).toContain(dee.database_user);
+  expect(childrenWith(ann.database_user)).toBe(0);
+  expect(childrenWith(dee.database_user)).toBe(1);
+  expect(await told("spy", "basic")).toBe("tenant_suspended");
+  const ended = (await leaseRecords(world)).filter(({ reason }) => reason === "the tenant was suspended");
+  expect(new Set(ended.map(({ tenant }) => tenant))).toEqual(new Set(["acme"]));
+  expect(ended.filter(({ source }) => source === "rows").map(({ event }) => event)).toContain("revoked");
+  await world.gateway.operator.resume(order);
+  expect((await read("ann")).database_user).not.toBe(ann.database_user);
+  expect((await read("dee")).database_user).toBe(dee.database_user);
+});
+
+/** Processes that were given this database user. */
+function childrenWith(user: string): number {
+  const given = (pid: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`PGUSER=${user}`);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && given(name)).length;
+}
+
 test("what the policies no longer give is revoked", async () => {
   await told("spy", "basic");
   const [user = ""] = pairIn(spy.calls().at(-1)?.headers.authorization);

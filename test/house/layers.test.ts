@@ -14,6 +14,7 @@ const STAGES = [
   "audit",
   "accounts",
   "runs",
+  "suspension",
   "store",
   "local",
 ];

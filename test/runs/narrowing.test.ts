@@ -140,6 +140,7 @@ test("a credential that a run was not given is refused before it is minted", asy
       },
     },
     gate.runs,
+    { check() {} },
   );
   const decision = {
     decisionId: "",

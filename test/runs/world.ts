@@ -116,6 +116,7 @@ export async function aReplica(options: WorldOptions = {}) {
       decision: async (entry) => void decisions.push(entry),
       refused: async (entry) => void counted.push(entry),
     },
+    admit() {},
     mayUse: (tenant, server) =>
       server === "support" || more.includes(server) || (server === "files" && tenant === "acme"),
     clock,

@@ -13,7 +13,7 @@ export const pins = (place: Place) =>
     .strictObject({ path: path(place).prefault("./pins.json").describe("The file of pinned definitions.") })
     .prefault({});
 
-/** What must survive a restart and is no record: signing keys, the control socket. */
+/** What must survive a restart and is no record: signing keys, suspended tenants, the control socket. */
 export const state = (place: Place) =>
   z.strictObject({ path: path(place).prefault("./.portcullis/state") }).prefault({});
 

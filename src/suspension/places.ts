@@ -1,0 +1,89 @@
+import { readFile } from "node:fs/promises";
+import type { SharedStore } from "../domain.ts";
+import type { Clock } from "../lib/clock.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { isJsonObject } from "../lib/json.ts";
+import type { Log } from "../lib/log.ts";
+import { replaceFile } from "../lib/replace-file.ts";
+import type { Seal } from "../lib/seal.ts";
+import { readSuspensions, type Suspension, suspensionsJson } from "./ledger.ts";
+
+/** Where the ledger is kept beside this process's memory, which others may change meanwhile. */
+export interface Place {
+  /** null: there is none that can be read. */
+  read(): Promise<{ readonly found: readonly Suspension[] | null; readonly version: string | undefined }>;
+  /** false: it is no longer the version that was read. */
+  write(version: string | undefined, all: readonly Suspension[]): Promise<boolean>;
+}
+
+const FORMAT = 1;
+
+/**
+ * A file, which outlives the process and is read by others that share its folder. One that is there and cannot be
+ * understood rejects: who would go on without it would serve a tenant that is suspended.
+ */
+export function filePlace(path: string): Place {
+  return {
+    async read() {
+      try {
+        const value: unknown = JSON.parse(await readFile(path, "utf8"));
+        if (!isJsonObject(value) || value.v !== FORMAT) throw new Error("not of a known format");
+        return { found: readSuspensions(value.suspensions), version: undefined };
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code === "ENOENT") return { found: [], version: undefined };
+        throw new PortcullisError("internal", { reason: `suspensions in ${path} cannot be read`, cause });
+      }
+    },
+    async write(_, all) {
+      try {
+        replaceFile(path, `${JSON.stringify({ v: FORMAT, suspensions: suspensionsJson(all) }, null, 2)}\n`);
+        return true;
+      } catch (cause) {
+        throw new PortcullisError("internal", {
+          reason: `suspensions in ${path} cannot be written: what was ordered holds until this process ends`,
+          cause,
+        });
+      }
+    },
+  };
+}
+
+const KEY = "suspensions";
+const LIFE_MS = 365 * 24 * 3600 * 1000;
+
+/**
+ * One sealed text in the store: who can write there can lift nothing. Where it is lost, whoever knows of a suspension
+ * puts it back. `onWritten` tells the other replicas to look.
+ */
+export function sharedPlace(options: {
+  readonly store: SharedStore;
+  readonly seal: Seal;
+  readonly clock: Clock;
+  readonly log: Log;
+  onWritten(): Promise<void>;
+}): Place {
+  const { store, seal, clock, log, onWritten } = options;
+
+  function open(text: string): readonly Suspension[] | null {
+    const value = seal.open(KEY, text, clock());
+    if (value !== undefined) return readSuspensions(value);
+    log.warn({}, "the store's suspensions are not sealed with this key: they are written anew");
+    return null;
+  }
+
+  return {
+    async read() {
+      const version = await store.touch(KEY, LIFE_MS);
+      return { found: version === undefined ? null : open(version), version };
+    },
+    async write(version, all) {
+      const text = seal.seal(KEY, suspensionsJson(all), clock() + LIFE_MS);
+      const written =
+        version === undefined
+          ? await store.add(KEY, text, LIFE_MS)
+          : await store.replace(KEY, version, text, LIFE_MS);
+      if (written) await onWritten();
+      return written;
+    },
+  };
+}
