@@ -87,3 +87,13 @@ export function aBrowser() {
 }
 
 export type Browser = ReturnType<typeof aBrowser>;
+
+/** Opens a link page as this user, who signs in when asked, and goes the whole way. Gives the last page's status. */
+export async function linkAt(url: string, user: string): Promise<number> {
+  const browser = aBrowser();
+  const shown = await browser.go(url);
+  const page = shown.url.pathname.startsWith("/oauth/interaction/")
+    ? await browser.submit(shown, { user })
+    : shown;
+  return (await browser.submit(page)).status;
+}

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freePort } from "../../src/demo/world.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
-import { aBrowser } from "../accounts/browser.ts";
+import { aBrowser, linkAt } from "../accounts/browser.ts";
 import { aThirdParty, SECRET, type ThirdParty } from "../accounts/third-party.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { leaseRecords } from "./vault-world.ts";
@@ -60,16 +60,6 @@ interface Elicitation {
   readonly elicitationId: string;
 }
 
-/** Opens the page as this user and goes the whole way. */
-async function link(url: string, user: string): Promise<number> {
-  const browser = aBrowser();
-  const shown = await browser.go(url);
-  const page = shown.url.pathname.startsWith("/oauth/interaction/")
-    ? await browser.submit(shown, { user })
-    : shown;
-  return (await browser.submit(page)).status;
-}
-
 test("a legacy client is told where to link, hears when it is done, and its call then goes with that account", async () => {
   const url = world.url("main");
   const token = await world.token("ann", "main");
@@ -91,7 +81,7 @@ test("a legacy client is told where to link, hears when it is done, and its call
   expect(asked.mode).toBe("url");
   expect(spy.calls()).toHaveLength(0);
 
-  expect(await link(asked.url, "ann")).toBe(200);
+  expect(await linkAt(asked.url, "ann")).toBe(200);
   let said = "";
   for await (const chunk of stream.body ?? []) {
     said += Buffer.from(chunk).toString();
