@@ -82,21 +82,29 @@ export async function openAccounts(
   });
   closing.add(accounts, (opened) => opened.close());
 
+  /** Here at once, whether the others can be told or not. */
   function tell(ended: JsonObject): void {
+    hear(ended);
     replicas.broadcast(UNLINKED, ended).catch((err: unknown) => log.warn({ err }, "replicas were not told"));
   }
-  replicas.onMessage(UNLINKED, ({ tenant, issuer = null, subject = null, account = null }) => {
+  function hear({ tenant, issuer = null, subject = null, account = null }: JsonObject): void {
     const user = issuer === null ? null : { issuer: String(issuer), subject: String(subject) };
     const whose = { tenant: String(tenant), user };
     for (const listener of unlinked) listener(whose, account === null ? null : String(account));
+  }
+  replicas.onMessage(UNLINKED, (ended, from) => {
+    if (from !== replicas.node) hear(ended);
   });
 
   return {
     ...accounts,
     async shred(tenant) {
-      const links = await accounts.shred(tenant);
-      tell({ tenant });
-      return links;
+      try {
+        return await accounts.shred(tenant);
+      } finally {
+        // Also where it failed half-way: the key may be gone.
+        tell({ tenant });
+      }
     },
     onUnlink: (listener) => void unlinked.add(listener),
     onLink: (listener) => void linked.add(listener),
