@@ -105,6 +105,16 @@ command("tenant", "suspend ID, resume ID, or list: which tenants are served noth
   .option("--reason <text>", "for the record")
   .action(runs(async () => (await import("./commands/tenant.ts")).tenant));
 
+command("accounts", "list, unlink ACCOUNT, or shred: the accounts that a tenant's users linked")
+  .argument("<verb>")
+  .argument("[account]")
+  .option("--tenant <id>", "whose")
+  .option("--issuer <url>", "of the user's tokens; needed where there are several")
+  .option("--subject <name>", "the user, as their issuer names them")
+  .option("--reason <text>", "for the record")
+  .option("--yes", "shred without being asked")
+  .action(runs(async () => (await import("./commands/accounts.ts")).accounts));
+
 command("token", "a token for a sample user")
   .argument("<user>")
   .option("--server <name>", "the virtual server; needed where there are several")

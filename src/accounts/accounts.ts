@@ -12,7 +12,7 @@ import { createCookies } from "./cookies.ts";
 import type { Database } from "./database.ts";
 import { createForms } from "./forms.ts";
 import { createLinking } from "./linking.ts";
-import { createLinks, type LinkKey, type Owner, prepare } from "./links.ts";
+import { createLinks, type Link, type LinkKey, type Owner, prepare } from "./links.ts";
 import { createPages } from "./pages.ts";
 import { masterKeyOf } from "./seal.ts";
 import { createSealed } from "./sealed.ts";
@@ -75,6 +75,8 @@ export interface LinkView {
 /** What is left to do at the provider after an unlinking. */
 export type Unlinked = { readonly found: false } | { readonly found: true; readonly revoked: boolean };
 
+export type { LinkKey, Owner };
+
 export interface Accounts {
   /**
    * An access token of the account that this user linked.
@@ -85,6 +87,8 @@ export interface Accounts {
     principal: Principal,
   ): Promise<{ readonly token: Secret; readonly expires: number; reject(): void }>;
   list(owner: Owner): Promise<readonly LinkView[]>;
+  /** Of all users of a tenant, or of those that their issuers name so. */
+  inTenant(tenant: string, subject?: string): Promise<readonly (Owner & LinkView)[]>;
   /** Deletes the link, then revokes its tokens at the provider. */
   unlink(key: LinkKey): Promise<Unlinked>;
   /** Destroys the tenant's key and deletes its links: nothing of them can be read again. Gives the number of links. */
@@ -138,13 +142,11 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
       return { token, expires, reject: () => access.reject(token) };
     },
     async list(owner) {
-      return (await links.of(owner)).map(({ account, sealed, scopes, linkedAt, refreshedAt }) => ({
-        account,
-        state: sealed === null ? "broken" : "linked",
-        scopes: scopes.split(" ").filter(Boolean),
-        linkedAt,
-        refreshedAt,
-      }));
+      return (await links.of(owner)).map(viewOf);
+    },
+    async inTenant(tenant, subject) {
+      const found = await links.inTenant(tenant, subject);
+      return found.map((link) => ({ tenant, issuer: link.issuer, subject: link.subject, ...viewOf(link) }));
     },
     async unlink(key) {
       const gone = await links.remove(key);
@@ -191,4 +193,9 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
   const { admit = async () => {} } = options;
   const pages = createPages({ publicUrl, titleOf, scopesOf, linking, signIn, forms, accounts, admit, log });
   return { ...accounts, ...pages };
+}
+
+function viewOf({ account, sealed, scopes, linkedAt, refreshedAt }: Link): LinkView {
+  const state = sealed === null ? "broken" : "linked";
+  return { account, state, scopes: scopes.split(" ").filter(Boolean), linkedAt, refreshedAt };
 }

@@ -26,6 +26,8 @@ export interface Links {
   find(key: LinkKey): Promise<Link | undefined>;
   /** By account. */
   of(owner: Owner): Promise<readonly Link[]>;
+  /** By user and account; `subject` undefined: all of the tenant's. */
+  inTenant(tenant: string, subject: string | undefined): Promise<readonly (Owner & Link)[]>;
   /** A new link, or in place of the old one. */
   put(key: LinkKey, sealed: string, scopes: string, now: Date): Promise<void>;
   /** Takes the row for its refresh, if it still has this version and nobody else has it. */
@@ -87,6 +89,15 @@ export function createLinks({ query }: Pick<Database, "query">): Links {
       const sql =
         "SELECT * FROM portcullis_account_links WHERE tenant = $1 AND issuer = $2 AND subject = $3 ORDER BY account";
       return (await query(sql, [tenant, issuer, subject])).map(linkOf);
+    },
+    async inTenant(tenant, subject) {
+      const sql = `SELECT * FROM portcullis_account_links WHERE tenant = $1 AND ($2::text IS NULL OR subject = $2)
+        ORDER BY subject, issuer, account`;
+      const rows = await query(sql, [tenant, subject ?? null]);
+      return rows.map((row) => ({
+        ...{ tenant, issuer: String(row.issuer), subject: String(row.subject) },
+        ...linkOf(row),
+      }));
     },
     async put(key, sealed, scopes, now) {
       const sql = `INSERT INTO portcullis_account_links AS old

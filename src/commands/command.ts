@@ -8,7 +8,7 @@ export interface Surroundings {
   /** All of it, once. */
   stdin(): Promise<Uint8Array>;
   /** The raw ends of the process, for a protocol that is spoken over them. */
-  readonly input: Readable;
+  readonly input: Readable & { readonly isTTY?: boolean };
   readonly output: Writable;
   readonly pid: number;
   /** The operating system's name of the user. */

@@ -36,3 +36,9 @@ export async function askOrTell(
   }
   return undefined;
 }
+
+/** Who typed it; behind sudo, who that was. */
+export function operatorOf({ user, env }: Pick<Surroundings, "user" | "env">): string {
+  const { SUDO_USER: before } = env;
+  return before === undefined || before === user ? user : `${before} as ${user}`;
+}

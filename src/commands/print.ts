@@ -28,6 +28,11 @@ export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
+/** What others named, for a terminal: what would steer it is shown as a replacement character. */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, "\u{fffd}");
+}
+
 /** A time, given in milliseconds: `2026-11-22T19:58:16Z`. */
 export function seconds(time: number): string {
   return new Date(time).toISOString().replace(/\.\d+Z$/, "Z");

@@ -81,9 +81,20 @@ function verbsOf(gateway: Gateway): ControlVerbs {
       gateway.approve(String(upstream), String(target), String(kind) as ListedKind),
     token: async ({ user, server }: JsonObject) =>
       (await gateway.token(String(user), String(server))).reveal(),
-    suspend: async (ask) => ({ ...(await operator.suspend(orderOf(ask))) }),
-    resume: async (ask) => ({ ...(await operator.resume(orderOf(ask))) }) as unknown as JsonObject,
-    tenants: async () => (await operator.tenants()) as unknown as Json,
+    "tenant/suspend": async (ask) => ({ ...(await operator.suspend(orderOf(ask))) }),
+    "tenant/resume": async (ask) => ({ ...(await operator.resume(orderOf(ask))) }) as unknown as JsonObject,
+    "tenant/list": async () => (await operator.tenants()) as unknown as Json,
+    "accounts/list": async ({ tenant, subject }) =>
+      (await operator.links(
+        String(tenant),
+        ...(subject === undefined ? [] : [String(subject)]),
+      )) as unknown as Json,
+    "accounts/unlink": async (ask) => {
+      const { issuer, subject, account } = ask;
+      const whose = { issuer: String(issuer), subject: String(subject), account: String(account) };
+      return { ...(await operator.unlink({ ...orderOf(ask), ...whose })) };
+    },
+    "accounts/shred": async (ask) => ({ ...(await operator.shred(orderOf(ask))) }),
   };
 }
 

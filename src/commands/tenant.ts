@@ -1,8 +1,8 @@
-import type { TenantView } from "../compose/operator.ts";
+import type { TenantView } from "../compose/operator-tenants.ts";
 import type { Config } from "../config/config.ts";
 import type { Suspension } from "../suspension/suspensions.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
-import { askOrTell } from "./gateway-client.ts";
+import { askOrTell, operatorOf } from "./gateway-client.ts";
 import { loadOrTell } from "./load.ts";
 import { columns, json, paintFor, seconds } from "./print.ts";
 
@@ -37,7 +37,12 @@ async function order(
   { reason = "", json: asJson }: TenantOptions,
   around: Surroundings,
 ): Promise<ExitCode> {
-  const answer = await askOrTell(config, verb, { tenant: id, reason, by: operatorOf(around) }, around);
+  const answer = await askOrTell(
+    config,
+    `tenant/${verb}`,
+    { tenant: id, reason, by: operatorOf(around) },
+    around,
+  );
   if (answer === undefined) return 2;
   const { told, was } = answer as unknown as { told: boolean; was?: Suspension | null };
   if (asJson)
@@ -50,7 +55,7 @@ async function order(
 
 /** 1: one is suspended. */
 async function list(config: Config, options: TenantOptions, around: Surroundings): Promise<ExitCode> {
-  const answer = await askOrTell(config, "tenants", {}, around);
+  const answer = await askOrTell(config, "tenant/list", {}, around);
   if (answer === undefined) return 2;
   const tenants = answer as unknown as readonly TenantView[];
   const rows = tenants.map(({ tenant: id, suspension }) =>
@@ -63,10 +68,4 @@ async function list(config: Config, options: TenantOptions, around: Surroundings
 /** Since when, by whom and why. */
 export function suspensionRow({ at, by, reason }: Suspension): readonly string[] {
   return [`since ${seconds(at)}`, `by ${by}`, reason];
-}
-
-/** Who typed it; behind sudo, who that was. */
-function operatorOf({ user, env }: Pick<Surroundings, "user" | "env">): string {
-  const { SUDO_USER: before } = env;
-  return before === undefined || before === user ? user : `${before} as ${user}`;
 }

@@ -60,6 +60,23 @@ describe.each([
       expect(await links.find({ ...key, ...changes })).toBeUndefined();
   });
 
+  test("a tenant's links are listed by user, all or one user's, and never another tenant's", async () => {
+    const ann = aKey();
+    const bob = { ...ann, subject: "bob" };
+    await links.put(bob, "one", "a", NOW);
+    await links.put(ann, "two", "", NOW);
+    await links.put({ ...ann, issuer: "https://another.example" }, "three", "", NOW);
+    await links.put(aKey(), "four", "", NOW);
+    const found = await links.inTenant(ann.tenant, undefined);
+    expect(found.map(({ subject, issuer, sealed }) => [subject, issuer, sealed])).toEqual([
+      ["ann", "https://another.example", "three"],
+      ["ann", "https://idp.example", "two"],
+      ["bob", "https://idp.example", "one"],
+    ]);
+    expect(await links.inTenant(ann.tenant, "bob")).toMatchObject([{ ...bob, scopes: "a" }]);
+    expect(await links.inTenant(ann.tenant, "' OR ''='")).toEqual([]);
+  });
+
   test("names are values and never SQL", async () => {
     const key = aKey({ subject: `x'; DROP TABLE portcullis_account_links; --`, issuer: 'https://"\\' });
     await links.put(key, "one", "", NOW);

@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { freePort } from "../../src/demo/world.ts";
+import { linkAt } from "../accounts/browser.ts";
+import { aThirdParty, SECRET, type ThirdParty } from "../accounts/third-party.ts";
+import { startPostgres } from "../support/postgres.ts";
+import { startValkey, type Valkey } from "../support/valkey.ts";
+import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
+import { leaseRecords } from "./vault-world.ts";
+import { callTool, openWorld, until, type World } from "./world.ts";
+
+const POLICY = `package authz
+
+grant contains {"reason": "with their own account", "credential": {"source": "hub"}} if input.target.upstream == "spy"
+`;
+
+let hub: ThirdParty;
+let spy: Spy;
+let valkey: Valkey;
+let postgres: Awaited<ReturnType<typeof startPostgres>>;
+let worlds: readonly World[];
+
+/** Two replicas with one PostgreSQL and one Valkey, each with users of its own issuer. */
+beforeAll(async () => {
+  const ports = [await freePort(0), await freePort(0)];
+  hub = await aThirdParty(ports.map((port) => `http://127.0.0.1:${port}/accounts/callback/hub`));
+  spy = await serveSpy({ tools: () => [tool("read")], call: () => text("read") });
+  [valkey, postgres] = await Promise.all([startValkey(), startPostgres()]);
+  const given = { record: {}, servers: ["main"], credentials: { hub: {} } };
+  const scopes = ["openid", "offline_access", "read"];
+  const client = { issuer: hub.issuer, client_id: "gateway", client_secret: "env:HUB_SECRET", scopes };
+  const config = {
+    upstreams: { spy: { url: spy.url, era: "legacy" } },
+    servers: { main: { upstreams: ["spy"] } },
+    credentials: { hub: { type: "connected-account", account: "hub", upstreams: ["spy"] } },
+    sessions: { store: { url: valkey.url }, key: "env:SESSIONS_KEY" },
+    accounts: { master_key: "env:MASTER_KEY", store: { url: "env:DATABASE" }, providers: { hub: client } },
+    tenants: { acme: given, globex: given },
+  };
+  const env = {
+    MASTER_KEY: randomBytes(32).toString("base64"),
+    SESSIONS_KEY: randomBytes(32).toString("base64"),
+    HUB_SECRET: SECRET,
+    DATABASE: postgres.urlOf("postgres", postgres.password),
+  };
+  const open = (port = 0) =>
+    openWorld({ config, listen: { port, public_url: `http://127.0.0.1:${port}` }, policies: POLICY, env });
+  worlds = [await open(ports[0]), await open(ports[1])];
+}, 60_000);
+afterAll(async () => {
+  await Promise.all(worlds.map((world) => world.close()));
+  await Promise.all([spy, hub, valkey, postgres].map((one) => one.close()));
+});
+
+async function call(world: World, user: string): Promise<string> {
+  const { body } = await callTool(world.url("main"), "read", {}, { token: await world.token(user, "main") });
+  const [asked] = (body.error?.data.elicitations ?? []) as unknown as readonly { readonly url: string }[];
+  return asked?.url ?? body.error?.data.code ?? "read";
+}
+
+async function link(world: World, user: string): Promise<void> {
+  expect(await linkAt(await call(world, user), user)).toBe(200);
+  expect(await call(world, user)).toBe("read");
+}
+
+/** That a user's lease at a replica ended since the account is no longer linked. */
+const ended = (world: World, user: string) =>
+  until(`the end of ${user}'s lease`, async () =>
+    (await leaseRecords(world)).some(
+      ({ subject, reason }) => subject === user && reason === "the account was unlinked",
+    ),
+  );
+
+test("an operator unlinks at one replica what was linked and is used at the other", async () => {
+  const [one, other] = worlds as readonly [World, World];
+  await link(other, "bob");
+  await link(other, "ann");
+  const [found] = await one.gateway.operator.links("acme", "bob");
+  expect(found).toMatchObject({ subject: "bob", account: "hub", issuer: `${other.origin}/oauth` });
+  const order = { tenant: "acme", subject: "bob", account: "hub", reason: "", by: "root" };
+  // Without an issuer it is this replica's own, whose bob has none.
+  expect(await one.gateway.operator.unlink({ ...order, issuer: "" })).toEqual({ found: false, hint: "" });
+  const gone = await one.gateway.operator.unlink({ ...order, issuer: found?.issuer ?? "" });
+  expect(gone).toEqual({ found: true, revoked: true });
+  await ended(other, "bob");
+  expect(await call(other, "ann")).toBe("read");
+});
+
+test("shredding at one replica ends what is held at the other, and at itself also while the store is away", async () => {
+  const [one, other] = worlds as readonly [World, World];
+  await link(one, "dee");
+  await link(one, "bob");
+  expect(await one.gateway.operator.shred({ tenant: "acme", reason: "", by: "root" })).toEqual({ links: 2 });
+  await Promise.all([ended(one, "bob"), ended(other, "ann")]);
+  expect(await call(other, "ann")).toContain("/accounts/link/");
+  expect(await call(one, "dee")).toBe("read");
+  await valkey.stop();
+  expect(await one.gateway.operator.shred({ tenant: "globex", reason: "", by: "root" })).toEqual({
+    links: 1,
+  });
+  await ended(one, "dee");
+  await valkey.start();
+});
