@@ -309,7 +309,7 @@ test("a suspended tenant's leases are gone from Vault, their children with them;
   await minting;
   expect((await roles()).filter((name) => name.startsWith("mcp-acme."))).toEqual([]);
   expect(await roles()).toContain(dee.database_user);
-  expect(childrenWith(ann.database_user)).toBe(0);
+  await until("its child's end", () => childrenWith(ann.database_user) === 0);
   expect(childrenWith(dee.database_user)).toBe(1);
   expect(await told("spy", "basic")).toBe("tenant_suspended");
   const ended = (await leaseRecords(world)).filter(({ reason }) => reason === "the tenant was suspended");

@@ -117,6 +117,20 @@ test("a lease's child ends with the lease, and a lease that is over starts none"
   });
 });
 
+test("a lease that is revoked takes its child with it, and starts none any more", async () => {
+  const upstream = held("lease");
+  const revoked = new AbortController();
+  const lease = leaseOf("revoked", { ended: revoked.signal });
+  const pid = await pidOf(upstream, { who: ANN, lease });
+  const other = await pidOf(upstream, { who: BOB, lease: leaseOf("kept") });
+  revoked.abort();
+  await gone(pid);
+  await expect(upstream.request(calling("who", {}, { who: ANN, lease }))).rejects.toMatchObject({
+    code: "credential_unavailable",
+  });
+  expect(isRunning(other)).toBe(true);
+});
+
 test("a lease that was renewed keeps its child", async () => {
   let now = 0;
   const upstream = held("lease", { clock: () => now });
