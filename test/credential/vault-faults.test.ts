@@ -283,6 +283,32 @@ test("namespaces: each tenant in its own, a locked one refused alone", async () 
   expect((await listed("acme")).status).toBe(404);
 });
 
+test("a tenant's sealed namespace is that tenant's fault alone, and works again when it is unsealed", async () => {
+  const { bao, postgres, config } = world;
+  await bao.ask("POST", "sys/namespaces/own-seals", {});
+  const within = { "x-vault-namespace": "own-seals" };
+  const seal = 'seal "shamir" {\n  shares = 1\n  threshold = 1\n}';
+  const { body } = await bao.ask("POST", "sys/namespaces/acme", { seal }, within);
+  const [key] = body.data.key_shares;
+  await bao.set("sys/namespaces/globex", {}, "own-seals");
+  await bao.set("sys/namespaces/acme/unseal", { key }, "own-seals");
+  for (const namespace of ["own-seals/acme", "own-seals/globex"]) {
+    await setUpPolicy(bao, await setUpLogin(bao, { namespace }), namespace);
+    await setUpDatabaseMount(bao, postgres, namespace);
+  }
+  const { credentials } = await aVaultStage({ config: { ...config, namespace: "own-seals/{tenant}" } });
+  await credentials.obtain(reader, ann, decision);
+  await bao.set("sys/namespaces/acme/seal", {}, "own-seals");
+  // More of them than the faults after which a server is left alone.
+  for (let index = 1; index <= 6; index += 1) {
+    const asked = credentials.obtain(reader, user(index), decision);
+    await expect(asked).rejects.toMatchObject({ code: "vault_tenant_locked" });
+    await credentials.obtain(reader, principalOf({ tenant: "globex", subject: `g-${index}` }), decision);
+  }
+  await bao.set("sys/namespaces/acme/unseal", { key }, "own-seals");
+  await credentials.obtain(reader, user(1), decision);
+});
+
 test("a server that knows no namespaces, and would serve every tenant from its root, is not logged in to", async () => {
   const address = await front(() => 0, { withoutNamespaces: true });
   const config = { ...world.config, address, namespace: "tenants/{tenant}" };

@@ -16,8 +16,8 @@ const STANDBY = new Set([307, 412, 472, 473]);
 const MAX_RETRY_AFTER_S = 30;
 
 /**
- * The stable code of what Vault or OpenBao refused. Bodies are read for the two 503s that only their words tell apart,
- * and never quoted: they may repeat what was sent.
+ * The stable code of what Vault or OpenBao refused. Bodies are read for the 503s that only their words tell apart, and
+ * never quoted: they may repeat what was sent.
  */
 export function faultOf({ statusCode, body, retryAfter }: Wire): PortcullisError {
   const reason = `vault answered ${statusCode}`;
@@ -42,7 +42,8 @@ export function faultOf({ statusCode, body, retryAfter }: Wire): PortcullisError
 
 function unavailable(body: unknown): VaultFaultCode {
   const errors = isJsonObject(body) ? JSON.stringify(body.errors) : "";
-  if (errors?.includes("namespace has been locked")) return "vault_tenant_locked";
+  // One tenant's own: it must not close the server to the others.
+  if (/namespace (has been locked|is sealed)/.test(errors ?? "")) return "vault_tenant_locked";
   return errors?.includes("sealed") ? "vault_sealed" : "vault_standby";
 }
 
