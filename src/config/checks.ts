@@ -16,6 +16,7 @@ export function conflicts(config: Parsed): Finding[] {
     ...sharedSessions(config),
     ...vaultLogins(config),
     ...vaultInjections(config),
+    ...vaultTenants(config),
   ];
 }
 
@@ -142,6 +143,21 @@ function vaultInjections({ credentials, upstreams }: Parsed): Finding[] {
       const way = transport === "stdio" ? "an environment variable (inject.env)" : "a header (inject.header)";
       const message = `"${name}" can only be given a secret in ${way}`;
       return [{ code: "conflict", path: ["credentials", source, "upstreams", index], message }];
+    });
+  });
+}
+
+/** What stands under a user's name alone is the same for the tenants in which that name is met. */
+function vaultTenants({ credentials, vaults, tenants }: Parsed): Finding[] {
+  if (tenants.kind === "inline" && Object.keys(tenants.entries).length < 2) return [];
+  return Object.entries(credentials).flatMap(([source, given]): Finding[] => {
+    if (!("vault" in given) || vaults[given.vault]?.namespace?.includes("{tenant}")) return [];
+    const templates = Object.entries(given).filter(([key]) => ["path", "role", "uri_san"].includes(key));
+    return templates.flatMap(([key, text]): Finding[] => {
+      if (typeof text !== "string" || !text.includes("{subject}") || text.includes("{tenant}")) return [];
+      const message = `"${text}" is the same for a user of two tenants`;
+      const hint = `write {tenant} into it, or into vaults.${given.vault}.namespace`;
+      return [{ code: "insecure", path: ["credentials", source, key], message, hint }];
     });
   });
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { parseConfig } from "../../src/config/config.ts";
+import { formatProblem } from "../../src/config/problems.ts";
 
 const CONFIG = `
 issuers: [{ issuer: https://idp.example, jwks_uri: https://idp.example/keys, tenant: { fixed: acme } }]
@@ -59,6 +60,59 @@ test.each([
 ])("%s: %s", (code, source) => {
   const parsed = parse(source);
   expect(parsed.ok ? [] : parsed.problems.map((one) => one.code)).toEqual([code]);
+});
+
+const TICKETS = "type: vault-dynamic, vault: main, upstreams: [crm]";
+
+function firstProblem(source: string, changes: readonly [string, string][] = []) {
+  const text = changes.reduce((config, [from, to]) => config.replace(from, to), CONFIG);
+  const parsed = parseConfig(
+    text.replace("SOURCE", `{ ${source} }`).replace("ADDRESS", '"https://vault.example"'),
+    "/portcullis.yaml",
+  );
+  return parsed.ok ? "" : parsed.problems.map(formatProblem).join("\n");
+}
+
+test.each([
+  ["tenants", "users/{tenant}-{subject}"],
+  ["tenants", "users/{tenant}_x"],
+  ["tenants", "creds/{tenant}{role}"],
+  ["tenants", "creds/{tenant}@{role}"],
+  ["tenants", "creds/{subject}.{tenant}"],
+  ["users", "creds/{tenant}.{subject}-{role}"],
+  ["users", "creds/{tenant}/{subject}{role}"],
+  ["users", "creds/{tenant}/{subject}.{subject}"],
+])("a path that two %s could fill to one text (%s) is refused where it stands", (whom, path) => {
+  const problem = firstProblem(`${TICKETS}, path: "${path}"`);
+  expect(problem).toMatch(/^\/portcullis\.yaml:15:68: .+ \(write \{.+\)$/);
+  expect(problem).toContain(`"${path.slice(path.lastIndexOf("/") + 1)}" could be one text for two ${whom}: `);
+});
+
+test.each([
+  "database/creds/{tenant}.{role}",
+  "tenants/{tenant}/users/{subject}/{role}",
+  "{tenant}/x",
+  "t-{tenant}.x-{subject}",
+])("a path whose parts can be told apart (%s) is taken", (path) => {
+  expect(firstProblem(`${TICKETS}, path: "${path}"`)).toBe("");
+});
+
+test("the same holds for namespaces and for what a certificate names", () => {
+  const namespace = [["  main:", '  main:\n    namespace: "{tenant}-{subject}"']] as [string, string][];
+  expect(firstProblem(`${TICKETS}, path: x`, namespace)).toContain("could be one text for two tenants");
+  const mesh = 'type: vault-pki, vault: main, role: a, uri_san: "spiffe://gw/{tenant}-{subject}"';
+  expect(firstProblem(`${mesh}, upstreams: [crm]`)).toContain("could be one text for two tenants");
+});
+
+test("where there are several tenants a user's path names the tenant, or its namespace does", () => {
+  const two: [string, string] = ["tenants: {", "tenants: { globex: { record: {}, servers: [support] },"];
+  const source = `${TICKETS}, path: "users/{subject}"`;
+  expect(firstProblem(source)).toBe("");
+  expect(firstProblem(source, [two])).toBe(
+    '/portcullis.yaml:15:68: "users/{subject}" is the same for a user of two tenants (write {tenant} into it, or into vaults.main.namespace)',
+  );
+  expect(firstProblem(source, [two, ["  main:", '  main:\n    namespace: "{tenant}"']])).toBe("");
+  expect(firstProblem(`${TICKETS}, path: shared/readonly`, [two])).toBe("");
 });
 
 test("a Vault over plain http is refused beyond loopback", () => {

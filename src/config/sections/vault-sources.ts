@@ -1,32 +1,6 @@
 import { z } from "zod";
 import { name, seconds, words } from "../values.ts";
-
-const VARIABLE = "\\{(?:tenant|subject|role)\\}";
-/** Never a segment that begins with a dot: no `..`. */
-const SEGMENT = `(?:[A-Za-z0-9]|${VARIABLE})(?:[A-Za-z0-9._@=-]|${VARIABLE})*`;
-
-/** Segments of letters, digits and `._@=-`, with slashes between. */
-export const vaultPath = z
-  .string()
-  .max(512)
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._@=-]*(\/[A-Za-z0-9][A-Za-z0-9._@=-]*)*$/, "not a path of Vault");
-
-/** The same with `{tenant}`, `{subject}` and `{role}`. */
-export const pathTemplate = z
-  .string()
-  .max(512)
-  .regex(
-    new RegExp(`^${SEGMENT}(?:/${SEGMENT})*$`),
-    "not a path of Vault; variables are {tenant}, {subject} and {role}",
-  );
-
-const uriTemplate = z
-  .string()
-  .max(512)
-  .regex(
-    new RegExp(`^[a-z][a-z0-9+.-]*://${SEGMENT}(?:/${SEGMENT})*$`),
-    "not a URI; variables are {tenant}, {subject} and {role}",
-  );
+import { pathTemplate, uriTemplate, vaultPath } from "./vault-paths.ts";
 
 /** What the gateway itself sets, or a hop reads. */
 const RESERVED =

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { secretRef } from "../secret.ts";
 import { httpUrl, isLoopback, milliseconds, type Place, path } from "../values.ts";
-import { pathTemplate, vaultPath } from "./vault-sources.ts";
+import { pathTemplate, vaultPath } from "./vault-paths.ts";
 
 /** Tokens and secrets over plain http would be anyone's. */
 const address = httpUrl
