@@ -30,7 +30,7 @@ const call = { token: TOKEN, namespace: "", decisionId: "d1", timeoutMs: 300 };
 /** A front before the real server, which may hold requests back, or answer in its place. */
 async function front(
   behave: (path: string) => number | { status: number; headers?: Record<string, string> },
-  { withoutNamespaces = false } = {},
+  { withoutNamespaces = false, withoutTtl = false } = {},
 ) {
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
@@ -46,7 +46,7 @@ async function front(
     const answer = await fetch(world.bao.address + request.url, {
       method: request.method ?? "GET",
       headers: headers as Record<string, string>,
-      ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
+      ...(chunks.length > 0 && { body: withoutTtl ? ttlCutFrom(chunks) : Buffer.concat(chunks) }),
     });
     const text = await answer.text();
     setTimeout(() => response.writeHead(answer.status).end(text), told);
@@ -57,6 +57,10 @@ async function front(
     server.close();
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function ttlCutFrom(chunks: readonly Buffer[]): string {
+  return JSON.stringify({ ...JSON.parse(Buffer.concat(chunks).toString()), ttl: undefined });
 }
 
 /** Until it works again, and how long that took. */
@@ -307,6 +311,22 @@ test("a tenant's sealed namespace is that tenant's fault alone, and works again 
   }
   await bao.set("sys/namespaces/acme/unseal", { key }, "own-seals");
   await credentials.obtain(reader, user(1), decision);
+});
+
+test("a certificate ends with its run, and one that Vault made to live longer is refused", async () => {
+  const run = { id: "r", expires: Math.floor(Date.now() / 1000) + 20 };
+  const { credentials } = await aVaultStage(world);
+  const lease = await credentials.obtain({ source: "mesh" }, principalOf({ run }), decision);
+  expect(lease.expires).toBeLessThanOrEqual(run.expires * 1000);
+  const address = await front(() => 0, { withoutTtl: true });
+  const heedless = await aVaultStage({ config: { ...world.config, address } });
+  for (const principal of [principalOf({ run }), ann]) {
+    const asked = heedless.credentials.obtain({ source: "mesh" }, principal, decision);
+    await expect(asked).rejects.toMatchObject({
+      code: "credential_refused",
+      reason: "vault's certificates of this role live longer than is permitted",
+    });
+  }
 });
 
 test("a server that knows no namespaces, and would serve every tenant from its root, is not logged in to", async () => {

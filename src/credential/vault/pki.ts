@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import type { Clock } from "../../lib/clock.ts";
+import { PortcullisError } from "../../lib/errors.ts";
 import { Secret } from "../../lib/secret.ts";
 import { type Injection, injected } from "../injection.ts";
 import type { CredentialSource } from "../source.ts";
@@ -8,7 +9,13 @@ import { fieldsOf, latestEnd, unleased } from "./lease.ts";
 import { render } from "./path.ts";
 import type { Vault } from "./vault.ts";
 
-/** A client certificate for this principal, for mutual TLS; its role should be `no_store`, it ends by expiring. */
+/** By how much Vault's clock and ours may differ: Vault dates certificates back by as much. */
+const CLOCKS_MS = 30_000;
+
+/**
+ * A client certificate for this principal, for mutual TLS; its role should be `no_store`, it ends by expiring. One that
+ * would live longer than was asked for is refused: nothing can end it early.
+ */
 export function createVaultPkiSource(options: {
   readonly vault: Vault;
   readonly mount: string;
@@ -26,11 +33,17 @@ export function createVaultPkiSource(options: {
       const uri = render(options.uriSan, variables);
       return vault.obtain(principal, decision, async ({ client, user, call }) => {
         const now = clock();
-        const ttl = Math.floor((latestEnd(request, principal, now) - now) / 1000);
+        const latest = latestEnd(request, principal, now);
+        const ttl = Math.floor((latest - now) / 1000);
         const { data, requestId } = await client.write(path, { uri_sans: uri, ttl: `${ttl}s` }, call);
         const { certificate, private_key: key, ca_chain: chain } = data;
         if (typeof certificate !== "string" || typeof key !== "string") throw malformed("certificate");
-        const expires = Date.parse(parsed(certificate, uri).validTo);
+        const notAfter = Date.parse(parsed(certificate, uri).validTo);
+        if (!(notAfter <= latest + (clock() - now) + CLOCKS_MS)) {
+          throw new PortcullisError("credential_refused", {
+            reason: "vault's certificates of this role live longer than is permitted",
+          });
+        }
         const above = Array.isArray(chain) ? chain.filter((one) => typeof one === "string") : [];
         const secret = new Secret(key);
         const lease = {
@@ -38,7 +51,12 @@ export function createVaultPkiSource(options: {
           certificate: { certificate: [certificate, ...above].join("\n"), key: secret },
           secrets: [secret],
         };
-        return unleased(lease, { user, expires, requestId, id: certificate });
+        return unleased(lease, {
+          user,
+          expires: Math.min(notAfter, latest),
+          requestId,
+          id: certificate,
+        });
       });
     },
     close: async () => {},
