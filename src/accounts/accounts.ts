@@ -165,7 +165,8 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
   async function revokeAtProvider(key: LinkKey, sealed: string): Promise<boolean> {
     try {
       const held = await openHeld(keys, key, sealed);
-      return (held && (await clientOf(key.account)?.revoke(held.refresh ?? held.access))) ?? false;
+      if (held === null) return false;
+      return (await clientOf(key.account)?.revoke(held.refresh ?? held.access)) === "revoked";
     } catch {
       log.warn({ account: key.account }, "a provider could not be told that a link has ended");
       return false;

@@ -10,7 +10,8 @@ const MARGIN_SHARE = 5;
 /** Renewed when this much of its life is over, or a little earlier, so that not all are renewed at once. */
 const RENEW_AT = 2 / 3;
 const JITTER = 1 / 10;
-const RETRY_MS = [1_000, 2_000, 4_000, 5_000];
+/** A source that is back within seconds is asked within seconds; one that stays away is not overrun. */
+const RETRY_MS = [1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 10_000, 30_000, 60_000];
 /** Timers of Node wrap beyond. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
@@ -128,13 +129,13 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   /** Its source ended it: nothing is left to revoke. */
   function gone(): void {
     if (ending !== null) return;
-    ending = Promise.resolve();
     letGo();
-    over("revoked", "ended early by its source");
+    ending = over("revoked", "ended early by its source");
   }
 
-  function over(event: "revoked" | "dropped", reason: string): void {
+  async function over(event: "revoked" | "dropped", reason: string): Promise<void> {
     tell(event, reason);
+    await minted.release?.();
     given.onOver();
   }
 
@@ -153,9 +154,9 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
 
   async function revoke(reason: string, attempt: number): Promise<void> {
     if (clock() >= (endsAt ?? expires)) return over("dropped", "expired");
+    let ended: Awaited<ReturnType<MintedLease["revoke"]>>;
     try {
-      await minted.revoke();
-      over(endsAt === undefined ? "dropped" : "revoked", reason);
+      ended = await minted.revoke();
     } catch (thrown) {
       // Its cause may show the secret.
       const code = codeOf(thrown);
@@ -163,7 +164,9 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       if (attempt === 0) tell("revocation_failed", code);
       const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0;
       timer = setTimeout(() => void revoke(reason, attempt + 1), wait).unref();
+      return;
     }
+    return over(ended === "revoked" ? "revoked" : "dropped", reason);
   }
 
   const lease: Lease = {

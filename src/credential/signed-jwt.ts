@@ -5,7 +5,7 @@ import { randomId } from "../lib/ids.ts";
 import { sha256 } from "../lib/json.ts";
 import { Secret } from "../lib/secret.ts";
 import type { Signer } from "./signer.ts";
-import type { CredentialSource } from "./source.ts";
+import { type CredentialSource, endsByItself } from "./source.ts";
 
 /**
  * A short-lived assertion (RFC 7523 in spirit) that the gateway signs for one upstream's audience. It says on whose
@@ -38,8 +38,7 @@ export function createSignedJwtSource(options: {
         expires: exp * 1000,
         headers: new Map([["authorization", new Secret(`Bearer ${token}`)]]),
         sha256: sha256(token),
-        // Nothing outside this process knows of it: it ends by expiring.
-        revoke: async () => {},
+        revoke: endsByItself,
       };
     },
     keys: () => [signer.publicKey],

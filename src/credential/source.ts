@@ -22,18 +22,19 @@ export interface DecisionReference {
 }
 
 /** A lease as its source gives it: what the source can do for it beyond revoking it. */
-export interface MintedLease extends Lease {
-  /**
-   * Until when it lives at its source if nobody revokes it, in milliseconds since the epoch: perhaps past `expires`.
-   * Absent: its source cannot end it, and `revoke` only lets go of it.
-   */
+export interface MintedLease extends Omit<Lease, "revoke"> {
+  /** Until when it lives at its source if nobody revokes it, in milliseconds since the epoch; default: `expires`. */
   readonly endsAt?: number;
+  /** Ends it there. unsupported: its source cannot. */
+  revoke(): Promise<"revoked" | "unsupported">;
   /** Lets it live on from now; null: it is gone already. What it throws shows no secret. */
   readonly renew?: () => Promise<Pick<MintedLease, "expires" | "endsAt" | "requestId"> | null>;
   /** The source's own id of the request that made it, as in its audit log. */
   readonly requestId?: string;
   /** Calls back if its source ended it early. */
   readonly onGone?: (listener: () => void) => void;
+  /** Called once, when it is over however it ended: what it hung on may go. Never rejects. */
+  readonly release?: () => Promise<void>;
 }
 
 /** A configured way to obtain a secret: a signer, a Vault path, token exchange, a connected account. */
@@ -48,6 +49,9 @@ export interface CredentialSource {
   close(): Promise<void>;
 }
 
+/** What nothing outside this process can end, or needs to. */
+export const endsByItself = async () => "unsupported" as const;
+
 /** No credential: nothing is sent, nothing can be revoked. */
 export const NO_LEASE: Lease = Object.freeze({
   expires: Number.POSITIVE_INFINITY,
@@ -58,6 +62,6 @@ export const NO_LEASE: Lease = Object.freeze({
 
 /** The source `none`: an upstream that needs no credential, yet is granted like one. */
 export const noneSource: CredentialSource = {
-  obtain: async () => NO_LEASE,
+  obtain: async () => ({ ...NO_LEASE, revoke: endsByItself }),
   close: async () => {},
 };

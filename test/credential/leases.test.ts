@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { LeaseScope } from "../../src/credential/held-lease.ts";
 import { createLeaseCache } from "../../src/credential/leases.ts";
 import type { MintedLease } from "../../src/credential/source.ts";
-import type { Lease, LeaseEntry } from "../../src/domain.ts";
+import type { LeaseEntry } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { handClock } from "./support.ts";
@@ -28,14 +28,17 @@ function world(capacity = 10) {
   };
   const revoked: string[] = [];
   let minted = 0;
-  const mint = async (): Promise<Lease> => {
+  const mint = async (): Promise<MintedLease> => {
     minted += 1;
     const id = `lease-${minted}`;
     return {
       expires: clock() + 60_000,
       headers: new Map([["authorization", new Secret(id)]]),
       sha256: id,
-      revoke: async () => void revoked.push(id),
+      async revoke() {
+        revoked.push(id);
+        return "revoked";
+      },
     };
   };
   return { clock, leases, mint, revoked, warnings, entries, minted: () => minted };
@@ -50,7 +53,7 @@ function scopeOf(subject: string): LeaseScope {
 test("a failure is told to all who wait and not kept", async () => {
   const { leases, mint } = world();
   let attempts = 0;
-  const failing = async (): Promise<Lease> => {
+  const failing = async (): Promise<MintedLease> => {
     attempts += 1;
     throw new PortcullisError("credential_unavailable");
   };

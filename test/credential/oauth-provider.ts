@@ -29,6 +29,8 @@ export interface Idp {
   readonly asked: URLSearchParams[];
   discoveries: number;
   revocations: number;
+  /** Whether it still knows a token of the service's own, where that is no JWT. */
+  knows(token: string): Promise<boolean>;
   fault: null | ((request: IncomingMessage, response: ServerResponse) => void);
   /** By which it verifies what the gateway signs. */
   trust: () => JSONWebKeySet;
@@ -148,6 +150,7 @@ export async function anIdp(): Promise<Idp> {
     revocations: 0,
     fault: null,
     trust: () => ({ keys: [] }),
+    knows: async (token) => (await provider.ClientCredentials.find(token)) !== undefined,
     async claims(token) {
       return (await jwtVerify(token, createLocalJWKSet(published), { issuer })).payload;
     },

@@ -3,6 +3,7 @@ import { decodeJwt, type JSONWebKeySet } from "jose";
 import { expect, test } from "vitest";
 import type { CredentialsOptions, SourceConfig } from "../../src/credential/credentials.ts";
 import type { Principal } from "../../src/domain.ts";
+import { systemClock } from "../../src/lib/clock.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { anIdp, CLIENT_KEY, type Idp, SECRET } from "./oauth-provider.ts";
 import { ann, aStage, decision, EPOCH, principalOf, tokenOf } from "./support.ts";
@@ -120,11 +121,70 @@ test("a lease ends with its run, and a run that has ended gets none", async () =
   await expect(obtain("exchange", over)).rejects.toMatchObject({ code: "credential_refused" });
 });
 
+/** A token of no resource is opaque: the provider keeps it, and can revoke it. */
+const OPAQUE = { resource: undefined };
+
 test("a revoked lease's token is revoked at the provider", async () => {
-  const { idp, obtain } = await aWorld();
-  await (await obtain("service")).revoke();
-  expect(idp.revocations).toBe(1);
+  const { idp, obtain } = await aWorld({}, OPAQUE);
+  const lease = await obtain("service");
+  expect(await idp.knows(tokenOf(lease))).toBe(true);
+  await lease.revoke();
+  expect(await idp.knows(tokenOf(lease))).toBe(false);
 });
+
+/** The stage on the real clock, with what is recorded of its leases. */
+async function aTimedWorld(source: object = OPAQUE) {
+  const entries: string[] = [];
+  const world = await aWorld(
+    { clock: systemClock, onLease: ({ event, reason }) => void entries.push(`${event} ${reason}`.trim()) },
+    source,
+  );
+  const brief = (run: Principal["run"] = null) =>
+    world.credentials.obtain({ source: "service", ttl: 1 }, principalOf({ run }), decision);
+  return { ...world, entries, brief };
+}
+
+test("a token that would outlive its lease is revoked at the provider when the lease ends by itself, and so recorded", async () => {
+  const { idp, brief, entries, credentials } = await aTimedWorld();
+  const lease = await brief();
+  expect(await idp.knows(tokenOf(lease))).toBe(true);
+  await expect.poll(() => entries, { timeout: 5_000 }).toEqual(["minted", "revoked expired"]);
+  expect(await idp.knows(tokenOf(lease))).toBe(false);
+  const ofRun = await brief({ id: "r", expires: Math.ceil(Date.now() / 1000) + 60 });
+  await credentials.revokeWhere(({ run }) => run === "r", "the run was ended");
+  expect(entries.slice(2)).toEqual(["minted", "revoked the run was ended"]);
+  expect(await idp.knows(tokenOf(ofRun))).toBe(false);
+});
+
+test.each([
+  ["fails", 503, "idp_unavailable"],
+  ["refuses", 400, "idp_refused"],
+])("a provider that %s to revoke is asked again until the token is gone", async (_, status, code) => {
+  const { idp, brief, entries } = await aTimedWorld();
+  await brief();
+  idp.fault = (_request, response) => {
+    response.writeHead(status, { "content-type": "application/json" }).end('{"error":"invalid_request"}');
+    idp.fault = null;
+  };
+  await expect
+    .poll(() => entries, { timeout: 8_000 })
+    .toEqual(["minted", `revocation_failed ${code}`, "revoked expired"]);
+  expect(idp.revocations).toBe(2);
+});
+
+test.each([
+  ["its tokens are JWTs", () => ({})],
+  ["it has no endpoint for that", ({ issuer }: Idp) => ({ ...OPAQUE, token_endpoint: `${issuer}/token` })],
+])(
+  "where the provider cannot revoke (%s), the lease is dropped and not said to be revoked",
+  async (_, how) => {
+    const idp = await anIdp();
+    const { brief, entries, credentials } = await aTimedWorld({ issuer: idp.issuer, ...how(idp) });
+    await brief();
+    await credentials.revokeWhere(() => true, "the run was ended");
+    expect(entries).toEqual(["minted", "dropped the run was ended"]);
+  },
+);
 
 /** Everything that an error could show. */
 function shown(error: unknown): string {

@@ -190,6 +190,14 @@ test("a lease in use is renewed, one that is not ends", async () => {
   await expect.poll(() => world.leases(), { timeout: 8000 }).toEqual([]);
 });
 
+test("a secret that ends by itself lets go of its user's token, which ends with the last of them", async () => {
+  const { credentials, events } = await aVaultStage(world);
+  await credentials.obtain({ source: "search", ttl: 1 }, ann, decision);
+  await expect.poll(events, { timeout: 5000 }).toEqual(["minted", "dropped"]);
+  // The gateway's own.
+  await expect.poll(() => world.tokens()).toBeLessThanOrEqual(1);
+});
+
 test("what was revoked while it was minted is never handed out", async () => {
   const { credentials } = await aVaultStage(world);
   const asked = credentials.obtain(reader, ann, decision);

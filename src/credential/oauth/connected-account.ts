@@ -1,7 +1,7 @@
 import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Secret } from "../../lib/secret.ts";
-import type { CredentialSource } from "../source.ts";
+import { type CredentialSource, endsByItself } from "../source.ts";
 import { bearerLease, latestEnd } from "./lease.ts";
 
 /** The accounts that users have linked, as this source needs them. */
@@ -33,7 +33,7 @@ export function createConnectedAccountSource(options: {
     async obtain(request, principal) {
       const end = latestEnd(request, principal, clock);
       const { token, expires, reject } = await accounts.accessToken(account, principal);
-      return bearerLease(token, Math.min(end, expires), { rejected: reject, revoke: async () => {} });
+      return bearerLease(token, Math.min(end, expires), { rejected: reject, revoke: endsByItself });
     },
     close: async () => {},
   };

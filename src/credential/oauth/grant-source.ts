@@ -1,11 +1,14 @@
 import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
+import { PortcullisError } from "../../lib/errors.ts";
 import { createOAuthClient, nameOf } from "../../lib/oauth/client.ts";
 import type { OAuthProvider } from "../../lib/oauth/provider.ts";
 import type { CredentialRequest, CredentialSource } from "../source.ts";
 import { bearerLease, granted, latestEnd } from "./lease.ts";
 
 const TIMEOUT_MS = 10_000;
+/** A token of which the provider does not say how long it lives: so long it is tried to revoke it. */
+const UNTOLD_LIFE_S = 24 * 3600;
 
 /** What is asked of a token endpoint: from configuration and the grant's role alone, never from the caller. */
 export interface Asked {
@@ -36,15 +39,21 @@ export function createGrantSource(options: GrantSourceOptions): CredentialSource
   return {
     async obtain(request, principal) {
       const end = latestEnd(request, principal, clock);
+      const startedAt = clock();
       const parameters = new URLSearchParams({
         ...targetOf(asked, request.role),
         ...(await options.parameters(request, principal)),
       });
       const tokens = granted(await client.grant(grantType, parameters), nameOf(provider));
-      const lives = tokens.expiresIn === null ? Number.POSITIVE_INFINITY : clock() + tokens.expiresIn * 1000;
-      return bearerLease(tokens.accessToken, Math.min(end, lives), {
+      const endsAt = startedAt + (tokens.expiresIn ?? UNTOLD_LIFE_S) * 1000;
+      return bearerLease(tokens.accessToken, Math.min(end, endsAt), {
+        endsAt,
         async revoke() {
-          await client.revoke(tokens.accessToken);
+          const ended = await client.revoke(tokens.accessToken);
+          if (ended !== "refused") return ended;
+          throw new PortcullisError("idp_refused", {
+            reason: `${nameOf(provider)} refused to revoke a token`,
+          });
         },
       });
     },

@@ -1,10 +1,10 @@
-import type { Lease, Principal } from "../../domain.ts";
+import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { PortcullisError } from "../../lib/errors.ts";
 import { sha256 } from "../../lib/json.ts";
 import type { OAuthAnswer, OAuthTokens } from "../../lib/oauth/provider.ts";
 import { Secret } from "../../lib/secret.ts";
-import type { CredentialRequest } from "../source.ts";
+import type { CredentialRequest, MintedLease } from "../source.ts";
 
 /** The tokens of a grant. Throws `idp_refused` with the provider's own code, and nothing else of its answer. */
 export function granted(answer: OAuthAnswer, provider: string): OAuthTokens {
@@ -20,7 +20,11 @@ export function latestEnd({ ttl }: CredentialRequest, { run }: Principal, clock:
 }
 
 /** An access token as a lease: `Authorization: Bearer`. */
-export function bearerLease(token: Secret, expires: number, ends: Pick<Lease, "revoke" | "rejected">): Lease {
+export function bearerLease(
+  token: Secret,
+  expires: number,
+  ends: Pick<MintedLease, "endsAt" | "revoke" | "rejected">,
+): MintedLease {
   const text = token.reveal();
   return {
     expires,

@@ -4,7 +4,7 @@ import { PortcullisError } from "../../lib/errors.ts";
 import { isJsonObject, type Json, sha256 } from "../../lib/json.ts";
 import { Secret } from "../../lib/secret.ts";
 import type { SecretFields } from "../injection.ts";
-import type { CredentialRequest, MintedLease } from "../source.ts";
+import { type CredentialRequest, endsByItself, type MintedLease } from "../source.ts";
 import type { VaultAnswer } from "./client.ts";
 import type { UserToken } from "./user-tokens.ts";
 import type { VaultWork } from "./vault.ts";
@@ -32,7 +32,7 @@ export function unleased(
   { user, expires, requestId, id }: { user: UserToken; expires: number; requestId: string; id: string },
 ): MintedLease {
   const release = user.hold(() => {});
-  return { ...secrets, expires, sha256: sha256(id), requestId, revoke: release };
+  return { ...secrets, expires, sha256: sha256(id), requestId, revoke: endsByItself, release };
 }
 
 /**
@@ -84,7 +84,8 @@ export function leased(
     onGone: (listener) => void listeners.add(listener),
     async revoke() {
       await manager.revoke(leaseId, user.place);
-      await release();
+      return "revoked";
     },
+    release,
   };
 }

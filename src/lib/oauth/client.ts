@@ -52,13 +52,13 @@ export function createOAuthClient(options: OAuthClientOptions): OAuthClient {
     },
     async revoke(token) {
       const { oidc, config } = await configured();
-      if (config.serverMetadata().revocation_endpoint === undefined) return false;
+      if (config.serverMetadata().revocation_endpoint === undefined) return "unsupported";
       try {
         await oidc.tokenRevocation(config, token.reveal());
-        return true;
+        return "revoked";
       } catch (thrown) {
-        refusalIn(thrown, name);
-        return false;
+        // What has no memory of its tokens, such as an issuer of JWTs, says so (RFC 7009 section 2.2.1).
+        return refusalIn(thrown, name) === "unsupported_token_type" ? "unsupported" : "refused";
       }
     },
   };

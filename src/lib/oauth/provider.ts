@@ -58,8 +58,8 @@ export interface OAuthClient {
   redeem(callback: URL, checks: CallbackChecks): Promise<OAuthAnswer>;
   refresh(token: Secret): Promise<OAuthAnswer>;
   grant(type: string, parameters: URLSearchParams): Promise<OAuthAnswer>;
-  /** RFC 7009. false: the provider has no revocation endpoint, or refused. */
-  revoke(token: Secret): Promise<boolean>;
+  /** RFC 7009. unsupported: the provider has no revocation endpoint, or does not revoke tokens of this kind. */
+  revoke(token: Secret): Promise<"revoked" | "refused" | "unsupported">;
 }
 
 /** A client's registration in the words of configuration, its secrets resolved. */
