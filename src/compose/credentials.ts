@@ -10,7 +10,7 @@ import { secretsOf } from "./secrets.ts";
 import { GATEWAY_TENANT, type Tenancy } from "./tenancy.ts";
 import { vaultsOf } from "./vaults.ts";
 
-/** Leases held at once. */
+/** Leases held at once, of all tenants together. */
 const LEASES = 10_000;
 
 /** The credential sources; what becomes of their leases goes to the decision log. */

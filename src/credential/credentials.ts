@@ -56,7 +56,7 @@ export interface CredentialsOptions {
   readonly accounts?: AccountTokens;
   /** For identity providers; default: the global one. */
   readonly fetch?: typeof fetch;
-  /** Most leases held at once. */
+  /** Most leases held at once, of all tenants together. */
   readonly capacity: number;
   readonly clock: Clock;
   /** 0 to 1, for renewals to be spread; default: `Math.random`. */
@@ -124,6 +124,7 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
         revision.tenant,
       ]);
       const ask = {
+        tenant: principal.tenant,
         key: principalKey(principal) + key,
         scope: () => scopeOf(request, principal, decision),
         decision: decision.decisionId,

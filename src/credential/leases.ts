@@ -2,6 +2,7 @@ import type { Lease } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { type HeldLease, holdLease, type LeaseScope, type LifeParts } from "./held-lease.ts";
 import { patiently } from "./patience.ts";
+import { createPlaces } from "./places.ts";
 import type { MintedLease } from "./source.ts";
 
 /** How long `close` waits for revocations; what is left then ends when it expires. */
@@ -9,6 +10,7 @@ const CLOSE_MS = 10_000;
 
 /** What a lease is asked for. */
 export interface LeaseAsk {
+  readonly tenant: string;
   /** Equal for askers who may share it, and for nobody else. */
   readonly key: string;
   readonly scope: () => LeaseScope;
@@ -51,39 +53,33 @@ function failed(error: unknown): never {
   throw new PortcullisError("credential_unavailable", { reason: `the credential source failed: ${kind}` });
 }
 
-/** Holds leases for the rest of their life, at most `capacity`; the one unused for longest is revoked to make room. */
+/** Holds leases for the rest of their life, at most `capacity`; what makes room is handed out no more. */
 export function createLeaseCache(options: LifeParts & { readonly capacity: number }): LeaseCache {
-  const { capacity } = options;
-  /** What may be handed out, in the order of use: a Map keeps the order of insertion. */
-  const held = new Map<string, HeldLease>();
+  /** What may be handed out. */
+  const held = createPlaces<HeldLease>(options.capacity);
   /** What is not over yet, also what is being revoked. */
   const alive = new Set<HeldLease>();
   const minting = new Map<string, Minting>();
   let closed = false;
 
-  function find(key: string): Lease | null {
-    const found = held.get(key);
+  function find({ tenant, key }: LeaseAsk): Lease | null {
+    const found = held.find(tenant, key);
     if (found === undefined) return null;
-    held.delete(key);
-    if (!found.use()) return null;
-    held.set(key, found);
-    return found.lease;
+    if (found.use()) return found.lease;
+    held.leave(tenant, key, found);
+    return null;
   }
 
-  function hold({ key, decision }: LeaseAsk, scope: LeaseScope, minted: MintedLease): HeldLease {
+  function hold({ tenant, key, decision }: LeaseAsk, scope: LeaseScope, minted: MintedLease): HeldLease {
     const one: HeldLease = holdLease(minted, {
       ...options,
       scope,
       decision,
-      onEnd: () => {
-        if (held.get(key) === one) held.delete(key);
-      },
+      onEnd: () => held.leave(tenant, key, one),
       onOver: () => void alive.delete(one),
     });
     alive.add(one);
-    held.set(key, one);
-    const [oldest] = held.values();
-    if (held.size > capacity && oldest !== undefined) void oldest.end("no more room");
+    held.put(tenant, key, one)?.retire("no more room");
     return one;
   }
 
@@ -121,13 +117,13 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
   return {
     async obtain(ask, mint) {
       if (closed) throw new PortcullisError("shutting_down");
-      const lease = find(ask.key);
+      const lease = find(ask);
       if (lease !== null) return lease;
       return minting.get(ask.key)?.promise ?? mintFor(ask, mint);
     },
     revokeWhere,
     retireWhere(matches, reason) {
-      for (const one of [...held.values()]) if (matches(one.scope)) one.retire(reason);
+      for (const one of [...held.all()]) if (matches(one.scope)) one.retire(reason);
       for (const one of minting.values()) if (matches(one.scope)) one.retired ??= reason;
     },
     async close() {

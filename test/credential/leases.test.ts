@@ -23,8 +23,8 @@ function world(capacity = 10) {
   });
   const leases = {
     ...cache,
-    obtain: (key: string, mint: () => Promise<MintedLease>) =>
-      cache.obtain({ key, scope: () => scopeOf(key), decision: "d1" }, mint),
+    obtain: (key: string, mint: () => Promise<MintedLease>, tenant = "acme") =>
+      cache.obtain({ tenant, key, scope: () => ({ ...scopeOf(key), tenant }), decision: "d1" }, mint),
   };
   const revoked: string[] = [];
   let minted = 0;
@@ -84,6 +84,35 @@ test("when there is no more room the lease unused for longest is revoked", async
   await leases.obtain("c", mint);
   expect(revoked).toEqual(["lease-2"]);
   expect((await leases.obtain("a", mint)).sha256).toBe("lease-1");
+});
+
+test("room is never made by ending a lease that a call works with", async () => {
+  const { leases, mint, revoked } = world(1);
+  const used = await leases.obtain("a", mint);
+  const done = used.hold?.();
+  await leases.obtain("b", mint, "globex");
+  expect(revoked).toEqual([]);
+  done?.();
+  expect(revoked).toEqual([used.sha256]);
+});
+
+test("a tenant that wants more than there is room for makes it with its own leases", async () => {
+  const { leases, mint, revoked, entries } = world(4);
+  const globex = [await leases.obtain("g1", mint, "globex"), await leases.obtain("g2", mint, "globex")];
+  for (let index = 0; index < 20; index += 1) await leases.obtain(`a${index}`, mint);
+  expect(revoked).toHaveLength(18);
+  const ended = entries.filter(({ event }) => event !== "minted").map(({ tenant }) => tenant);
+  expect(new Set(ended)).toEqual(new Set(["acme"]));
+  expect(await leases.obtain("g1", mint, "globex")).toBe(globex[0]);
+  expect(await leases.obtain("g2", mint, "globex")).toBe(globex[1]);
+});
+
+test("a tenant that comes late finds room where one had taken it all", async () => {
+  const { leases, mint, entries } = world(4);
+  for (let index = 0; index < 4; index += 1) await leases.obtain(`a${index}`, mint);
+  for (let index = 0; index < 4; index += 1) await leases.obtain(`g${index}`, mint, "globex");
+  const ended = entries.filter(({ event }) => event !== "minted").map(({ subject }) => subject);
+  expect(ended).toEqual(["a0", "a1", "g0", "g1"]);
 });
 
 test("a lease that has expired is not revoked to make room: it ended by itself", async () => {

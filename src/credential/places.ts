@@ -1,0 +1,58 @@
+/** Where what may be handed out stands: by tenant and key, each tenant's in the order of use. */
+export interface Places<T> {
+  /** What stands there; from now on it was used last. */
+  find(tenant: string, key: string): T | undefined;
+  /** Gives who has to go, where all places were taken. */
+  put(tenant: string, key: string, one: T): T | undefined;
+  /** Frees the place if it is still this one's. */
+  leave(tenant: string, key: string, one: T): void;
+  all(): Iterable<T>;
+}
+
+/**
+ * At most `capacity` for all tenants together. When there is no more room the tenant that holds the most gives up what it
+ * has not used for longest: nobody loses a place to a tenant that holds more.
+ */
+export function createPlaces<T>(capacity: number): Places<T> {
+  /** A Map keeps the order of insertion. */
+  const tenants = new Map<string, Map<string, T>>();
+  let taken = 0;
+
+  /** Only when something new is put, and all is full. */
+  function surplus(own: Map<string, T>): T | undefined {
+    // What is just being put stays: its tenant gives up another, or has none.
+    let most = own.size > 1 ? own : undefined;
+    for (const other of tenants.values()) {
+      if (other !== own && other.size > (most?.size ?? 0)) most = other;
+    }
+    return most?.values().next().value;
+  }
+
+  return {
+    find(tenant, key) {
+      const own = tenants.get(tenant);
+      const found = own?.get(key);
+      if (own === undefined || found === undefined) return undefined;
+      own.delete(key);
+      own.set(key, found);
+      return found;
+    },
+    put(tenant, key, one) {
+      const own = tenants.get(tenant) ?? new Map<string, T>();
+      tenants.set(tenant, own);
+      if (!own.delete(key)) taken += 1;
+      own.set(key, one);
+      return taken > capacity ? surplus(own) : undefined;
+    },
+    leave(tenant, key, one) {
+      const own = tenants.get(tenant);
+      if (own?.get(key) !== one) return;
+      own.delete(key);
+      taken -= 1;
+      if (own.size === 0) tenants.delete(tenant);
+    },
+    *all() {
+      for (const own of tenants.values()) yield* own.values();
+    },
+  };
+}
