@@ -134,10 +134,10 @@ const outcome = line(
 );
 
 const lease = line("What became of a credential in use", "lease", {
-  event: { enum: ["minted", "renewed", "revoked", "dropped", "revocation_failed"] },
+  event: { enum: ["minted", "renewed", "revoked", "dropped", "revocation_failed", "mint_failed"] },
   decision: { ...text, description: "Id of the decision that it was minted for." },
-  lease_sha256: sha256,
-  expires: { type: "number", description: "Milliseconds since the epoch." },
+  lease_sha256: { ...digestOrNone, description: "Empty of a mint that failed." },
+  expires: { type: "number", description: "Milliseconds since the epoch; 0 of a mint that failed." },
   tenant: text,
   issuer: text,
   subject: text,

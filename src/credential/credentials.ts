@@ -129,7 +129,7 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
         scope: () => scopeOf(request, principal, decision),
         decision: decision.decisionId,
       };
-      return leases.obtain(ask, () => source.obtain(request, principal, decision));
+      return leases.obtain(ask, (discard) => source.obtain(request, principal, { ...decision, discard }));
     },
     revokeWhere: leases.revokeWhere,
     retireWhere: leases.retireWhere,

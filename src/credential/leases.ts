@@ -1,9 +1,9 @@
-import type { Lease } from "../domain.ts";
+import type { Lease, LeaseEntry } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { type HeldLease, holdLease, type LeaseScope, type LifeParts } from "./held-lease.ts";
 import { patiently } from "./patience.ts";
 import { createPlaces } from "./places.ts";
-import type { MintedLease } from "./source.ts";
+import type { LeaseOrder, MintedLease } from "./source.ts";
 
 /** How long `close` waits for revocations; what is left then ends when it expires. */
 const CLOSE_MS = 10_000;
@@ -17,13 +17,16 @@ export interface LeaseAsk {
   readonly decision: string;
 }
 
+/** Obtains a lease from its source. */
+export type Mint = (discard: LeaseOrder["discard"]) => Promise<MintedLease>;
+
 export interface LeaseCache {
   /**
    * The lease held under this key, or a new one. Requests that arrive while it is being minted share it; a failure
    * is told to all of them and not kept; a foreign one as `credential_unavailable`. Revoking a lease, which never
    * rejects, also drops it here.
    */
-  obtain(ask: LeaseAsk, mint: () => Promise<MintedLease>): Promise<Lease>;
+  obtain(ask: LeaseAsk, mint: Mint): Promise<Lease>;
   /**
    * Revokes what matches, also what is still being minted; whoever waits for that gets `credential_refused`. Resolves
    * with how many there were, after one attempt on each.
@@ -47,10 +50,10 @@ interface Minting {
 const NEVER = new Promise<never>(() => {});
 
 /** A foreign error may carry the secret, or the request that asked for it: only its class is kept. */
-function failed(error: unknown): never {
-  if (error instanceof PortcullisError) throw error;
-  const kind = error instanceof Error ? error.name : typeof error;
-  throw new PortcullisError("credential_unavailable", { reason: `the credential source failed: ${kind}` });
+function faultOf(thrown: unknown): PortcullisError {
+  if (thrown instanceof PortcullisError) return thrown;
+  const kind = thrown instanceof Error ? thrown.name : typeof thrown;
+  return new PortcullisError("credential_unavailable", { reason: `the credential source failed: ${kind}` });
 }
 
 /** Holds leases for the rest of their life, at most `capacity`; what makes room is handed out no more. */
@@ -79,12 +82,36 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
       onOver: () => void alive.delete(one),
     });
     alive.add(one);
-    held.put(tenant, key, one)?.retire("no more room");
     return one;
   }
 
-  async function arrival(ask: LeaseAsk, pending: Minting, mint: () => Promise<MintedLease>): Promise<Lease> {
-    const one = hold(ask, pending.scope, await mint().catch(failed));
+  /** An answer that was lost tells nothing: the source may have made it all the same. */
+  function tellFailure({ decision }: LeaseAsk, scope: LeaseScope, { code }: PortcullisError): void {
+    const none = { lease_sha256: "", expires: 0, request_id: "" };
+    const entry: LeaseEntry = {
+      phase: "lease",
+      event: "mint_failed",
+      decision,
+      ...none,
+      ...scope,
+      reason: code,
+    };
+    options.onLease(entry);
+  }
+
+  async function minted(ask: LeaseAsk, scope: LeaseScope, mint: Mint): Promise<HeldLease> {
+    try {
+      return hold(ask, scope, await mint((late, reason) => void hold(ask, scope, late).end(reason)));
+    } catch (thrown) {
+      const fault = faultOf(thrown);
+      tellFailure(ask, scope, fault);
+      throw fault;
+    }
+  }
+
+  async function arrival(ask: LeaseAsk, pending: Minting, mint: Mint): Promise<Lease> {
+    const one = await minted(ask, pending.scope, mint);
+    held.put(ask.tenant, ask.key, one)?.retire("no more room");
     const { cancelled, retired } = pending;
     // Who waits for it takes hold of it first.
     if (retired !== null && cancelled === null) setImmediate(() => one.retire(retired));
@@ -96,10 +123,10 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
     throw new PortcullisError("credential_refused", { reason });
   }
 
-  function mintFor(ask: LeaseAsk, mint: () => Promise<MintedLease>): Promise<Lease> {
+  function mintFor(ask: LeaseAsk, mint: Mint): Promise<Lease> {
     const pending: Minting = { scope: ask.scope(), promise: NEVER, cancelled: null, retired: null };
     minting.set(ask.key, pending);
-    pending.promise = arrival(ask, pending, async () => mint()).finally(() => minting.delete(ask.key));
+    pending.promise = arrival(ask, pending, mint).finally(() => minting.delete(ask.key));
     return pending.promise;
   }
 

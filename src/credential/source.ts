@@ -21,6 +21,12 @@ export interface DecisionReference {
   readonly revision: Revision;
 }
 
+/** What a source mints a lease for. */
+export interface LeaseOrder extends DecisionReference {
+  /** Takes what was made and is handed to nobody: it came late, or is of no use. It is ended, and on record. */
+  discard(minted: MintedLease, reason: string): void;
+}
+
 /** A lease as its source gives it: what the source can do for it beyond revoking it. */
 export interface MintedLease extends Omit<Lease, "revoke"> {
   /** Until when it lives at its source if nobody revokes it, in milliseconds since the epoch; default: `expires`. */
@@ -43,7 +49,7 @@ export interface CredentialSource {
    * Mints a lease for this principal; it must not outlive `request.ttl` nor the principal's run.
    * What it throws shows no secret: its message may be recorded.
    */
-  obtain(request: CredentialRequest, principal: Principal, decision: DecisionReference): Promise<MintedLease>;
+  obtain(request: CredentialRequest, principal: Principal, order: LeaseOrder): Promise<MintedLease>;
   /** Public keys as JWKs (RFC 7517), by which upstreams check what it mints. */
   keys?(): readonly JsonObject[];
   close(): Promise<void>;

@@ -64,12 +64,16 @@ export interface OutcomeEntry {
 /** What became of a lease after it was minted; each use of it is in the outcome of the call. */
 export interface LeaseEntry {
   readonly phase: "lease";
-  /** dropped: no longer used here; its source cannot end it early, or it had expired. */
-  readonly event: "minted" | "renewed" | "revoked" | "dropped" | "revocation_failed";
+  /**
+   * dropped: no longer used here; its source cannot end it early, or it had expired. mint_failed: nothing was handed out,
+   * but where an answer was lost or late the source may have made it.
+   */
+  readonly event: "minted" | "renewed" | "revoked" | "dropped" | "revocation_failed" | "mint_failed";
   /** Id of the decision that it was minted for. */
   readonly decision: string;
+  /** "" of a mint that failed. */
   readonly lease_sha256: string;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch; 0 of a mint that failed. */
   readonly expires: number;
   /** Whose it is: tenant, issuer, subject, and the run's id or "". */
   readonly tenant: string;

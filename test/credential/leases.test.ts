@@ -50,8 +50,8 @@ function scopeOf(subject: string): LeaseScope {
   return { ...whose, source: "crm", role: "", upstream: "crm", server: "support", revision };
 }
 
-test("a failure is told to all who wait and not kept", async () => {
-  const { leases, mint } = world();
+test("a failure is told to all who wait and not kept, and is on record", async () => {
+  const { leases, mint, entries } = world();
   let attempts = 0;
   const failing = async (): Promise<MintedLease> => {
     attempts += 1;
@@ -60,6 +60,15 @@ test("a failure is told to all who wait and not kept", async () => {
   const results = await Promise.allSettled([leases.obtain("a", failing), leases.obtain("a", failing)]);
   expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   expect(attempts).toBe(1);
+  expect(entries).toMatchObject([
+    {
+      event: "mint_failed",
+      decision: "d1",
+      subject: "a",
+      lease_sha256: "",
+      reason: "credential_unavailable",
+    },
+  ]);
   expect((await leases.obtain("a", mint)).sha256).toBe("lease-1");
 });
 

@@ -27,7 +27,7 @@ const user = (index: number) => principalOf({ subject: `user-${index}` });
 const TOKEN = new Secret("hunter2-token");
 const call = { token: TOKEN, namespace: "", decisionId: "d1", timeoutMs: 300 };
 
-/** A front before the real server, which may hold requests back, or answer in its place. */
+/** A front before the real server, which may hold requests back, lose their answers (-1), or answer in its place. */
 async function front(
   behave: (path: string) => number | { status: number; headers?: Record<string, string> },
   { withoutNamespaces = false, withoutTtl = false } = {},
@@ -49,7 +49,8 @@ async function front(
       ...(chunks.length > 0 && { body: withoutTtl ? ttlCutFrom(chunks) : Buffer.concat(chunks) }),
     });
     const text = await answer.text();
-    setTimeout(() => response.writeHead(answer.status).end(text), told);
+    if (told < 0) response.destroy();
+    else setTimeout(() => response.writeHead(answer.status).end(text), told);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
@@ -222,6 +223,59 @@ test("a slow mount: the deadline is kept, the late role revoked, and the other t
   await expect.poll(() => world.leases("database/creds/acme.reader/"), { timeout: 10_000 }).toEqual([]);
 });
 
+test("a lease that comes late is revoked until it is gone, and all of it is on record", async () => {
+  let refusals = 1;
+  const address = await front((path) => {
+    if (path.includes("leases/revoke") && refusals-- > 0) return { status: 503 };
+    return path.includes("creds/acme") ? 2000 : 0;
+  });
+  const { credentials, entries } = await aVaultStage({
+    config: { ...world.config, address, timeoutMs: 1000 },
+  });
+  await credentials.obtain({ source: "search" }, ann, decision);
+  const before = entries.length;
+  const late = { ...decision, decisionId: "late" };
+  await expect(credentials.obtain(reader, ann, late)).rejects.toMatchObject({ code: "vault_timeout" });
+  const told = () => entries.slice(before).map(({ event, reason }) => `${event} ${reason}`.trim());
+  await expect
+    .poll(told, { timeout: 10_000 })
+    .toEqual([
+      "mint_failed vault_timeout",
+      "minted",
+      "revocation_failed vault_standby",
+      "revoked it came after its deadline",
+    ]);
+  expect(await world.leases("database/creds/acme.reader/")).toEqual([]);
+  for (const entry of entries.slice(before)) {
+    expect(entry).toMatchObject({ decision: "late", tenant: "acme", subject: "ann", role: "reader" });
+  }
+  const ids = entries.slice(before).map(({ lease_sha256 }) => lease_sha256);
+  expect(ids).toEqual(["", ids[1], ids[1], ids[1]]);
+});
+
+test("a role whose making was never answered is on record as an attempt, and ends by itself", async () => {
+  const address = await front((path) => (path.includes("creds/acme.brief") ? -1 : 0));
+  const { credentials, entries } = await aVaultStage({ config: { ...world.config, address } });
+  const asked = credentials.obtain({ source: "tickets", role: "brief", ttl: 3 }, ann, decision);
+  await expect(asked).rejects.toMatchObject({ code: "vault_unreachable" });
+  expect(entries).toMatchObject([
+    { event: "mint_failed", decision: "d1", role: "brief", lease_sha256: "", reason: "vault_unreachable" },
+  ]);
+  expect(await world.leases("database/creds/acme.brief/")).toHaveLength(1);
+  await expect.poll(() => world.leases("database/creds/acme.brief/"), { timeout: 8_000 }).toEqual([]);
+});
+
+test("a role that cannot be sent to its upstream is revoked at once, and on record", async () => {
+  const inject = { header: { name: "authorization", scheme: "bearer", field: "absent" } } as const;
+  const path = "database/creds/{tenant}.{role}";
+  const shape = { type: "vault-dynamic", vault: "main", path, ttl: 60, upstreams: ["crm"] } as const;
+  const { credentials, events } = await aVaultStage(world, { sources: { tickets: { ...shape, inject } } });
+  const asked = credentials.obtain(reader, ann, decision);
+  await expect(asked).rejects.toMatchObject({ code: "credential_unavailable" });
+  await expect.poll(events).toEqual(["minted", "mint_failed", "revoked"]);
+  expect(await world.leases("database/creds/acme.reader/")).toEqual([]);
+});
+
 test("a quota: the tenant waits as long as Vault says, and the other does not", async () => {
   await world.bao.set("sys/quotas/config", { enable_rate_limit_response_headers: true });
   await world.bao.set("sys/quotas/rate-limit/db", {
@@ -320,13 +374,18 @@ test("a certificate ends with its run, and one that Vault made to live longer is
   expect(lease.expires).toBeLessThanOrEqual(run.expires * 1000);
   const address = await front(() => 0, { withoutTtl: true });
   const heedless = await aVaultStage({ config: { ...world.config, address } });
+  const validities: number[] = [];
   for (const principal of [principalOf({ run }), ann]) {
     const asked = heedless.credentials.obtain({ source: "mesh" }, principal, decision);
     await expect(asked).rejects.toMatchObject({
       code: "credential_refused",
       reason: "vault's certificates of this role live longer than is permitted",
     });
+    validities.push(heedless.entries.at(-3)?.expires ?? 0);
   }
+  // What was made all the same is on record, with its own end.
+  expect(heedless.events()).toEqual(["minted", "dropped", "mint_failed", "minted", "dropped", "mint_failed"]);
+  expect(Math.min(...validities)).toBeGreaterThan(Date.now() + 200_000);
 });
 
 test("a server that knows no namespaces, and would serve every tenant from its root, is not logged in to", async () => {

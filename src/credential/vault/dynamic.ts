@@ -2,7 +2,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { type Injection, injected } from "../injection.ts";
 import type { CredentialSource } from "../source.ts";
 import { malformed } from "./faults.ts";
-import { fieldsOf, leased } from "./lease.ts";
+import { fieldsOf, latestEnd, leased } from "./lease.ts";
 import { render } from "./path.ts";
 import type { Vault } from "./vault.ts";
 
@@ -16,18 +16,20 @@ export function createVaultDynamicSource(options: {
 }): CredentialSource {
   const { vault, injection, clock } = options;
   return {
-    obtain(request, principal, decision) {
+    obtain(request, principal, order) {
       const path = render(options.path, vault.variables(principal, request.role));
-      return vault.obtain(principal, decision, async ({ client, manager, user, call }) => {
+      return vault.obtain(principal, order, async ({ client, manager, user, call }) => {
         await manager.ready(user.place);
         const startedAt = clock();
+        // Nothing is made for a run that ended while it waited.
+        latestEnd(request, principal, startedAt);
         const answer = await client.read(path, call);
         if (answer.leaseId === "" || answer.leaseDuration <= 0) throw malformed("lease");
         const life = { request, principal, startedAt, clock, user, manager };
         try {
           return leased(injected(fieldsOf(answer.data), injection), answer, life);
         } catch (thrown) {
-          await manager.revoke(answer.leaseId, user.place).catch(() => {});
+          order.discard(leased({ headers: new Map() }, answer, life), "it cannot be sent to its upstream");
           throw thrown;
         }
       });

@@ -20,25 +20,22 @@ export function createVaultIdentitySource(options: {
 }): CredentialSource {
   const { vault, injection, clock } = options;
   return {
-    obtain(request, principal, decision) {
+    obtain(request, principal, order) {
       const role = render(options.role, vault.variables(principal, request.role));
-      return vault.obtain(principal, decision, async ({ client, user, call }) => {
+      return vault.obtain(principal, order, async ({ client, user, call }) => {
         const now = clock();
         const latest = latestEnd(request, principal, now);
         const { data, requestId } = await client.read(`identity/oidc/token/${role}`, call);
         if (typeof data.ttl !== "number" || typeof data.token !== "string") throw malformed("token");
         const expires = now + data.ttl * 1000;
+        const made = { user, expires, requestId, id: data.token };
         if (data.ttl > request.ttl || (principal.run !== null && expires > latest)) {
+          order.discard(unleased({ headers: new Map() }, made), "it lives longer than is permitted");
           throw new PortcullisError("credential_refused", {
             reason: `vault's tokens of this role live ${data.ttl} s, longer than is permitted`,
           });
         }
-        return unleased(injected(fieldsOf({ token: data.token }), injection), {
-          user,
-          expires,
-          requestId,
-          id: data.token,
-        });
+        return unleased(injected(fieldsOf({ token: data.token }), injection), made);
       });
     },
     close: async () => {},

@@ -19,9 +19,9 @@ export function createVaultKvSource(options: {
 }): CredentialSource {
   const { vault, mount, injection, clock } = options;
   return {
-    obtain(request, principal, decision) {
+    obtain(request, principal, order) {
       const path = `${mount}/data/${render(options.path, vault.variables(principal, request.role))}`;
-      return vault.obtain(principal, decision, async ({ client, user, call }) => {
+      return vault.obtain(principal, order, async ({ client, user, call }) => {
         const expires = latestEnd(request, principal, clock());
         const { data, requestId } = await client.read(path, call).catch(missing);
         if (!isJsonObject(data.data)) throw missing();

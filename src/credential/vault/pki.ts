@@ -27,11 +27,11 @@ export function createVaultPkiSource(options: {
 }): CredentialSource {
   const { vault, mount, injection, clock } = options;
   return {
-    obtain(request, principal, decision) {
+    obtain(request, principal, order) {
       const variables = vault.variables(principal, request.role);
       const path = `${mount}/issue/${render(options.role, variables)}`;
       const uri = render(options.uriSan, variables);
-      return vault.obtain(principal, decision, async ({ client, user, call }) => {
+      return vault.obtain(principal, order, async ({ client, user, call }) => {
         const now = clock();
         const latest = latestEnd(request, principal, now);
         const ttl = Math.floor((latest - now) / 1000);
@@ -39,7 +39,10 @@ export function createVaultPkiSource(options: {
         const { certificate, private_key: key, ca_chain: chain } = data;
         if (typeof certificate !== "string" || typeof key !== "string") throw malformed("certificate");
         const notAfter = Date.parse(parsed(certificate, uri).validTo);
+        const made = { user, expires: Math.min(notAfter, latest), requestId, id: certificate };
         if (!(notAfter <= latest + (clock() - now) + CLOCKS_MS)) {
+          const lasting = unleased({ headers: new Map() }, { ...made, expires: notAfter });
+          order.discard(lasting, "it lives longer than is permitted");
           throw new PortcullisError("credential_refused", {
             reason: "vault's certificates of this role live longer than is permitted",
           });
@@ -51,12 +54,7 @@ export function createVaultPkiSource(options: {
           certificate: { certificate: [certificate, ...above].join("\n"), key: secret },
           secrets: [secret],
         };
-        return unleased(lease, {
-          user,
-          expires: Math.min(notAfter, latest),
-          requestId,
-          id: certificate,
-        });
+        return unleased(lease, made);
       });
     },
     close: async () => {},

@@ -1,10 +1,9 @@
 import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { PortcullisError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import { patiently } from "../patience.ts";
 import type { Signer } from "../signer.ts";
-import type { DecisionReference, MintedLease } from "../source.ts";
+import type { LeaseOrder, MintedLease } from "../source.ts";
 import { createVaultClient, type VaultClient } from "./client.ts";
 import { createGuard } from "./guard.ts";
 import { GRACE_MS, withDeadline } from "./late.ts";
@@ -50,12 +49,13 @@ export interface VaultWork {
 
 export interface Vault {
   /**
-   * Obtains a secret as this principal: in the tenant's lane, under the deadline, with a token of the user's own.
+   * Obtains a secret as this principal: in the tenant's lane, under the deadline, with a token of the user's own. What
+   * comes after the deadline is discarded.
    * @throws PortcullisError `vault_*`, `overloaded`, `credential_refused`
    */
   obtain(
     principal: Principal,
-    decision: DecisionReference,
+    order: LeaseOrder,
     work: (given: VaultWork) => Promise<MintedLease>,
   ): Promise<MintedLease>;
   variables(principal: Principal, role: string): Variables;
@@ -74,7 +74,7 @@ export interface VaultParts {
 
 export function openVault(config: VaultConfig, parts: VaultParts): Vault {
   const { timeoutMs, plainIssuer, namespace } = config;
-  const { clock, log } = parts;
+  const { clock } = parts;
   const client = createVaultClient(config);
   const guard = createGuard(clock);
   const manager = createManager({
@@ -92,7 +92,7 @@ export function openVault(config: VaultConfig, parts: VaultParts): Vault {
   const tokens = createUserTokens({ ...parts, client, manager, login, namespace, plainIssuer, timeoutMs });
 
   return {
-    obtain(principal, { decisionId }, work) {
+    obtain(principal, { decisionId, discard }, work) {
       const start = (begin: () => void) =>
         guard.run(principal.tenant, "mint", () => {
           begin();
@@ -102,15 +102,7 @@ export function openVault(config: VaultConfig, parts: VaultParts): Vault {
             return work({ client, manager, user, call });
           });
         });
-      return withDeadline(timeoutMs, start, (lease) => {
-        lease.revoke().catch((thrown: unknown) => {
-          const code = thrown instanceof PortcullisError ? thrown.code : "internal";
-          log.warn(
-            { code, lease_sha256: lease.sha256 },
-            "a late lease could not be revoked; it ends when it expires",
-          );
-        });
-      });
+      return withDeadline(timeoutMs, start, (lease) => discard(lease, "it came after its deadline"));
     },
     variables: (principal, role) => variablesOf(principal, role, plainIssuer),
     async close() {
