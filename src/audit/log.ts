@@ -139,7 +139,12 @@ function createDecisionLog(
     decision: durably,
     operator: (entry) => durably(randomId(), entry),
     outcome: append,
-    lease: append,
+    async lease(entry) {
+      if (entry.event !== "minted") return append(entry);
+      if (group.failure !== null) throw group.failure;
+      if (closed !== null) throw unavailable("the decision log is closed");
+      return group.add(lineFor(randomId(), entry));
+    },
     get healthy() {
       return group.failure === null && closed === null;
     },

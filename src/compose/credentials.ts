@@ -20,6 +20,7 @@ export async function openCredentials(
     readonly tenancy: Pick<Tenancy, "credentialsOf">;
     readonly decisions: Pick<DecisionLog, "lease">;
     readonly accounts: Pick<Accounts, "accessToken"> | null;
+    readonly policies: Pick<PolicyStore, "current">;
   },
 ): Promise<Credentials> {
   const { config, clock, log, closing } = ground;
@@ -36,6 +37,7 @@ export async function openCredentials(
     clock,
     log,
     onLease: (entry) => parts.decisions.lease(entry),
+    outdated: outdatedBy(parts.policies),
   });
   return closing.add(credentials, (opened) => opened.close());
 }
@@ -47,13 +49,8 @@ export function endLeases(
   policies: PolicyStore,
   linked: LinkedAccounts | null,
 ): void {
-  policies.onChange(() => {
-    const isCurrent = currentRevisions(policies);
-    credentials.retireWhere(
-      ({ tenant, revision }) => tenant !== GATEWAY_TENANT && !isCurrent(tenant, revision),
-      "the policies changed",
-    );
-  });
+  const outdated = outdatedBy(policies);
+  policies.onChange(() => credentials.retireWhere((scope) => outdated(scope) !== null, POLICIES_CHANGED));
   linked?.onUnlink((owner, account) => {
     const ended = ({ tenant, issuer, subject, source }: LeaseScope) =>
       tenant === owner.tenant &&
@@ -63,21 +60,20 @@ export function endLeases(
   });
 }
 
-/** Whether a revision is the one that decides for a tenant now; where nothing decides, none is. */
-function currentRevisions(policies: PolicyStore): (tenant: string, revision: Revision) => boolean {
-  const known = new Map<string, Revision | null>();
-  function currentOf(tenant: string): Revision | null {
+const POLICIES_CHANGED = "the policies changed";
+
+/** Why what was given under a revision is not to be used again: another decides now, or none does. */
+function outdatedBy(policies: Pick<PolicyStore, "current">): (scope: LeaseScope) => string | null {
+  function isCurrent(tenant: string, { platform, tenant: own }: Revision): boolean {
     try {
-      return policies.current(tenant).revision;
+      const { revision } = policies.current(tenant);
+      return revision.platform === platform && revision.tenant === own;
     } catch {
-      return null;
+      return false;
     }
   }
-  return (tenant, { platform, tenant: own }) => {
-    const current = known.get(tenant) ?? currentOf(tenant);
-    known.set(tenant, current);
-    return current !== null && current.platform === platform && current.tenant === own;
-  };
+  return ({ tenant, revision }) =>
+    tenant === GATEWAY_TENANT || isCurrent(tenant, revision) ? null : POLICIES_CHANGED;
 }
 
 /** Whether a source takes its tokens from this account; null: from any. */

@@ -106,7 +106,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const { identity, embedded } = openIdentity(ground, tenancy, runs);
   const admit = admitToPages(suspensions, decisions, clock);
   const accounts = await openAccounts(ground, { ...sharing, admit }, embedded);
-  const credentials = await openCredentials(ground, { tenancy, decisions, accounts });
+  const credentials = await openCredentials(ground, { tenancy, decisions, accounts, policies });
   const upstreams = closing.add(
     await openUpstreams({
       ...ground,

@@ -62,8 +62,10 @@ export interface CredentialsOptions {
   /** 0 to 1, for renewals to be spread; default: `Math.random`. */
   readonly random?: () => number;
   readonly log: Log;
-  /** Told of every lease that is minted, renewed, revoked or dropped: for the decision log. */
-  readonly onLease?: (entry: LeaseEntry) => void;
+  /** Told of every lease that is minted, renewed, revoked or dropped: for the decision log. Of a mint it is waited for. */
+  readonly onLease?: (entry: LeaseEntry) => void | Promise<void>;
+  /** Why what was asked for under this scope is not to be used again; null, as by default: it holds. */
+  readonly outdated?: (scope: LeaseScope) => string | null;
 }
 
 export interface Credentials {
@@ -106,8 +108,8 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
       sourceOf(config, signer, vaults, options),
     ]),
   );
-  const { random = Math.random, onLease = () => {} } = options;
-  const leases = createLeaseCache({ ...options, random, onLease });
+  const { random = Math.random, onLease = () => {}, outdated = () => null } = options;
+  const leases = createLeaseCache({ ...options, random, onLease, outdated });
   const principalKey = createPrincipalKey();
 
   return {

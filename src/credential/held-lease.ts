@@ -26,13 +26,16 @@ export interface LifeParts {
   /** 0 to 1. */
   readonly random: () => number;
   readonly log: Log;
-  onLease(entry: LeaseEntry): void;
+  /** Of a mint it is waited for, before the lease is handed out. */
+  onLease(entry: LeaseEntry): void | Promise<void>;
 }
 
 /** One lease in the gateway's hands, from its minting to its end. */
 export interface HeldLease {
   readonly lease: Lease;
   readonly scope: LeaseScope;
+  /** Resolves when its minting is on record; rejects where that cannot be. */
+  readonly recorded: Promise<void>;
   /** Whether it may be handed out now; that it was is what it is renewed for. */
   use(): boolean;
   /** Lets go of it and revokes it at its source, again and again until it is gone. Resolves after the first attempt. */
@@ -70,10 +73,10 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   let timer: NodeJS.Timeout | undefined;
   const ended = new AbortController();
 
-  function tell(event: LeaseEntry["event"], reason = "", requestId = ""): void {
+  async function tell(event: LeaseEntry["event"], reason = "", requestId = ""): Promise<void> {
     if (sha256 === null) return;
     const entry = { phase: "lease", event, decision, lease_sha256: sha256, expires, ...scope } as const;
-    given.onLease({ ...entry, request_id: requestId, reason });
+    await given.onLease({ ...entry, request_id: requestId, reason });
   }
 
   function live(): void {
@@ -111,7 +114,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       if (!renewed) return gone();
       ({ expires, endsAt } = renewed);
       used = false;
-      tell("renewed", "", renewed.requestId);
+      void tell("renewed", "", renewed.requestId);
       live();
       // It has come to its longest life: another takes its place.
       if (expires <= before) renewAt = Infinity;
@@ -134,7 +137,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   }
 
   async function over(event: "revoked" | "dropped", reason: string): Promise<void> {
-    tell(event, reason);
+    void tell(event, reason);
     await minted.release?.();
     given.onOver();
   }
@@ -161,7 +164,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       // Its cause may show the secret.
       const code = codeOf(thrown);
       log.warn({ code, lease_sha256: sha256 }, "a lease could not be revoked; it ends when it expires");
-      if (attempt === 0) tell("revocation_failed", code);
+      if (attempt === 0) void tell("revocation_failed", code);
       const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0;
       timer = setTimeout(() => void revoke(reason, attempt + 1), wait).unref();
       return;
@@ -195,12 +198,15 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
     },
   };
   minted.onGone?.(gone);
-  tell("minted", "", minted.requestId);
+  const recorded = tell("minted", "", minted.requestId);
+  // Nobody may be waiting: for what is discarded.
+  recorded.catch(() => {});
   live();
 
   return {
     lease,
     scope,
+    recorded,
     use() {
       if (ending !== null || clock() >= usableUntil) return false;
       if (!used) {

@@ -41,6 +41,8 @@ export interface LeaseCache {
 interface Minting {
   readonly scope: LeaseScope;
   promise: Promise<Lease>;
+  /** It is among those that are alive: only its record is waited for. */
+  arrived: boolean;
   /** Why it is revoked as soon as it arrives. */
   cancelled: string | null;
   /** Why it is handed to those who wait for it, and to nobody else. */
@@ -56,8 +58,14 @@ function faultOf(thrown: unknown): PortcullisError {
   return new PortcullisError("credential_unavailable", { reason: `the credential source failed: ${kind}` });
 }
 
+export interface LeaseCacheOptions extends LifeParts {
+  readonly capacity: number;
+  /** Why what was asked for under this scope is to serve who waits for it, and nobody else; null: it holds. */
+  outdated(scope: LeaseScope): string | null;
+}
+
 /** Holds leases for the rest of their life, at most `capacity`; what makes room is handed out no more. */
-export function createLeaseCache(options: LifeParts & { readonly capacity: number }): LeaseCache {
+export function createLeaseCache(options: LeaseCacheOptions): LeaseCache {
   /** What may be handed out. */
   const held = createPlaces<HeldLease>(options.capacity);
   /** What is not over yet, also what is being revoked. */
@@ -96,7 +104,7 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
       ...scope,
       reason: code,
     };
-    options.onLease(entry);
+    void options.onLease(entry);
   }
 
   async function minted(ask: LeaseAsk, scope: LeaseScope, mint: Mint): Promise<HeldLease> {
@@ -111,20 +119,29 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
 
   async function arrival(ask: LeaseAsk, pending: Minting, mint: Mint): Promise<Lease> {
     const one = await minted(ask, pending.scope, mint);
-    held.put(ask.tenant, ask.key, one)?.retire("no more room");
-    const { cancelled, retired } = pending;
-    // Who waits for it takes hold of it first.
-    if (retired !== null && cancelled === null) setImmediate(() => one.retire(retired));
-    if (cancelled === null) return one.lease;
+    pending.arrived = true;
+    const unrecorded = await one.recorded.then(() => null, faultOf);
+    const ended = unrecorded === null ? pending.cancelled : "its minting could not be recorded";
     // Nobody would revoke it later.
-    await one.end(cancelled);
-    if (closed) throw new PortcullisError("shutting_down");
-    const reason = `revoked while it was minted: ${cancelled}`;
-    throw new PortcullisError("credential_refused", { reason });
+    if (ended !== null) await one.end(ended);
+    if (unrecorded !== null) throw unrecorded;
+    if (ended !== null) throw cancelledBy(ended);
+    // Policies may have changed between the decision and this.
+    const retired = pending.retired ?? options.outdated(pending.scope);
+    // Who waits for it takes hold of it first.
+    if (retired !== null) setImmediate(() => one.retire(retired));
+    else held.put(ask.tenant, ask.key, one)?.retire("no more room");
+    return one.lease;
+  }
+
+  function cancelledBy(why: string): PortcullisError {
+    if (closed) return new PortcullisError("shutting_down");
+    return new PortcullisError("credential_refused", { reason: `revoked while it was minted: ${why}` });
   }
 
   function mintFor(ask: LeaseAsk, mint: Mint): Promise<Lease> {
-    const pending: Minting = { scope: ask.scope(), promise: NEVER, cancelled: null, retired: null };
+    const none = { promise: NEVER, arrived: false, cancelled: null, retired: null };
+    const pending: Minting = { scope: ask.scope(), ...none };
     minting.set(ask.key, pending);
     pending.promise = arrival(ask, pending, mint).finally(() => minting.delete(ask.key));
     return pending.promise;
@@ -133,12 +150,13 @@ export function createLeaseCache(options: LifeParts & { readonly capacity: numbe
   async function revokeWhere(matches: (scope: LeaseScope) => boolean, reason: string): Promise<number> {
     const found = [...alive].filter((one) => matches(one.scope));
     const coming = [...minting.values()].filter((one) => matches(one.scope));
+    const count = found.length + coming.filter(({ arrived }) => !arrived).length;
     for (const one of coming) one.cancelled ??= reason;
     await Promise.allSettled([
       ...found.map((one) => one.end(reason)),
       ...coming.map(({ promise }) => promise),
     ]);
-    return found.length + coming.length;
+    return count;
   }
 
   return {

@@ -136,8 +136,8 @@ export interface DecisionLog {
   decision(id: string, entry: DecisionEntry, inputs?: DecisionInputs): Promise<void>;
   /** Appends without waiting; durable with the next group. */
   outcome(entry: OutcomeEntry): void;
-  /** The same for what became of a lease. */
-  lease(entry: LeaseEntry): void;
+  /** What became of a lease: of a mint as with a decision, since it is used only afterwards; all else without waiting. */
+  lease(entry: LeaseEntry): Promise<void>;
   /** Resolves when it is on disk, as a decision does. */
   operator(entry: OperatorEntry): Promise<void>;
   /** false once a write has failed: readiness fails, nothing is served. */

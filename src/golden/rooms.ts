@@ -131,7 +131,7 @@ function keptLog(traces: Traces): DecisionLog {
     outcome(entry) {
       traces.outcome = entry;
     },
-    lease() {},
+    lease: async () => {},
     operator: async () => {},
     healthy: true,
     close: async () => {},

@@ -6,7 +6,7 @@ import { readDecided, verifyLog } from "../../src/audit/read.ts";
 import { recordSchema } from "../../src/audit/record-schema.ts";
 import type { DecisionInputs, DecisionLog, Target, TenantRecord } from "../../src/domain.ts";
 import { digest, type Json, type JsonObject, sha256 } from "../../src/lib/json.ts";
-import { decide, decisionOf, openLog, outcomeOf, scratch } from "./support.ts";
+import { decide, decisionOf, leaseOf, openLog, outcomeOf, scratch } from "./support.ts";
 
 const TENANT: TenantRecord = { id: "acme", refund_limit: 200, contact: "Jörg\nMüller" };
 
@@ -169,28 +169,12 @@ test("every line fits the published schema", async () => {
   const log = await openLog(path);
   const id = await decideOn(log, { tenant: TENANT, targets: [REFUND, targetOf("b", { name: '"b"' })] });
   await decide(log, { within: id, matched: [{ upstream: "crm", kind: "template", name: "x{y}" }] });
-  log.lease({
-    phase: "lease",
-    event: "minted",
-    decision: id,
-    lease_sha256: "0".repeat(64),
-    expires: 1,
-    tenant: "acme",
-    issuer: "https://idp",
-    subject: 'a "b"',
-    run: "",
-    source: "crm",
-    role: "refunder",
-    upstream: "crm",
-    server: "support",
-    revision: { platform: "p1", tenant: "" },
-    request_id: "",
-    reason: "",
-  });
+  await log.lease(leaseOf(id, { subject: 'a "b"' }));
+  await log.lease(leaseOf(id, { event: "mint_failed", lease_sha256: "", expires: 0 }));
   log.outcome(outcomeOf(id, { withheld: 1 }));
   await log.close();
   expect(await verifyLog(path)).toMatchObject({ ok: true, open: [] });
   const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(recordSchema());
   for (const row of rows(path)) expect(validate(row) ? [] : validate.errors).toEqual([]);
-  expect(rows(path)).toHaveLength(8);
+  expect(rows(path)).toHaveLength(9);
 });

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { verifyLog } from "../../src/audit/read.ts";
 import type { DecisionEntry } from "../../src/domain.ts";
 import { Secret } from "../../src/lib/secret.ts";
-import { ann, decide, decisionOf, EPOCH, openLog, outcomeOf, records, scratch } from "./support.ts";
+import { ann, decide, decisionOf, EPOCH, leaseOf, openLog, outcomeOf, records, scratch } from "./support.ts";
 
 const segments = (path: string) => readdirSync(path).filter((name) => name.endsWith(".jsonl"));
 const text = (path: string) =>
@@ -85,6 +85,18 @@ test("an outcome is durable with the next group or by itself soon after", async 
   const log = await openLog(path);
   log.outcome(outcomeOf(await decide(log)));
   await expect.poll(() => text(path), { interval: 5 }).toContain('"phase":"outcome"');
+});
+
+test("the minting of a lease that resolved is in the file, and none resolves that could not be written", async () => {
+  const path = scratch();
+  const log = await openLog(path);
+  const id = await decide(log);
+  await log.lease(leaseOf(id));
+  expect(text(path)).toContain(`"phase":"lease","event":"minted","decision":"${id}"`);
+  await log.lease(leaseOf(id, { event: "revoked" }));
+  await log.close();
+  expect(text(path)).toContain(`"phase":"lease","event":"revoked","decision":"${id}"`);
+  await expect(log.lease(leaseOf(id))).rejects.toMatchObject({ code: "audit_unavailable" });
 });
 
 test("only its owner can read the log", async () => {

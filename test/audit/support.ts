@@ -7,7 +7,7 @@ import { afterEach } from "vitest";
 import type { LogRecord } from "../../src/audit/line.ts";
 import { type DecisionLogOptions, openDecisionLog } from "../../src/audit/log.ts";
 import { readLog } from "../../src/audit/read.ts";
-import type { DecisionEntry, DecisionLog, OutcomeEntry, Principal } from "../../src/domain.ts";
+import type { DecisionEntry, DecisionLog, LeaseEntry, OutcomeEntry, Principal } from "../../src/domain.ts";
 import { silentLog } from "../../src/lib/log.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -96,6 +96,28 @@ export function outcomeOf(decision: string, changes: Partial<OutcomeEntry> = {})
     ms: 1,
     bytes: 2,
     lease_sha256: null,
+    ...changes,
+  };
+}
+
+export function leaseOf(decision: string, changes: Partial<LeaseEntry> = {}): LeaseEntry {
+  return {
+    phase: "lease",
+    event: "minted",
+    decision,
+    lease_sha256: "0".repeat(64),
+    expires: 1,
+    tenant: "acme",
+    issuer: "https://idp",
+    subject: "ann",
+    run: "",
+    source: "crm",
+    role: "refunder",
+    upstream: "crm",
+    server: "support",
+    revision: { platform: "p1", tenant: "" },
+    request_id: "",
+    reason: "",
     ...changes,
   };
 }

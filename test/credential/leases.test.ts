@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import type { LeaseScope } from "../../src/credential/held-lease.ts";
-import { createLeaseCache } from "../../src/credential/leases.ts";
+import { createLeaseCache, type LeaseCacheOptions } from "../../src/credential/leases.ts";
 import type { MintedLease } from "../../src/credential/source.ts";
 import type { LeaseEntry } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
@@ -9,7 +9,7 @@ import { Secret } from "../../src/lib/secret.ts";
 import { handClock } from "./support.ts";
 
 /** The lease cache over a source that keeps account of what it gave and what was given back. */
-function world(capacity = 10) {
+function world(capacity = 10, changes: Partial<LeaseCacheOptions> = {}) {
   const clock = handClock();
   const warnings: unknown[] = [];
   const log = { debug() {}, info() {}, error() {}, warn: (...said: unknown[]) => void warnings.push(said) };
@@ -19,7 +19,9 @@ function world(capacity = 10) {
     log,
     capacity,
     random: () => 0,
-    onLease: (entry) => entries.push(entry),
+    onLease: (entry) => void entries.push(entry),
+    outdated: () => null,
+    ...changes,
   });
   const leases = {
     ...cache,
@@ -195,4 +197,66 @@ test("what is retired while it is minted serves who waits for it, and then ends"
   expect(revoked).toEqual([]);
   done?.();
   expect(revoked).toEqual([lease.sha256]);
+});
+
+test("what is asked for after its policies are gone serves who asked, and then ends", async () => {
+  const { leases, mint, revoked, entries } = world(10, { outdated: () => "the policies changed" });
+  const lease = await leases.obtain("a", mint);
+  const done = lease.hold?.();
+  const next = await leases.obtain("a", mint);
+  expect(next).not.toBe(lease);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(revoked).toEqual([next.sha256]);
+  done?.();
+  expect(revoked).toEqual([next.sha256, lease.sha256]);
+  expect(entries.at(-1)).toMatchObject({ event: "revoked", reason: "the policies changed" });
+});
+
+/** A log that is slow to write a mint, or cannot. */
+function heldLog() {
+  let settle = { resolve: () => {}, reject: (_: unknown) => {} };
+  const onLease = ({ event }: LeaseEntry) =>
+    event === "minted"
+      ? new Promise<void>((resolve, reject) => {
+          settle = { resolve, reject };
+        })
+      : undefined;
+  return { onLease, settle: () => settle };
+}
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("nobody is handed a lease before its minting is on record", async () => {
+  const log = heldLog();
+  const { leases, mint, minted } = world(10, log);
+  let handed = 0;
+  const asked = ["a", "a", "a"].map((key) => leases.obtain(key, mint).then(() => (handed += 1)));
+  await turn();
+  asked.push(leases.obtain("a", mint).then(() => (handed += 1)));
+  await turn();
+  expect([handed, minted()]).toEqual([0, 1]);
+  log.settle().resolve();
+  await Promise.all(asked);
+  expect([handed, minted()]).toEqual([4, 1]);
+});
+
+test("a lease whose minting cannot be recorded is revoked and handed to nobody", async () => {
+  const log = heldLog();
+  const { leases, mint, revoked } = world(10, log);
+  const refused = expect(leases.obtain("a", mint)).rejects.toMatchObject({ code: "audit_unavailable" });
+  await turn();
+  log.settle().reject(new PortcullisError("audit_unavailable"));
+  await refused;
+  expect(revoked).toEqual(["lease-1"]);
+});
+
+test("what is revoked while its minting is recorded is counted once and handed to nobody", async () => {
+  const log = heldLog();
+  const { leases, mint, revoked } = world(10, log);
+  const refused = expect(leases.obtain("a", mint)).rejects.toMatchObject({ code: "credential_refused" });
+  await turn();
+  const ending = leases.revokeWhere(() => true, "the run was ended");
+  log.settle().resolve();
+  expect(await ending).toBe(1);
+  await refused;
+  expect(revoked).toEqual(["lease-1"]);
 });

@@ -293,7 +293,7 @@ export async function aVaultStage(
     capacity: 2000,
     clock: systemClock,
     log: silentLog,
-    onLease: (entry) => entries.push(entry),
+    onLease: (entry) => void entries.push(entry),
     ...changes,
   });
   onTestFinished(() => credentials.close());
