@@ -103,7 +103,7 @@ function questionsTo(ask: Ask, rooms: Rooms, allowed: Allowed, { conversation, l
   };
 }
 
-export function upstreamOf(rooms: Pick<Rooms, "upstreams">, name: string) {
+function upstreamOf(rooms: Pick<Rooms, "upstreams">, name: string) {
   const found = rooms.upstreams.get(name);
   if (found === undefined)
     throw new PortcullisError("upstream_unavailable", { reason: `no upstream ${name}` });

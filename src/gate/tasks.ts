@@ -1,11 +1,12 @@
 import type { CallDecision, Grant, Target, UpstreamReply } from "../domain.ts";
-import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { PortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import { membersOf } from "../lib/members.ts";
 import { ALL_HOLD } from "../policy/requirements.ts";
 import { readInputRequests } from "../protocol/input-required.ts";
 import { listResult } from "../protocol/results.ts";
 import { readTask, taskIdOf } from "../protocol/tasks.ts";
+import type { Answer } from "./answer.ts";
 import type { Ask } from "./ask.ts";
 import { pageOf } from "./cursor.ts";
 import { capabilityOf, refusalOf, UNKNOWN } from "./decision.ts";
@@ -13,8 +14,6 @@ import { type Allowed, forward } from "./forward.ts";
 import { record, recordDecision } from "./records.ts";
 import { resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
-import { withoutSecrets } from "./secrets.ts";
-import { upstreamOf } from "./send.ts";
 import { makerOf, type TaskEntry } from "./task-store.ts";
 
 /** tasks/get, result, update and cancel: decided again as the call that became the task, by the policies of now. */
@@ -82,56 +81,42 @@ export async function listTasks(ask: Ask, rooms: Rooms): Promise<void> {
   const open = [...own].flatMap(([taskId, entry]) => {
     const target = targetOf(ask, rooms, entry);
     const decision = target && decideAgain(ask, rooms, target, entry.arguments);
-    return decision?.effect === "allow" ? [{ taskId, entry, grant: decision.grant }] : [];
+    return decision?.effect === "allow" ? [taskId] : [];
   });
-  const sha256 = digest(open.map(({ taskId }) => taskId));
+  const sha256 = digest(open);
   const { cursor } = ask.message.params;
   const page = pageOf(open, sha256, cursor, Math.min(MAX_PAGE, rooms.limits.page));
-  const id = rooms.log.newId();
   const counted = { listed: open.length, of: own.size, targets_sha256: sha256 };
-  await record(rooms, ask.seen, { effect: "allow", code: "ok", ...counted }, id);
-  const told = await Promise.all(page.items.map((one) => stateOf(ask, rooms, id, one)));
+  await record(rooms, ask.seen, { effect: "allow", code: "ok", ...counted });
+  const told = await Promise.all(page.items.map((taskId) => stateOf(ask, rooms, taskId)));
   const tasks = told.filter((text) => text !== undefined);
   ask.answer.result(listResult("legacy", "tasks", tasks, page.next));
 }
 
-interface Listed {
-  readonly taskId: string;
-  readonly entry: TaskEntry;
-  readonly grant: Grant;
+/** What its own tasks/get is told, decided and recorded as that; undefined: it is refused, or its upstream cannot say. */
+async function stateOf(ask: Ask, rooms: Rooms, taskId: string): Promise<string | undefined> {
+  let told: string | undefined;
+  const answer: Answer = {
+    notify() {},
+    request() {},
+    result(text) {
+      told = text;
+      return Buffer.byteLength(text);
+    },
+    upstreamError: (error) => Buffer.byteLength(error),
+    error: () => 0,
+  };
+  const { progressToken: _, ...asked } = ask.message;
+  const message = { ...asked, method: "tasks/get", name: taskId, params: { taskId } } as const;
+  await task({ ...ask, message, seen: { ...ask.seen, message }, answer }, rooms);
+  return told !== undefined && isOf(told, taskId) ? told : undefined;
 }
 
-/** undefined: its upstream cannot say now, or no longer knows it. */
-async function stateOf(
-  ask: Ask,
-  rooms: Rooms,
-  decisionId: string,
-  { taskId, entry: { upstream, owner }, grant }: Listed,
-): Promise<string | undefined> {
+function isOf(told: string, taskId: string): boolean {
   try {
-    const lease = await rooms.credentials.obtain(grant.credential, ask.identity.principal, {
-      decisionId,
-      upstream,
-      server: ask.seen.server,
-      revision: ask.policy.revision,
-    });
-    const { kind, text } = await upstreamOf(rooms, upstream).request({
-      method: "tasks/get",
-      params: { taskId },
-      owner,
-      clientInfo: ask.clientInfo,
-      clientCapabilities: ask.clientCapabilities,
-      decisionId,
-      credential: lease.headers,
-      lease,
-      who: ask.who,
-      signal: ask.signal,
-      timeoutMs: rooms.timeoutOf(upstream),
-    });
-    return kind === "result" && taskIdOf(text) === taskId ? withoutSecrets(text, lease) : undefined;
-  } catch (thrown) {
-    rooms.operations.debug({ err: toPortcullisError(thrown), upstream }, "a task is left out of a list");
-    return undefined;
+    return taskIdOf(told) === taskId;
+  } catch {
+    return false;
   }
 }
 

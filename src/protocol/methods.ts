@@ -151,6 +151,7 @@ const METHODS = {
     eras: LEGACY,
     action: "task",
     rewritten: "answered here: the caller's own tasks that may still be followed",
+    recorded: "how many of how many, and their digest; each task of the page as its `tasks/get`",
   },
   "tasks/update": {
     ...task,

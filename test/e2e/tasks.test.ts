@@ -7,7 +7,9 @@ import { ask, openSession, openWorld, until, type World, writeIn } from "./world
 
 const RULES = `package authz
 
-grant contains {"reason": "anyone at all"} if input.server != "asking"
+grant contains {"reason": "anyone at all"} if not input.server in {"asking", "leased"}
+
+grant contains {"reason": "with a credential", "credential": {"source": "own"}} if input.target.upstream == "leased"
 
 grant contains {"reason": "it may ask", "interaction": ["elicitation"]} if input.server == "asking"
 
@@ -70,6 +72,8 @@ beforeAll(async () => {
       },
     ),
   ]);
+  const servers = ["everything", "legacy", "twice", "rival", "modern", "asking", "leased"];
+  const given = { record: {}, servers, credentials: { own: {} } };
   world = await openWorld({
     config: {
       upstreams: {
@@ -77,6 +81,7 @@ beforeAll(async () => {
         legacy: { url: legacy.url },
         rival: { url: rival.url },
         modern: { url: modern.url },
+        leased: { url: legacy.url },
       },
       servers: {
         everything: { upstreams: ["everything"] },
@@ -85,7 +90,10 @@ beforeAll(async () => {
         rival: { upstreams: ["rival"] },
         modern: { upstreams: ["modern"] },
         asking: { upstreams: ["modern"] },
+        leased: { upstreams: ["leased"] },
       },
+      credentials: { own: { type: "signed-jwt", audience: "https://leased", upstreams: ["leased"] } },
+      tenants: { acme: given, globex: given },
     },
     policies: RULES,
   });
@@ -250,6 +258,33 @@ test("tasks are listed in pages, and decided again after a change of policy", as
   expect(legacy.seen.length).toBe(asked);
   await writeIn(world.directory, "policies/main.rego", RULES);
   await until("the old policies", () => revision() === before);
+});
+
+test("each task of a list is asked for under a decision, a lease and an outcome of its own", async () => {
+  const bob = await clientOf("leased", "bob");
+  const ids = [taskIn(await bob("tools/call", start)), taskIn(await bob("tools/call", start))];
+  const asked = legacy.of("tasks/get").length;
+  const listed = (await bob("tasks/list")).result.tasks as JsonObject[];
+  expect(listed.map(({ taskId }) => taskId).sort()).toEqual(ids.sort());
+  const of = (method: string) => async () =>
+    (await world.decisions()).filter((one) => one.server === "leased" && one.method === method);
+  expect(await of("tasks/list")()).toMatchObject([{ effect: "allow", listed: 2, of: 2 }]);
+  const own = await of("tasks/get")();
+  expect(own.map(({ named, target, effect }) => [named, target?.name, effect]).sort()).toEqual(
+    ids.map((id) => [id, "run", "allow"]),
+  );
+  const [lease] = (await world.records()).flatMap((one) => (one.phase === "lease" ? [one.lease_sha256] : []));
+  for (const { id } of own) {
+    const outcome = await until("its outcome", async () =>
+      (await world.outcomes()).find(({ decision }) => decision === id),
+    );
+    expect(outcome).toMatchObject({ status: "ok", is_error: false, lease_sha256: lease });
+  }
+  const sent = legacy.of("tasks/get").slice(asked);
+  expect(sent.map(({ headers }) => headers["portcullis-decision"]).sort()).toEqual(
+    own.map(({ id }) => id).sort(),
+  );
+  for (const { headers } of sent) expect(headers.authorization).toMatch(/^Bearer /);
 });
 
 test("a modern task is followed by its maker, and what it ends with is filtered", async () => {
