@@ -23,7 +23,7 @@ export async function micro(report: Report): Promise<void> {
     const policies = createPolicyStore({
       toolchain,
       platform: directory,
-      tenants: new Map(),
+      tenants: new Map([["bench", null]]),
       tenantSchema: {},
       log: silentLog,
       clock: systemClock,

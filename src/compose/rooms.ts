@@ -178,7 +178,7 @@ function openPolicies({ config, log, clock, closing }: Ground, tenancy: Tenancy)
   const builds = createBundleCache({
     directory: join(config.state.path, "bundles"),
     toolchain,
-    capacity: BUNDLES_PER_LAYER * (1 + tenancy.policies.size),
+    capacity: BUNDLES_PER_LAYER * (1 + [...tenancy.policies.values()].filter((own) => own !== null).length),
     log,
   });
   const policies = createPolicyStore({

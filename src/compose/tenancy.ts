@@ -11,49 +11,38 @@ export const GATEWAY_TENANT = "";
 /** What configuration says of tenants, as the rooms ask for it. */
 export interface Tenancy {
   readonly directory: Directory;
-  /** Folders of the tenants that have policies of their own. */
-  readonly policies: ReadonlyMap<string, string>;
+  /** By tenant: the folder of its own policies, or null. */
+  readonly policies: ReadonlyMap<string, string | null>;
   mayUse(tenant: string, server: string): boolean;
   credentialsOf(tenant: string): TenantCredentials | undefined;
 }
 
 const NONE: JsonObject = Object.freeze({});
 
-/** Tenants are read once, when first asked for; ten thousand of them cost a request nothing. */
+/** Tenants are who is there at the start: for one that comes later no policies of its own were built, so it is unknown. */
 export async function openTenancy(config: Config): Promise<Tenancy> {
   const known = new Map<string, Tenant>();
-  const policies = new Map<string, string>();
   const own = Object.fromEntries(
     Object.keys(config.credentials).map((source) => [source, { roles: [], max_ttl: 3600 }]),
   );
 
-  async function find(id: string): Promise<Tenant | undefined> {
-    const found = known.get(id);
-    if (found !== undefined) return found;
-    const loaded = await config.tenants.get(id);
-    if (loaded.ok) {
-      known.set(id, loaded.value);
-      return loaded.value;
-    }
-    if (loaded.problems.length === 0) return undefined;
-    const [first] = loaded.problems;
-    throw new PortcullisError("identity_unavailable", {
-      reason: `tenant ${id}: ${first?.message ?? "cannot be read"}`,
-    });
-  }
-
   for (const id of await config.tenants.ids()) {
-    const tenant = await find(id);
-    if (tenant?.policies) policies.set(id, tenant.policies);
+    const loaded = await config.tenants.get(id);
+    if (loaded.ok) known.set(id, loaded.value);
+    else for (const { message } of loaded.problems) throw unreadable(id, message);
   }
 
   return {
     directory: {
-      tenant: async (id) => (await find(id))?.record,
-      attributes: async (issuer, subject, id) => (await find(id))?.attributes[issuer]?.[subject] ?? NONE,
+      tenant: async (id) => known.get(id)?.record,
+      attributes: async (issuer, subject, id) => known.get(id)?.attributes[issuer]?.[subject] ?? NONE,
     },
-    policies,
+    policies: new Map(Array.from(known, ([id, { policies }]) => [id, policies])),
     mayUse: (id, server) => known.get(id)?.servers.includes(server) ?? false,
     credentialsOf: (id) => (id === GATEWAY_TENANT ? own : known.get(id)?.credentials),
   };
+}
+
+function unreadable(id: string, message: string): PortcullisError {
+  return new PortcullisError("identity_unavailable", { reason: `tenant ${id}: ${message}` });
 }

@@ -20,7 +20,8 @@ export interface PolicyStore {
   /**
    * What decides for a tenant from now until its request ends: hold on to it for the whole decision.
    *
-   * @throws PortcullisError `policy_unavailable` when the platform's policies, or the tenant's own, never loaded
+   * @throws PortcullisError `policy_unavailable` when the platform's policies, or the tenant's own, never loaded, or
+   * nobody said whether this tenant has any
    */
   current(tenant: string): PolicyEngine;
   /** Reads all directories again, as a change of theirs does. */
@@ -35,8 +36,8 @@ export interface PolicyStoreOptions {
   readonly toolchain: Pick<Toolchain, "build">;
   /** Directory of the policies that hold for every tenant. */
   readonly platform: string;
-  /** Tenant id -> directory, for tenants with policies of their own; all others share the platform's engine. */
-  readonly tenants: ReadonlyMap<string, string>;
+  /** Every tenant: the directory of its own policies, or null for those who share the platform's engine. */
+  readonly tenants: ReadonlyMap<string, string | null>;
   /** JSON Schema of `input.tenant`. */
   readonly tenantSchema: JsonObject;
   /** JSON Schema of `input.principal.attributes`. */
@@ -61,7 +62,7 @@ export function createPolicyStore(options: PolicyStoreOptions): PolicyStore {
   const limits = { ...LIMITS, ...options.limits };
   const schemas = { tenantSchema, ...(attributesSchema && { attributesSchema }) };
   const common = { schemas, toolchain, pool: createInstancePool(limits.instances), limits, log, clock };
-  const engines = new Map<LayerSource | null, PolicyEngine>();
+  const engines = new Map<LayerSource | null | undefined, PolicyEngine>();
   const listeners = new Set<() => void>();
   const onSwap = () => {
     engines.clear();
@@ -78,27 +79,32 @@ export function createPolicyStore(options: PolicyStoreOptions): PolicyStore {
   const tenants = new Map(
     Array.from(options.tenants, ([tenant, directory]) => [
       tenant,
-      createLayerSource({ ...common, layer: "tenant", tenant, directory, onSwap }),
+      directory === null
+        ? null
+        : createLayerSource({ ...common, layer: "tenant", tenant, directory, onSwap }),
     ]),
   );
-  const sources = [platform, ...tenants.values()];
+  const layered = [...tenants].flatMap(([tenant, source]) =>
+    source === null ? [] : [[tenant, source] as const],
+  );
+  const sources = [platform, ...layered.map(([, source]) => source)];
   const refreshAll = async () => void (await Promise.all(sources.map((source) => source.refresh())));
 
-  function engineOf(own: LayerSource | null): PolicyEngine | null {
-    // Without its own layer a tenant's own denials would be missing.
-    if (!platform.layer || (own && !own.layer)) return null;
+  /** Without its own layer a tenant's own denials would be missing; undefined: nobody said that it has none. */
+  function engineOf(own: LayerSource | null | undefined): PolicyEngine | null {
+    if (own === undefined || !platform.layer || (own && !own.layer)) return null;
     return createEngine({ platform: platform.layer, tenant: own?.layer ?? null, log });
   }
 
   const status = () => ({
     platform: platform.status,
-    tenants: Object.fromEntries(Array.from(tenants, ([tenant, source]) => [tenant, source.status])),
+    tenants: Object.fromEntries(layered.map(([tenant, source]) => [tenant, source.status])),
   });
 
   return {
     load: refreshAll,
     current: (tenant) => {
-      const own = tenants.get(tenant) ?? null;
+      const own = tenants.get(tenant);
       const engine = engines.get(own) ?? engineOf(own);
       if (!engine)
         throw new PortcullisError("policy_unavailable", { reason: `no good policies for tenant ${tenant}` });

@@ -60,7 +60,7 @@ beforeAll(async () => {
   policies = createPolicyStore({
     toolchain,
     platform: join(world.directory, "policies"),
-    tenants: new Map(),
+    tenants: new Map([["acme", null]]),
     tenantSchema: {},
     log: silentLog,
     clock: Date.now,

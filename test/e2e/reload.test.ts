@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "vitest";
 import { serveSpy } from "./upstreams.ts";
-import { callTool, openWorld, until, type World, writeIn } from "./world.ts";
+import { ask, callTool, openWorld, openWritten, until, type World, writeIn, writeWorld } from "./world.ts";
 
 const spy = await serveSpy();
 const worlds: World[] = [];
@@ -93,4 +93,38 @@ test("without any good policy nothing is served, until there is one", async () =
   await until("policies in force", () => platform(world).revision !== null);
   expect((await callTool(world.url("main"), "echo", { text: "x" }, { token })).body.result).toBeDefined();
   expect((await fetch(`${world.origin}/readyz`)).status).toBe(200);
+});
+
+test("a tenant that is added later is unknown until the next start, and never served without its own denials", async () => {
+  const config = {
+    upstreams: { spy: { url: spy.url, era: "legacy" } },
+    servers: { main: { upstreams: ["spy"] } },
+    tenants: { path: "./tenants" },
+    authorization_server: { users: { ann: { tenant: "acme" }, eve: { tenant: "late" } } },
+  };
+  const files = { "tenants/acme.yaml": "{record: {}, servers: [main]}" };
+  const options = { config, policies: saying("anyone"), files };
+  const written = await writeWorld(options);
+  const first = await openWritten(written, options);
+  const listed = async (world: World, user: string) => {
+    const token = await world.token(user, "main");
+    const { body } = await ask(world.url("main"), "tools/list", {}, { token });
+    const { tools = [] } = (body.result ?? {}) as { tools?: unknown[] };
+    return body.error?.data.code ?? tools.length;
+  };
+  expect(await listed(first, "ann")).toBe(1);
+  expect(await listed(first, "eve")).toBe("tenant_unknown");
+  await writeIn(first.directory, "late/main.rego", 'package authz\n\ndeny contains "nothing for anybody"\n');
+  // As an editor leaves it for a moment.
+  await writeIn(first.directory, "tenants/late.yaml", "record: {");
+  expect(await listed(first, "eve")).toBe("tenant_unknown");
+  await writeIn(first.directory, "tenants/late.yaml", "{record: {}, servers: [main], policies: ../late}");
+  expect(await listed(first, "eve")).toBe("tenant_unknown");
+  await first.gateway.reload();
+  expect(await listed(first, "eve")).toBe("tenant_unknown");
+  await first.gateway.close();
+
+  const second = await openWritten(written, options);
+  worlds.push(second);
+  expect([await listed(second, "ann"), await listed(second, "eve")]).toEqual([1, 0]);
 });

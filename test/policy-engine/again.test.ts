@@ -62,7 +62,7 @@ async function openEngine(): Promise<PolicyEngine> {
   const store = createPolicyStore({
     toolchain,
     platform: join(scratch, "policies"),
-    tenants: new Map(),
+    tenants: new Map([["acme", null]]),
     tenantSchema: { ...TENANT_SCHEMA, required: ["id", "refund_limit", "blocked_ibans"] },
     log: silentLog,
     clock: Date.now,

@@ -43,11 +43,18 @@ async function put(path: string, content: string): Promise<void> {
   await writeFile(join(root, path), content);
 }
 
-async function storeOf(tenants: readonly string[] = []): Promise<PolicyStore> {
+/** Tenants with policies of their own, and tenants without. */
+async function storeOf(
+  tenants: readonly string[] = [],
+  plain: readonly string[] = tenants.includes("acme") ? [] : ["acme"],
+): Promise<PolicyStore> {
   const store = createPolicyStore({
     toolchain,
     platform: join(root, "platform"),
-    tenants: new Map(tenants.map((tenant) => [tenant, join(root, tenant)])),
+    tenants: new Map([
+      ...tenants.map((tenant) => [tenant, join(root, tenant)] as const),
+      ...plain.map((tenant) => [tenant, null] as const),
+    ]),
     tenantSchema: TENANT_SCHEMA,
     log,
     clock: () => NOW * 1000,
@@ -157,7 +164,7 @@ test("a tenant's broken policies deny that tenant and disturb no other", async (
   await put("platform/authz.rego", grants("platform"));
   await put("acme/authz.rego", BROKEN);
   await put("globex/authz.rego", grants("globex"));
-  const store = await storeOf(["acme", "globex"]);
+  const store = await storeOf(["acme", "globex"], ["initech"]);
   expect(() => store.current("acme")).toThrow(expect.objectContaining({ code: "policy_unavailable" }));
   expect(reasons(store, "globex")).toEqual(["platform", "globex"]);
   expect(reasons(store, "initech")).toEqual(["platform"]);
@@ -165,9 +172,17 @@ test("a tenant's broken policies deny that tenant and disturb no other", async (
 
 test("ten thousand tenants without policies of their own share one engine", async () => {
   await put("platform/authz.rego", grants("platform"));
-  const store = await storeOf();
-  const engines = new Set(Array.from({ length: 10_000 }, (_, i) => store.current(`tenant-${i}`)));
-  expect(engines.size).toBe(1);
+  const tenants = Array.from({ length: 10_000 }, (_, i) => `tenant-${i}`);
+  const store = await storeOf([], tenants);
+  expect(new Set(tenants.map((tenant) => store.current(tenant))).size).toBe(1);
+});
+
+test("for a tenant of whose policies nothing is known the platform's do not decide alone", async () => {
+  await put("platform/authz.rego", grants("platform"));
+  const store = await storeOf([], ["acme"]);
+  expect(reasons(store, "acme")).toEqual(["platform"]);
+  for (const tenant of ["late", "", "__proto__"])
+    expect(() => store.current(tenant)).toThrow(expect.objectContaining({ code: "policy_unavailable" }));
 });
 
 test("data.json is read at its directory's place, and never rounded or doubled", async () => {
@@ -215,7 +230,7 @@ test("a toolchain that fails is a bad bundle, not a crash", async () => {
   const store = createPolicyStore({
     toolchain: { build },
     platform: join(root, "platform"),
-    tenants: new Map(),
+    tenants: new Map([["acme", null]]),
     tenantSchema: TENANT_SCHEMA,
     log,
     clock: () => 0,
