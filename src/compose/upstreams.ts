@@ -3,6 +3,7 @@ import { resolveSecret } from "../config/secret.ts";
 import type { Credentials } from "../credential/credentials.ts";
 import type { Principal, Upstream } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
+import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { plainPrincipal } from "../lib/principal.ts";
@@ -103,6 +104,10 @@ async function ownCredential(
     server: "",
     revision: { platform: "", tenant: "" },
   });
+  if (lease.env !== undefined || lease.certificate !== undefined)
+    throw new PortcullisError("credential_refused", {
+      reason: "the gateway's own requests carry a header alone",
+    });
   return lease.headers;
 }
 

@@ -2,6 +2,7 @@ import type { Finding } from "./problems.ts";
 import type { ParsedConfig } from "./schema.ts";
 import type { TenantSection } from "./sections/tenants.ts";
 import { type DeepReadonly, isLoopback } from "./values.ts";
+import { waysBarred, waysOf } from "./ways.ts";
 
 type Parsed = DeepReadonly<ParsedConfig>;
 
@@ -15,8 +16,8 @@ export function conflicts(config: Parsed): Finding[] {
     ...signIns(config),
     ...sharedSessions(config),
     ...vaultLogins(config),
-    ...vaultInjections(config),
     ...vaultTenants(config),
+    ...waysBarred(config),
   ];
 }
 
@@ -51,11 +52,19 @@ function discoveryCredentials({ upstreams, credentials }: Parsed): Finding[] {
   return Object.entries(upstreams).flatMap(([upstream, given]): Finding[] => {
     if (given.transport !== "http" || given.credential === undefined) return [];
     const source = credentials[given.credential];
-    if (source === undefined || source.upstreams.includes(upstream)) return [];
-    const message = `credential source "${given.credential}" may not be sent to "${upstream}"`;
-    const hint = `add it to credentials.${given.credential}.upstreams`;
-    return [{ code: "conflict", path: ["upstreams", upstream, "credential"], message, hint }];
+    const fault = source && ownFault(given.credential, source, upstream);
+    return fault ? [{ code: "conflict", path: ["upstreams", upstream, "credential"], ...fault }] : [];
   });
+}
+
+function ownFault(name: string, source: Parsed["credentials"][string], upstream: string) {
+  if (!source.upstreams.includes(upstream)) {
+    const message = `credential source "${name}" may not be sent to "${upstream}"`;
+    return { message, hint: `add it to credentials.${name}.upstreams` };
+  }
+  if (waysOf(source).every((way) => way === "header")) return null;
+  const message = `the gateway's own requests carry a header alone: "${name}" would not be sent`;
+  return { message, hint: "name a source that travels in a header, or none" };
 }
 
 function tenantRoles({ tenants, credentials }: Parsed): Finding[] {
@@ -127,23 +136,6 @@ function vaultLogins({ vaults, credentials }: Parsed): Finding[] {
     if (given.type !== "signed-jwt" || !audiences.includes(given.audience)) return [];
     const message = "this audience is that of a vault's login: an upstream could log in there as the user";
     return [{ code: "insecure", path: ["credentials", source, "audience"], message }];
-  });
-}
-
-/** A secret that cannot travel to its upstream would leave the call without one. */
-function vaultInjections({ credentials, upstreams }: Parsed): Finding[] {
-  return Object.entries(credentials).flatMap(([source, given]): Finding[] => {
-    if (!("inject" in given)) return [];
-    const { header, env } = given.inject;
-    const isCertificate = given.type === "vault-pki";
-    return given.upstreams.flatMap((name, index): Finding[] => {
-      const transport = upstreams[name]?.transport;
-      const travels = transport === "stdio" ? env !== undefined : header !== undefined || isCertificate;
-      if (transport === undefined || travels) return [];
-      const way = transport === "stdio" ? "an environment variable (inject.env)" : "a header (inject.header)";
-      const message = `"${name}" can only be given a secret in ${way}`;
-      return [{ code: "conflict", path: ["credentials", source, "upstreams", index], message }];
-    });
   });
 }
 

@@ -55,6 +55,10 @@ export function createDispatchers(options: DispatchersOptions): Dispatchers {
   }
 
   function pairOf(lease: Lease | undefined): Pair {
+    if (lease?.env !== undefined)
+      throw new PortcullisError("credential_refused", {
+        reason: "no environment reaches an upstream with a URL",
+      });
     return lease?.certificate === undefined ? common : certified(lease, lease.certificate);
   }
 

@@ -19,7 +19,7 @@ export interface Place {
   readonly env: ReadonlyMap<string, Secret>;
 }
 
-export type Asker = Pick<UpstreamRequest, "who" | "lease" | "clientCapabilities">;
+export type Asker = Partial<Pick<UpstreamRequest, "who" | "credential" | "lease" | "clientCapabilities">>;
 
 const NO_ENV: ReadonlyMap<string, Secret> = new Map();
 const APART = { oneUser: false, gateways: false, capabilities: {}, env: NO_ENV };
@@ -27,12 +27,17 @@ const APART = { oneUser: false, gateways: false, capabilities: {}, env: NO_ENV }
 /**
  * Where a request belongs.
  *
- * @throws PortcullisError `credential_refused` for a lease that travels in an environment, unless children are held
- * apart by lease: its secret would be in the hands of others.
+ * @throws PortcullisError `credential_refused` for a lease that travels in headers or as a certificate, which a child
+ * would never see; and for one that travels in an environment, unless children are held apart by lease: its secret
+ * would be in the hands of others.
  */
-export function placeOf(isolation: Isolation, { who, lease, clientCapabilities }: Asker): Place {
+export function placeOf(isolation: Isolation, asker: Asker): Place {
+  const { who, credential, lease, clientCapabilities } = asker;
   const env = lease?.env ?? NO_ENV;
   const sha256 = lease?.sha256 ?? null;
+  const isLeft = credential?.size || lease?.headers.size || lease?.certificate !== undefined;
+  if (isLeft || (sha256 !== null && env.size === 0))
+    throw new PortcullisError("credential_refused", { reason: "it cannot travel to a process" });
   if (env.size > 0 && (isolation !== "lease" || sha256 === null)) {
     throw new PortcullisError("credential_refused", {
       reason: "the upstream's processes are not held apart by lease",

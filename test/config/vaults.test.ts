@@ -6,7 +6,9 @@ const CONFIG = `
 issuers: [{ issuer: https://idp.example, jwks_uri: https://idp.example/keys, tenant: { fixed: acme } }]
 upstreams:
   crm: { url: "https://crm.example/mcp" }
-  files: { command: [node, files.js] }
+  files: { command: [node, files.js], isolation: lease }
+  shared: { command: [node, files.js] }
+  plain: { url: "http://127.0.0.1:9001/mcp" }
 servers: { support: { upstreams: [crm, files] } }
 policies: { path: ./policies }
 tenants: { acme: { record: {}, servers: [support] } }
@@ -24,6 +26,61 @@ function parse(source: string, address = '"https://vault.example"') {
   const text = CONFIG.replace("SOURCE", `{ ${source} }`).replace("ADDRESS", address);
   return parseConfig(text, "/portcullis.yaml");
 }
+
+const PKI = 'type: vault-pki, vault: main, role: a, uri_san: "spiffe://gw/{tenant}/{subject}"';
+const CLIENT = 'issuer: https://idp.example, client_id: gw, client_secret: "env:IDP"';
+const A_PROCESS = '"files" is a process: a secret can only reach it in its environment';
+const IN_ENV = "write inject: {env: {VARIABLE: field}} alone, and isolation: lease at upstreams.files";
+const WITH_URL = "travels in a header: name an upstream with a url, or use a vault's source with inject.env";
+
+test.each([
+  ["type: signed-jwt, audience: a, upstreams: [files]", A_PROCESS, `signed-jwt ${WITH_URL}`],
+  [`type: token-exchange, ${CLIENT}, upstreams: [files]`, A_PROCESS, `token-exchange ${WITH_URL}`],
+  [`type: client-credentials, ${CLIENT}, upstreams: [files]`, A_PROCESS, `client-credentials ${WITH_URL}`],
+  ["type: connected-account, account: hub, upstreams: [files]", A_PROCESS, `connected-account ${WITH_URL}`],
+  [`${DYNAMIC}, upstreams: [files]`, A_PROCESS, IN_ENV],
+  [`${DYNAMIC}, upstreams: [files], inject: { header: x-key, env: { A: password } }`, A_PROCESS, IN_ENV],
+  [`${PKI}, upstreams: [files]`, A_PROCESS, IN_ENV],
+  [
+    `${DYNAMIC}, upstreams: [shared], inject: { env: { A: password } }`,
+    'the processes of "shared" are not held apart by lease: others would share the secret',
+    "write isolation: lease at upstreams.shared",
+  ],
+  [
+    `${DYNAMIC}, upstreams: [crm], inject: { env: { A: password } }`,
+    '"crm" has a url: no environment reaches it',
+    "leave inject.env out",
+  ],
+  [
+    `${PKI}, upstreams: [plain]`,
+    '"plain" has no TLS, and so no client certificates',
+    "write an https:// URL there",
+  ],
+])("no secret is left behind, check says at its upstream: %s", (source, message, hint) => {
+  const parsed = parse(source);
+  const [, { length: before = 0 } = ""] = /^(.*upstreams: \[)/.exec(`  one: { ${source} }`) ?? [];
+  const place = { code: "conflict", row: 17, col: before + 1 };
+  const conflicts = parsed.ok ? [] : parsed.problems.filter(({ code }) => code === "conflict");
+  expect(conflicts).toEqual([expect.objectContaining({ ...place, message, hint })]);
+});
+
+test.each([
+  [`${PKI}, upstreams: [crm]`],
+  [`${PKI}, upstreams: [files], inject: { env: { KEY: private_key } }`],
+  [`type: none, upstreams: [crm, files, shared]`],
+])("what arrives everywhere is accepted: %s", (source) => {
+  expect(parse(source)).toMatchObject({ ok: true });
+});
+
+test("the gateway's own requests carry a header alone, and no other source can be named for them", () => {
+  const text = CONFIG.replace("SOURCE", `{ ${PKI}, upstreams: [crm] }`)
+    .replace("ADDRESS", '"https://vault.example"')
+    .replace('crm.example/mcp"', 'crm.example/mcp", credential: one');
+  const parsed = parseConfig(text, "/portcullis.yaml");
+  expect(parsed.ok ? [] : parsed.problems).toEqual([
+    expect.objectContaining({ code: "conflict", row: 4, col: 54 }),
+  ]);
+});
 
 function injectOf(source: string) {
   const parsed = parse(source);
@@ -49,8 +106,7 @@ test.each([
 
 test.each([
   ["unknown_reference", `${DYNAMIC.replace("main", "other")}, upstreams: [crm]`],
-  ["conflict", `${DYNAMIC}, upstreams: [files]`],
-  ["conflict", `${DYNAMIC}, upstreams: [crm], inject: { env: { A: b } }`],
+  ["invalid_value", `${DYNAMIC}, upstreams: [files], inject: { env: {} }`],
   ["insecure", "type: signed-jwt, audience: vault, upstreams: [crm]"],
   ["invalid_value", "type: vault-dynamic, vault: main, path: database/creds/../x, upstreams: [crm]"],
   ["invalid_value", 'type: vault-dynamic, vault: main, path: "database/creds/{user}", upstreams: [crm]'],

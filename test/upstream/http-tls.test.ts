@@ -110,7 +110,7 @@ test("a private authority is trusted only where it is configured", async () => {
   expect(await httpUpstream(url, { ca }).request(calling("any", {}))).toMatchObject({ kind: "result" });
 });
 
-test("a certificate is never left out: without https the call is refused, unsent", async () => {
+test("nothing of a lease is left out: what cannot travel there is refused, unsent", async () => {
   let requests = 0;
   const { url } = await serveRaw((_, response, body) => {
     requests += 1;
@@ -123,5 +123,11 @@ test("a certificate is never left out: without https the call is refused, unsent
   const before = requests;
   const call = upstream.request(calling("any", {}, { lease: leaseOf("dee") }));
   await expect(call).rejects.toMatchObject({ code: "credential_unavailable" });
+  const { certificate: _, ...lease } = leaseOf("dee");
+  const inEnv = { ...lease, env: new Map([["TOKEN", new Secret("one")]]) };
+  for (const more of [{}, { headers: new Map([["authorization", new Secret("Bearer one")]]) }]) {
+    const asked = upstream.request(calling("any", {}, { lease: { ...inEnv, ...more } }));
+    await expect(asked).rejects.toMatchObject({ code: "credential_refused" });
+  }
   expect(requests).toBe(before);
 });

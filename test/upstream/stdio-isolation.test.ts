@@ -107,6 +107,32 @@ test("a lease's secret never enters a child that others share", async () => {
   await expect(anonymous).rejects.toMatchObject({ code: "credential_refused" });
 });
 
+test("a lease that cannot travel to a child is refused, not left out", async () => {
+  const header = new Map([["authorization", new Secret("Bearer one")]]);
+  const certificate = { certificate: "PEM", key: new Secret("PEM") };
+  for (const isolation of ["shared", "tenant", "user", "lease"] as const) {
+    for (const lease of [
+      leaseOf("one", { headers: header, env: new Map() }),
+      leaseOf("one", { headers: header }),
+      leaseOf("one", { certificate }),
+      leaseOf("one", { env: new Map() }),
+    ]) {
+      const upstream = held(isolation);
+      const asked = { who: ANN, lease };
+      await expect(upstream.request(calling("who", {}, asked))).rejects.toMatchObject({
+        code: "credential_refused",
+      });
+      await expect(
+        upstream.listen({ ...calling("who", {}, asked), uris: [], onNotification() {} }),
+      ).rejects.toMatchObject({
+        code: "credential_refused",
+      });
+    }
+    const bare = held(isolation).request(calling("who", {}, { who: ANN, credential: header }));
+    await expect(bare).rejects.toMatchObject({ code: "credential_refused" });
+  }
+});
+
 test("a lease's child ends with the lease, and a lease that is over starts none", async () => {
   const upstream = held("lease");
   const lease = leaseOf("brief", { expires: Date.now() + 400 });

@@ -26,6 +26,7 @@ const inject = (standard: { readonly scheme: Scheme; readonly field: string } | 
       field: field.optional().describe("The field of the secret that the header carries."),
       env: z
         .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "not a name for an environment variable"), field)
+        .refine((variables) => Object.keys(variables).length > 0, "name a variable")
         .optional()
         .describe("Fields of the secret by variable, for a child of its own."),
     })

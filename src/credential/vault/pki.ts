@@ -51,7 +51,10 @@ export function createVaultPkiSource(options: {
         const secret = new Secret(key);
         const lease = {
           ...injected(fieldsOf(data), injection),
-          certificate: { certificate: [certificate, ...above].join("\n"), key: secret },
+          // In an environment it is the child that shows it.
+          ...(injection.env === undefined && {
+            certificate: { certificate: [certificate, ...above].join("\n"), key: secret },
+          }),
           secrets: [secret],
         };
         return unleased(lease, made);
