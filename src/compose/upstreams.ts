@@ -7,7 +7,8 @@ import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { plainPrincipal } from "../lib/principal.ts";
-import type { Secret } from "../lib/secret.ts";
+import { Secret } from "../lib/secret.ts";
+import { discreet, type Given } from "../upstream/discreet.ts";
 import { createHttpUpstream } from "../upstream/http.ts";
 import { createOrphanGuard, type OrphanGuard } from "../upstream/orphans.ts";
 import { createStdioUpstream } from "../upstream/stdio.ts";
@@ -46,21 +47,24 @@ async function open(name: string, settings: Settings, parts: StdioParts): Promis
   const { clientInfo, orphans, shared, log, clock } = parts;
   if (settings.transport === "http") {
     const { url, ca, era, credential } = settings;
-    return createHttpUpstream({
+    const given: Given[] = [];
+    const upstream = createHttpUpstream({
       name,
       url,
       ...(ca !== undefined && { ca: await secretsOf(parts).readFile(ca) }),
       era,
       clientInfo,
-      ...(credential !== undefined && { credential: () => ownCredential(credential, name, parts) }),
+      ...(credential !== undefined && { credential: () => ownCredential(credential, name, given, parts) }),
       ...(shared !== null && { shared: shared.store, seal: shared.seal }),
       log,
       clock,
     });
+    return discreet(upstream, given);
   }
   const [command = "", ...args] = settings.command;
   const env = await environmentOf(settings, parts);
-  return createStdioUpstream({
+  const secrets = Object.values(env).filter((value) => value instanceof Secret);
+  const upstream = createStdioUpstream({
     name,
     era: "auto",
     command,
@@ -75,6 +79,7 @@ async function open(name: string, settings: Settings, parts: StdioParts): Promis
     log,
     clock,
   });
+  return discreet(upstream, [{ headers: new Map(), secrets }]);
 }
 
 /** What a child is given: what is configured, and what any program needs to start. */
@@ -92,10 +97,14 @@ async function environmentOf(
   return Object.fromEntries<string | Secret>([...basics, ...(await Promise.all(configured))]);
 }
 
-/** The lease for the gateway's own requests: discovery, lists, change streams. */
+/** Of one that was just replaced, answers may still come. */
+const LEASES_REMEMBERED = 2;
+
+/** The lease for the gateway's own requests: discovery, lists, change streams. It is noted among what was given. */
 async function ownCredential(
   source: string,
   upstream: string,
+  given: Given[],
   parts: UpstreamParts,
 ): Promise<ReadonlyMap<string, Secret>> {
   const lease = await parts.credentials.obtain({ source }, gatewayPrincipal(parts.config), {
@@ -108,6 +117,7 @@ async function ownCredential(
     throw new PortcullisError("credential_refused", {
       reason: "the gateway's own requests carry a header alone",
     });
+  if (!given.includes(lease)) given.splice(0, given.length, lease, ...given.slice(0, LEASES_REMEMBERED - 1));
   return lease.headers;
 }
 

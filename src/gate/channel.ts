@@ -2,7 +2,6 @@ import type { ClientAnswer, CredentialChoice, Lease, ListenRequest, Question } f
 import { PortcullisError } from "../lib/errors.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import type { Rooms } from "./rooms.ts";
-import { askedWithoutSecrets, withoutSecrets } from "./secrets.ts";
 
 /** What one client is to hear from one upstream. */
 export interface Wanted {
@@ -69,10 +68,8 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
       uris: wanted.uris,
       ...(wanted.logLevel !== undefined && { logLevel: wanted.logLevel }),
       signal,
-      onNotification: (method, params) => options.receive(method, withoutSecrets(params, lease)),
-      ...(wanted.asks && {
-        onQuestion: (question, ended) => options.ask(askedWithoutSecrets(question, lease), ended),
-      }),
+      onNotification: options.receive,
+      ...(wanted.asks && { onQuestion: options.ask }),
     };
   }
 

@@ -8,7 +8,6 @@ import type { Allowed } from "./forward.ts";
 import { heard } from "./hear.ts";
 import { askClient, canBeAsked, mayAsk, permit } from "./interaction.ts";
 import type { Rooms } from "./rooms.ts";
-import { askedWithoutSecrets, withoutSecrets } from "./secrets.ts";
 
 type AskClient = NonNullable<UpstreamRequest["onQuestion"]>;
 
@@ -53,8 +52,7 @@ export async function send(
     onNotification: (kind, text) => passOn(ask, rooms, target.upstream, way, [kind, text]),
     onQuestion,
   });
-  const answer = await heardAside(ask, rooms, target.upstream, onQuestion, sent);
-  return { ...answer, text: withoutSecrets(answer.text, lease) };
+  return heardAside(ask, rooms, target.upstream, onQuestion, sent);
 }
 
 /** W3C Trace Context, section 3.2. */
@@ -76,7 +74,7 @@ function passOn(
   ask: Ask,
   rooms: Rooms,
   upstream: string,
-  { conversation, lease }: Way,
+  { conversation }: Way,
   [method, params]: readonly [string, string],
 ): void {
   const { era } = ask.message;
@@ -89,13 +87,12 @@ function passOn(
   }
   if (passed === undefined)
     rooms.operations.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
-  else (conversation ?? ask.answer).notify(method, withoutSecrets(passed, lease));
+  else (conversation ?? ask.answer).notify(method, passed);
 }
 
 /** How a legacy upstream's questions reach the client: each is decided and recorded first. */
-function questionsTo(ask: Ask, rooms: Rooms, allowed: Allowed, { conversation, lease }: Way): AskClient {
-  return async (asked, signal) => {
-    const question = askedWithoutSecrets(asked, lease);
+function questionsTo(ask: Ask, rooms: Rooms, allowed: Allowed, { conversation }: Way): AskClient {
+  return async (question, signal) => {
     if (ask.message.era === "legacy") return askClient(ask, rooms, allowed, question, signal);
     await permit(ask, rooms, allowed, question);
     if (conversation === null) throw new PortcullisError("interaction_refused");

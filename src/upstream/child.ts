@@ -6,6 +6,7 @@ import { PortcullisError } from "../lib/errors.ts";
 import { createLines } from "../lib/lines.ts";
 import type { Log } from "../lib/log.ts";
 import { Secret } from "../lib/secret.ts";
+import { createCut } from "./cut.ts";
 import type { OrphanGuard } from "./orphans.ts";
 
 export interface Command {
@@ -150,9 +151,9 @@ function within(event: Promise<void>, ms: number): Promise<boolean> {
 
 /** A child's stderr in the log: lines cut, their rate bounded, the secrets it was given taken out. */
 function stderrLines({ env, log, clock }: ChildOptions): (chunk: Buffer) => void {
-  const secrets = Object.values(env)
-    .flatMap(partsOf)
-    .sort((a, b) => b.length - a.length);
+  const given = Object.values(env).flatMap((value) => (value instanceof Secret ? [value.reveal()] : []));
+  // No words of a client's that could merely look alike.
+  const cut = createCut(given, 1);
   let second = 0;
   let lines = 0;
 
@@ -168,19 +169,8 @@ function stderrLines({ env, log, clock }: ChildOptions): (chunk: Buffer) => void
     maxBytes: STDERR_LINE_BYTES,
     onLine(line) {
       if (!mayLog()) return;
-      const safe = secrets.reduce((text, one) => text.replaceAll(one, "[secret]"), line);
-      log.info({ stderr: safe }, "upstream says");
+      log.info({ stderr: cut(line) }, "upstream says");
     },
     onGarbage() {},
   });
-}
-
-const SHORTEST_PART = 8;
-
-/** A secret as it may stand in a line: whole, or line by line, such as a key in PEM. */
-function partsOf(value: string | Secret): readonly string[] {
-  if (!(value instanceof Secret)) return [];
-  const whole = value.reveal();
-  const lines = whole.split(/\r?\n/).filter((line) => line.length >= SHORTEST_PART);
-  return [whole, ...lines].filter((one) => one !== "");
 }

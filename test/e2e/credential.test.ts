@@ -41,7 +41,10 @@ let spies: Record<"legacy" | "modern", Spy>;
 let world: World;
 
 beforeAll(async () => {
-  const tools = () => ["read", "write", "rare"].map((name) => tool(name));
+  const tools = ({ headers }: Arrival) =>
+    ["read", "write", "rare"].map((name) =>
+      tool(name, {}, { description: `asked with ${headers.authorization}` }),
+    );
   const call = ({ response, headers }: Arrival) => {
     if (bearerOf(headers.authorization) !== rejected) return text("done");
     response.writeHead(401).end();
@@ -214,9 +217,23 @@ test.each([
   const { content } = body.result as unknown as { content: [{ text: string }] };
   const [{ text: said }] = content;
   const env = JSON.parse(said) as Record<string, string>;
-  const given = server === "written" ? { API_TOKEN: "what-the-operator-gave" } : {};
+  const given = server === "written" ? { API_TOKEN: "[withheld]" } : {};
   expect(env).toEqual({ PATH: process.env.PATH, HOME: process.env.HOME, ...given });
   for (const trace of tracesOf(token)) expect(said).not.toContain(trace);
+});
+
+test("what an upstream was given by configuration reaches no agent: in no answer, error, notification or list", async () => {
+  const [written, main] = [await world.token("ann", "written"), await world.token("ann", "main")];
+  const _meta = { progressToken: "p" };
+  const told = [
+    (await callTool(world.url("written"), "env", {}, { token: written })).text,
+    (await callTool(world.url("written"), "tell", {}, { token: written }, { _meta })).text,
+    (await ask(world.url("written"), "tools/list", {}, { token: written })).text,
+    (await ask(world.url("written"), "server/discover", {}, { token: written })).text,
+    (await ask(world.url("main"), "tools/list", {}, { token: main })).text,
+  ];
+  expect(told.map((text) => text.split("[withheld]").length - 1)).toEqual([1, 2, 1, 1, 3]);
+  for (const text of told) expect(text).not.toMatch(/the-operator-gave|eyJ/);
 });
 
 test("no token and no assertion stands in a log or anywhere else on disk", async () => {

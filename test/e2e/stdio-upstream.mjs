@@ -6,6 +6,7 @@ const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0
 const text = (value) => ({ content: [{ type: "text", text: JSON.stringify(value) }] });
 
 let said = "as it was";
+const { API_TOKEN = "" } = process.env;
 const tools = {
   change: () => {
     said = "changed";
@@ -14,6 +15,10 @@ const tools = {
   },
   seen: () => text(seen),
   env: () => text(process.env),
+  tell: ({ progressToken }, id) => {
+    send({ method: "notifications/progress", params: { progressToken, progress: 1, message: API_TOKEN } });
+    send({ id, error: { code: -32000, message: `refused: ${API_TOKEN}` } });
+  },
   wait: () => undefined,
   crash: () => process.exit(3),
 };
@@ -23,15 +28,16 @@ const answers = {
     protocolVersion: "2025-11-25",
     capabilities: { tools: { listChanged: true } },
     serverInfo: { name: "written out", version: "1" },
+    instructions: API_TOKEN,
   }),
   "tools/list": () => ({
     tools: Object.keys(tools).map((name) => ({
       name,
-      description: name === "seen" ? said : "",
+      description: { seen: said, env: API_TOKEN }[name] ?? "",
       inputSchema: { type: "object", properties: {} },
     })),
   }),
-  "tools/call": ({ name }) => tools[name](),
+  "tools/call": ({ name, _meta = {} }, id) => tools[name](_meta, id),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -42,7 +48,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const answer = answers[method];
   if (answer === undefined) send({ id, error: { code: -32601, message: "no such method" } });
   else {
-    const result = answer(params);
+    const result = answer(params, id);
     if (result !== undefined) send({ id, result });
   }
 }

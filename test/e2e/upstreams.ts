@@ -37,7 +37,7 @@ export interface SpyOptions {
   readonly port?: number;
   /** Then it is an https server. */
   readonly tls?: ServerOptions;
-  tools?(): readonly JsonObject[];
+  tools?(arrival: Arrival): readonly JsonObject[];
   /** The result of a call; undefined: it answers `response` itself, or never. */
   call?(arrival: Arrival): JsonObject | undefined | Promise<JsonObject | undefined>;
 }
@@ -74,7 +74,7 @@ export async function serveSpy(options: SpyOptions = {}): Promise<Spy> {
           _meta: { "io.modelcontextprotocol/serverInfo": SERVER_INFO },
         };
       case "tools/list":
-        return { ...whole, tools: tools() };
+        return { ...whole, tools: tools(arrival) };
       default: {
         const result = await call(arrival);
         return result && { ...whole, ...result };

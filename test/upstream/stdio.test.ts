@@ -85,7 +85,7 @@ test("a child's stderr is logged without the secrets it was given", async () => 
   const upstream = stdioUpstream(ODD, { env: { ...BASE_ENV, TOKEN: new Secret("s3cret") }, log });
   await upstream.request(calling("stderr", {}));
   await logged.promise;
-  expect(said).toContainEqual({ upstream: "up", stderr: "token is [secret]" });
+  expect(said).toContainEqual({ upstream: "up", stderr: "token is [withheld]" });
   expect(JSON.stringify(said)).not.toContain("s3cret");
 });
 
