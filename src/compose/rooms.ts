@@ -40,7 +40,7 @@ import { endLeases, openCredentials } from "./credentials.ts";
 import { createEmbedded, issuersOf } from "./identity.ts";
 import { labelsFrom } from "./labels.ts";
 import { audienceOf, openRuns } from "./runs.ts";
-import { endRuns, endSuspended, openSessions } from "./sessions.ts";
+import { endRuns, endSuspended, openSessions, type Share, shareOf } from "./sessions.ts";
 import { openSharing, type Sharing } from "./sharing.ts";
 import { admissionOf, admitToPages, openSuspensions } from "./suspensions.ts";
 import { openTenancy, type Tenancy } from "./tenancy.ts";
@@ -117,8 +117,9 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     (opened) => Promise.all([...opened.values()].map((upstream) => upstream.close())),
   );
   const { catalog, pins, schemas } = await openCatalog(ground, upstreams);
-  const sessions = openSessions(ground, sharing, upstreams, credentials);
-  const conversations = openConversations(ground, sharing);
+  const share = shareOf(config, tenancy.policies.size);
+  const sessions = openSessions(ground, sharing, upstreams, credentials, share);
+  const conversations = openConversations(ground, sharing, share);
   endLeases(ground, credentials, policies, accounts);
   const holdings = { sessions, held: conversations.held, credentials };
   if (runs !== null) endRuns(runs, holdings, log);
@@ -253,9 +254,11 @@ function openIdentity(ground: Ground, { directory }: Tenancy, runs: Runs | null)
 function openConversations(
   { config, clock, closing }: Ground,
   { store, seal, replicas }: Omit<Sharing, "key">,
+  share: Share,
 ) {
-  const streams = closing.add(createStreams(replicas, config.limits.sessions), (opened) => opened.close());
-  const held = closing.add(createHeld(replicas, clock), (opened) => opened.close());
+  const { sessions: most } = config.limits;
+  const streams = closing.add(createStreams(replicas, most, share), (opened) => opened.close());
+  const held = closing.add(createHeld(replicas, share, clock), (opened) => opened.close());
   const events = createEventStore({ store, seal, clock, idleMs: config.limits.session_idle_ms });
   return {
     events,

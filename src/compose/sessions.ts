@@ -1,7 +1,7 @@
 import type { Credentials, LeaseScope } from "../credential/credentials.ts";
 import type { Upstream } from "../domain.ts";
 import type { Held } from "../gate/held.ts";
-import { ownedBy, runOf, tenantOf } from "../gate/principal.ts";
+import { holderOf, ownedBy, runOf, tenantOf } from "../gate/principal.ts";
 import { randomId } from "../lib/ids.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Runs } from "../runs/runs.ts";
@@ -9,7 +9,14 @@ import type { Suspensions } from "../suspension/suspensions.ts";
 import type { Ground } from "./rooms.ts";
 import type { Sharing } from "./sharing.ts";
 
-const SESSIONS_PER_OWNER = 100;
+const SESSIONS_PER_USER = 100;
+
+/** How many of so many one tenant may hold: all, where there is no other. */
+export type Share = (max: number) => number;
+
+export function shareOf({ limits }: Ground["config"], tenants: number): Share {
+  return (max) => (tenants > 1 ? Math.max(1, Math.floor(max * limits.tenant_share)) : max);
+}
 
 /** Legacy sessions; what one held goes with it, and with a user's last one the user's leases. */
 export function openSessions(
@@ -17,12 +24,22 @@ export function openSessions(
   { store, seal, replicas }: Pick<Sharing, "store" | "seal" | "replicas">,
   upstreams: ReadonlyMap<string, Upstream>,
   credentials: Pick<Credentials, "retireWhere">,
+  share: Share,
 ): Sessions {
+  const { limits } = config;
   const sessions = createSessions({
     store,
     seal,
     replicas,
-    limits: { ...config.limits, sessions_per_owner: SESSIONS_PER_OWNER },
+    limits,
+    capsOf(owner) {
+      const { user, tenant } = holderOf(owner);
+      return [
+        { of: user, max: SESSIONS_PER_USER },
+        { of: tenant, max: share(limits.sessions) },
+        { of: "all", max: limits.sessions },
+      ];
+    },
     clock,
     log,
     newId: randomId,

@@ -3,6 +3,7 @@ import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import type { Replicas } from "../protocol/replicas.ts";
 import type { Conversation, Listener } from "./conversation.ts";
+import { holderOf } from "./principal.ts";
 import { lostCall, STATE_MS } from "./resume.ts";
 import { type Turn, turnFromJson, turnToJson } from "./turn.ts";
 
@@ -10,7 +11,7 @@ import { type Turn, turnFromJson, turnToJson } from "./turn.ts";
 export interface Held {
   readonly node: string;
   /**
-   * An owner's oldest makes way for the newest: a client that never came back must not keep its user from calling.
+   * A user's oldest makes way for the newest: a client that never came back must not keep its user from calling.
    *
    * @throws PortcullisError `overloaded`
    */
@@ -24,16 +25,22 @@ export interface Held {
 }
 
 const MAX = 1000;
-const MAX_PER_OWNER = 16;
+const MAX_PER_USER = 16;
 const SWEEP_MS = 10_000;
 
 interface Entry {
   readonly owner: string;
+  readonly holder: ReturnType<typeof holderOf>;
   readonly conversation: Conversation;
   readonly until: number;
 }
 
-export function createHeld(replicas: Pick<Replicas, "node" | "ask" | "serve" | "tell">, clock: Clock): Held {
+/** `share`: how many of so many one tenant may hold. */
+export function createHeld(
+  replicas: Pick<Replicas, "node" | "ask" | "serve" | "tell">,
+  share: (max: number) => number,
+  clock: Clock,
+): Held {
   /** Least recently told first. */
   const entries = new Map<string, Entry>();
   const sweeping = setInterval(() => endWhere(({ until }) => until <= clock()), SWEEP_MS).unref();
@@ -47,11 +54,12 @@ export function createHeld(replicas: Pick<Replicas, "node" | "ask" | "serve" | "
     conversation.abandon();
   }
 
-  function makeRoom(owner: string): void {
-    const own = [...entries].filter(([, entry]) => entry.owner === owner);
+  function makeRoom({ user, tenant }: Entry["holder"]): void {
+    const own = [...entries].filter(([, { holder }]) => holder.user === user);
     const [oldest] = own;
-    if (oldest !== undefined && own.length >= MAX_PER_OWNER) end(...oldest);
-    if (entries.size >= MAX)
+    if (oldest !== undefined && own.length >= MAX_PER_USER) end(...oldest);
+    const tenants = [...entries.values()].filter(({ holder }) => holder.tenant === tenant);
+    if (entries.size >= MAX || tenants.length >= share(MAX))
       throw new PortcullisError("overloaded", { reason: "too many calls wait for answers" });
   }
 
@@ -98,13 +106,14 @@ export function createHeld(replicas: Pick<Replicas, "node" | "ask" | "serve" | "
   return {
     node: replicas.node,
     keep(id, owner, conversation) {
+      const holder = holderOf(owner);
       try {
-        makeRoom(owner);
+        makeRoom(holder);
       } catch (error) {
         conversation.abandon();
         throw error;
       }
-      entries.set(id, { owner, conversation, until: clock() + STATE_MS });
+      entries.set(id, { owner, holder, conversation, until: clock() + STATE_MS });
     },
     resume: (at, listener) =>
       at.node === replicas.node ? go(at.call, at.responses, listener) : goThere(at, listener),

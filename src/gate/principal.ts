@@ -5,6 +5,12 @@ export function ownerOf({ principal: { issuer, subject, tenant, run } }: Identit
   return JSON.stringify(run === null ? [issuer, subject, tenant] : [issuer, subject, tenant, run.id]);
 }
 
+/** By whom is counted what an owner may hold: a user with all their runs, and their tenant. */
+export function holderOf(owner: string): { readonly user: string; readonly tenant: string } {
+  const [issuer, subject, tenant] = JSON.parse(owner) as readonly string[];
+  return { user: JSON.stringify([issuer, subject, tenant]), tenant: JSON.stringify([tenant]) };
+}
+
 /** The run that an owner is, or "". */
 export function runOf(owner: string): string {
   const [, , , run = ""] = JSON.parse(owner) as readonly string[];

@@ -1,5 +1,6 @@
 import { PortcullisError } from "../lib/errors.ts";
 import type { Replicas } from "../protocol/replicas.ts";
+import { holderOf } from "./principal.ts";
 
 /** What is held open for clients outside of their requests. */
 export interface Streams {
@@ -20,15 +21,16 @@ export interface Streams {
 }
 
 const TAKEN = "stream taken";
-const LISTENS_PER_OWNER = 32;
+const LISTENS_PER_USER = 32;
 
-/** `max`: most `subscriptions/listen` at a time. */
+/** `max`: most `subscriptions/listen` at a time. `share`: how many of so many one tenant may have. */
 export function createStreams(
   replicas: Pick<Replicas, "node" | "broadcast" | "onMessage">,
   max: number,
+  share: (max: number) => number,
 ): Streams {
   const held = new Map<string, () => void>();
-  const listens = new Map<() => void, string>();
+  const listens = new Map<() => void, ReturnType<typeof holderOf>>();
 
   const stop = replicas.onMessage(TAKEN, ({ session }, from) => {
     if (from !== replicas.node && typeof session === "string") held.get(session)?.();
@@ -45,10 +47,12 @@ export function createStreams(
       };
     },
     listen(owner, end) {
-      const own = [...listens.values()].filter((one) => one === owner).length;
-      if (own >= LISTENS_PER_OWNER || listens.size >= max)
+      const holder = holderOf(owner);
+      const count = (by: keyof typeof holder) =>
+        [...listens.values()].filter((one) => one[by] === holder[by]).length;
+      if (count("user") >= LISTENS_PER_USER || count("tenant") >= share(max) || listens.size >= max)
         throw new PortcullisError("overloaded", { reason: "too many streams are open" });
-      listens.set(end, owner);
+      listens.set(end, holder);
       return () => void listens.delete(end);
     },
     get size() {

@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
 import type { Seal } from "../lib/seal.ts";
+import { holderOf } from "./principal.ts";
 
 /** A call that goes on as a task: what was asked for, so that it can be decided again. */
 export interface TaskEntry {
@@ -31,7 +32,7 @@ export interface Tasks {
 
 /** A day: what an upstream keeps longer, it keeps for nobody here. */
 const LIFE_MS = 24 * 3_600_000;
-const MAX_PER_MAKER = 1000;
+const MAX_PER_USER = 1000;
 
 export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks {
   const setOf = (maker: string) => `tasks:${sha256(maker)}`;
@@ -50,9 +51,10 @@ export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks
       const known = await find(maker, taskId);
       if (known !== undefined && known.upstream !== entry.upstream)
         throw new PortcullisError("upstream_protocol", { reason: "two upstreams gave one task id" });
-      if (!(await store.join(setOf(maker), taskId, LIFE_MS, MAX_PER_MAKER)))
-        throw new PortcullisError("overloaded", { reason: "too many tasks of one principal" });
       const key = keyOf(maker, taskId);
+      if (!(await store.join(countedBy(maker), key, LIFE_MS, MAX_PER_USER)))
+        throw new PortcullisError("overloaded", { reason: "too many tasks of one user" });
+      await store.join(setOf(maker), taskId, LIFE_MS, MAX_PER_USER);
       await store.set(key, seal.seal(key, { ...entry }, clock() + LIFE_MS), LIFE_MS);
     },
     async all(maker) {
@@ -61,4 +63,9 @@ export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks
       return new Map(found.flatMap(([id, entry]) => (entry === undefined ? [] : [[id, entry] as const])));
     },
   };
+}
+
+function countedBy(maker: string): string {
+  const [principalKey = ""] = JSON.parse(maker) as readonly string[];
+  return `tasks of:${sha256(holderOf(principalKey).user)}`;
 }

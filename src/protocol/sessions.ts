@@ -7,6 +7,7 @@ import type { RequestId } from "../lib/rpc.ts";
 import type { Seal } from "../lib/seal.ts";
 import { createInFlight, type InFlight } from "./in-flight.ts";
 import type { Replicas } from "./replicas.ts";
+import { type Cap, createSessionCounts } from "./session-counts.ts";
 import {
   openSession,
   type SessionData,
@@ -63,11 +64,9 @@ export interface SessionsOptions {
   readonly store: SharedStore;
   readonly replicas: Pick<Replicas, "node" | "broadcast" | "onMessage">;
   readonly seal: Seal;
-  readonly limits: {
-    readonly sessions: number;
-    readonly sessions_per_owner: number;
-    readonly session_idle_ms: number;
-  };
+  readonly limits: { readonly session_idle_ms: number };
+  /** Who shares a number of sessions with this owner. */
+  capsOf(owner: string): readonly Cap[];
   readonly clock: Clock;
   readonly log: Log;
   /** Unguessable. */
@@ -89,12 +88,12 @@ interface Entry {
 const MAX_SUBSCRIPTIONS = 100;
 /** Changes of one session at a time, by other replicas, that one change gives way to. */
 const ATTEMPTS = 20;
-const ALL = "sessions";
 const MESSAGES = { ended: "session ended", changed: "session changed", cancel: "session cancel" };
 
 export function createSessions(options: SessionsOptions): Sessions {
-  const { store, replicas, seal, limits, clock, log, newId, onEnd } = options;
-  const idle = limits.session_idle_ms;
+  const { store, replicas, seal, clock, log, newId, onEnd } = options;
+  const idle = options.limits.session_idle_ms;
+  const counts = createSessionCounts(store, options.capsOf, idle * 1.5);
   // Least recently used first, so that the idle ones stand at the front.
   const entries = new Map<string, Entry>();
   const watchers = new Map<string, Set<(session: ClientSession | undefined) => void>>();
@@ -130,18 +129,15 @@ export function createSessions(options: SessionsOptions): Sessions {
     entries.set(entry.session.id, entry);
     if (entry.seen - entry.counted < idle / 4) return;
     entry.counted = entry.seen;
-    // Beyond the caps that it was let in under, it stays: this only keeps it counted.
-    const { key, session } = entry;
-    for (const set of [ALL, setOf(session.owner)])
-      store.join(set, key, idle * 1.5, Number.MAX_SAFE_INTEGER).catch(unheard);
+    counts.keep(entry.key, entry.session.owner).catch(unheard);
   }
 
   function unheard(err: unknown): void {
     log.debug({ err }, "the session store did not answer");
   }
 
-  async function leave({ key, session }: Pick<Entry, "key" | "session">): Promise<void> {
-    await Promise.all([ALL, setOf(session.owner)].map((set) => store.leave(set, key)));
+  function leave({ key, session }: Pick<Entry, "key" | "session">): Promise<void> {
+    return counts.leave(key, session.owner);
   }
 
   /** Ends what is idle. An answer under way is use, here; another replica's use shows in the store. */
@@ -159,14 +155,6 @@ export function createSessions(options: SessionsOptions): Sessions {
       } else if (busy) use(entry);
       else entry.seen = clock();
     }
-  }
-
-  async function count(key: string, owner: string): Promise<boolean> {
-    const life = idle * 1.5;
-    if (!(await store.join(setOf(owner), key, life, limits.sessions_per_owner))) return false;
-    if (await store.join(ALL, key, life, limits.sessions)) return true;
-    await store.leave(setOf(owner), key);
-    return false;
   }
 
   async function refresh(id: string): Promise<void> {
@@ -201,7 +189,8 @@ export function createSessions(options: SessionsOptions): Sessions {
       const id = newId();
       const key = keyOf(id);
       // Idle sessions only make way when somebody needs their place.
-      const counted = (await count(key, start.owner)) || (await sweep().then(() => count(key, start.owner)));
+      const count = () => counts.join(key, start.owner);
+      const counted = (await count()) || (await sweep().then(count));
       if (!counted) throw new PortcullisError("too_many_sessions");
       const sealed = sealSession(seal, id, { ...start, logLevel: null, subscriptions: [] }, clock());
       await store.add(key, sealed, idle);
@@ -291,8 +280,4 @@ function belongs({ session }: Entry, owner: string, server: string): boolean {
 
 function keyOf(id: string): string {
   return `session ${sessionKey(id)}`;
-}
-
-function setOf(owner: string): string {
-  return `sessions of ${sessionKey(owner)}`;
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
-import { ask, callTool, openSession, openWorld, type Sent, until, type World } from "./world.ts";
+import { ask, callTool, OPEN, openSession, openWorld, type Sent, until, type World } from "./world.ts";
 
 const POLICY = `package authz
 
@@ -193,4 +193,36 @@ test("an id that is still being answered is refused in its session, and free in 
   expect((await first).body.result).toBeDefined();
   expect(spy.calls().length).toBe(before + 2);
   expect((await callTool(world.url("main"), "whoami", { text: "x" }, sent)).status).toBe(200);
+});
+
+test("no user, with however many runs, and no tenant keeps another's from opening a session", async () => {
+  const crowded = await openWorld({
+    config: {
+      upstreams: { spy: { url: spy.url, era: "legacy" } },
+      servers: { main: { upstreams: ["spy"] } },
+      runs: {},
+      limits: { sessions: 210 },
+    },
+    policies: OPEN,
+  });
+  const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "c", version: "1" } };
+  const opened = async (token: string, times: number) => {
+    const initialize = () => ask(crowded.url("main"), "initialize", params, { token, era: "legacy" });
+    const answers = await Promise.all(Array.from({ length: times }, initialize));
+    for (const { status, body } of answers)
+      expect([200, "too_many_sessions"]).toContain(status === 200 ? status : body.error?.data.code);
+    return answers.filter(({ status }) => status === 200).length;
+  };
+  const ann = await crowded.token("ann", "main");
+  const run = await fetch(`${crowded.origin}/runs`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${ann}`, "content-type": "application/json" },
+    body: "{}",
+  });
+  const ofRun = ((await run.json()) as { token: string }).token;
+  expect([await opened(ann, 60), await opened(ofRun, 60)]).toEqual([60, 40]);
+  // Half of all is the company's share.
+  expect(await opened(await crowded.token("bob", "main"), 10)).toBe(5);
+  expect(await opened(await crowded.token("dee", "main"), 10)).toBe(10);
+  await crowded.close();
 });

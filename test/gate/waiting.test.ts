@@ -7,6 +7,8 @@ import { createHeld } from "../../src/gate/held.ts";
 import { createOutboxes, LINGER_MS } from "../../src/gate/outbox.ts";
 import { createQuestions } from "../../src/gate/questions.ts";
 import { STATE_MS } from "../../src/gate/resume.ts";
+import { createStreams } from "../../src/gate/streams.ts";
+import { createTasks, makerOf } from "../../src/gate/task-store.ts";
 import { randomId } from "../../src/lib/ids.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { createSeal } from "../../src/lib/seal.ts";
@@ -41,12 +43,15 @@ function asking() {
   return { conversation, over };
 }
 
+const ownedBy = (user: string, tenant = "acme", ...run: string[]) =>
+  JSON.stringify(["https://idp.example", user, tenant, ...run]);
+
 test("a call that nobody comes back to is abandoned when its state has expired, and not before", async () => {
   const { replicas } = await aReplica();
-  const held = createHeld(replicas, clock);
+  const held = createHeld(replicas, (max) => max, clock);
   const { conversation, over } = asking();
   expect(await conversation.next(listener())).toMatchObject({ kind: "questions" });
-  held.keep("call", "ann", conversation);
+  held.keep("call", ownedBy("ann"), conversation);
   await vi.advanceTimersByTimeAsync(STATE_MS - 20_000);
   expect([held.size, over.mock.calls.length]).toEqual([1, 0]);
   await vi.advanceTimersByTimeAsync(30_000);
@@ -58,13 +63,51 @@ test("a call that nobody comes back to is abandoned when its state has expired, 
 
 test("held calls end with their owner's run, and with the gateway", async () => {
   const { replicas } = await aReplica();
-  const held = createHeld(replicas, clock);
-  const calls = ["ann", "bob"].map((owner) => ({ owner, ...asking() }));
+  const held = createHeld(replicas, (max) => max, clock);
+  const calls = ["ann", "bob"].map((user) => ({ owner: ownedBy(user), ...asking() }));
   for (const { owner, conversation } of calls) held.keep(owner, owner, conversation);
-  held.drop((owner) => owner === "ann");
+  held.drop((owner) => owner === ownedBy("ann"));
   expect(calls.map(({ over }) => over.mock.calls.length)).toEqual([1, 0]);
   held.close();
   expect(calls.map(({ over }) => over.mock.calls.length)).toEqual([1, 1]);
+});
+
+test("runs hold no more than their user, and a tenant no more than its share", async () => {
+  const { replicas } = await aReplica();
+  const held = createHeld(replicas, (max) => max / 50, clock);
+  const keep = (owner: string, id = `${owner} ${held.size}`) => {
+    const { conversation, over } = asking();
+    held.keep(id, owner, conversation);
+    return over;
+  };
+  const [first] = Array.from({ length: 17 }, (_, run) => keep(ownedBy("ann", "acme", `run ${run}`)));
+  expect([held.size, first?.mock.calls.length]).toEqual([16, 1]);
+  for (const user of ["bob", "cho", "dan", "eve"]) keep(ownedBy(user));
+  expect(() => keep(ownedBy("fay"))).toThrow(expect.objectContaining({ code: "overloaded" }));
+  keep(ownedBy("fay", "globex"));
+  expect(held.size).toBe(21);
+  held.close();
+
+  const streams = createStreams(replicas, 100, (max) => max / 2);
+  const listen = (owner: string) => streams.listen(owner, () => {});
+  for (let run = 0; run < 32; run += 1) listen(ownedBy("ann", "acme", `run ${run}`));
+  const full = expect.objectContaining({ code: "overloaded" });
+  expect(() => listen(ownedBy("ann"))).toThrow(full);
+  for (let user = 0; user < 18; user += 1) listen(ownedBy(`user ${user}`));
+  expect(() => listen(ownedBy("bob"))).toThrow(full);
+  listen(ownedBy("bob", "globex"))();
+  streams.close();
+});
+
+test("runs follow no more tasks than their user may", async () => {
+  const { store, seal } = await aReplica();
+  const tasks = createTasks(store, seal, clock);
+  const entry = { era: "legacy", upstream: "crm", tool: "export", arguments: {}, owner: "session" } as const;
+  const keep = (id: number, owner: string) => tasks.keep(makerOf(owner, "main"), `task ${id}`, entry);
+  for (let id = 0; id < 1000; id += 1) await keep(id, ownedBy("ann", "acme", `run ${id % 7}`));
+  await expect(keep(1000, ownedBy("ann"))).rejects.toMatchObject({ code: "overloaded" });
+  await keep(0, ownedBy("ann", "acme", "run 0"));
+  await keep(1000, ownedBy("bob"));
 });
 
 test("questions wait for their answer or their end, and nothing of them is left", async () => {

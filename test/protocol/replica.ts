@@ -20,7 +20,10 @@ export interface ReplicaOptions {
   readonly node: string;
   readonly key: Buffer;
   readonly clock: Clock;
-  readonly limits: SessionsOptions["limits"];
+  readonly limits: SessionsOptions["limits"] & {
+    readonly sessions: number;
+    readonly sessions_per_owner: number;
+  };
 }
 
 export async function startReplica({ store, node, key, clock, limits }: ReplicaOptions): Promise<Replica> {
@@ -31,6 +34,10 @@ export async function startReplica({ store, node, key, clock, limits }: ReplicaO
     ...shared,
     replicas,
     limits,
+    capsOf: (owner) => [
+      { of: owner, max: limits.sessions_per_owner },
+      { of: "all", max: limits.sessions },
+    ],
     onEnd: ({ owner }, why) => ended.push([owner, why]),
   });
   return {

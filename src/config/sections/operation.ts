@@ -32,6 +32,12 @@ export const limits = z
     header_ms: milliseconds.default(10_000).describe("The longest wait for a request's headers."),
     body_ms: milliseconds.default(30_000).describe("The longest wait for a request's body."),
     sessions: count.default(1000).describe("Open legacy sessions."),
+    tenant_share: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(0.5)
+      .describe("The part of the sessions, held calls and streams that one tenant of several may hold."),
     session_idle_ms: milliseconds.default(1_800_000),
     in_flight: count.default(1000).describe("Requests that are being answered."),
     drain_ms: milliseconds.default(10_000).describe("How long open requests may finish at SIGTERM."),
