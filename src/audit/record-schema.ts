@@ -1,4 +1,5 @@
-import { ERRORS } from "../lib/errors.ts";
+import type { OutcomeEntry } from "../domain.ts";
+import { ERRORS, type ErrorCode } from "../lib/errors.ts";
 import type { Json, JsonObject } from "../lib/json.ts";
 
 const text = { type: "string" };
@@ -8,6 +9,12 @@ const object = { type: "object" };
 const sha256 = { type: "string", pattern: "^[0-9a-f]{64}$" };
 const digestOrNone = { type: "string", pattern: "^([0-9a-f]{64})?$" };
 const code = { enum: ["ok", ...Object.keys(ERRORS)] };
+/** Beside error codes; typed, so that none is forgotten. */
+const statuses: Record<Exclude<OutcomeEntry["status"], ErrorCode>, string> = {
+  ok: "it was answered",
+  input_required: "its client is asked first, and calls again",
+  unknown: "the process ended before it was known",
+};
 
 function record(properties: JsonObject, ...optional: readonly string[]): JsonObject {
   const required = Object.keys(properties).filter((name) => !optional.includes(name));
@@ -119,7 +126,12 @@ const outcome = line(
   "outcome",
   {
     decision: text,
-    status: { enum: [...code.enum, "unknown"] },
+    status: {
+      enum: [...Object.keys(statuses), ...Object.keys(ERRORS)],
+      description: Object.entries(statuses)
+        .map(([status, meaning]) => `${status}: ${meaning}.`)
+        .join(" "),
+    },
     is_error: { type: "boolean" },
     ms: { type: "number", minimum: 0 },
     bytes: whole,

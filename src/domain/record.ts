@@ -51,8 +51,8 @@ export interface OutcomeEntry {
   readonly phase: "outcome";
   /** Id of the decision's record. */
   readonly decision: string;
-  /** ok, the error code of a failure, or `unknown` for an orphan found at recovery. */
-  readonly status: string;
+  /** input_required: its client is asked first. unknown: an orphan found at recovery. */
+  readonly status: ErrorCode | "ok" | "input_required" | "unknown";
   readonly is_error: boolean;
   readonly ms: number;
   readonly bytes: number;

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -10,7 +9,7 @@ import type { JsonObject } from "../../src/lib/json.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
 import { startValkey, type Valkey } from "../support/valkey.ts";
 import { issuerConfig, tokenOf } from "./raw-session.ts";
-import { type Decision, ROOT, until, writeWorld } from "./world.ts";
+import { type Decision, ROOT, removeWritten, until, writeWorld } from "./world.ts";
 
 /** One `portcullis serve` of its own. */
 export interface ReplicaProcess {
@@ -120,7 +119,7 @@ async function startReplica({
     },
     async close() {
       await replica.kill();
-      await rm(directory, { recursive: true, force: true });
+      await removeWritten(directory);
     },
   };
   await replica.start();

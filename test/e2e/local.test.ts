@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import * as v2 from "@modelcontextprotocol/client";
@@ -15,7 +14,7 @@ import { readLog, verifyLog } from "../../src/audit/read.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { closeAll, serveModern } from "../upstream/servers.ts";
 import { ANSWERS, CAPABILITIES, serveAskingLegacy } from "./asking.ts";
-import { type Decision, ROOT, until, writeWorld } from "./world.ts";
+import { type Decision, ROOT, removeWritten, until, writeWorld } from "./world.ts";
 
 // Real processes start slowly on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
@@ -49,7 +48,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await rm(folder.directory, { recursive: true, force: true });
+  await removeWritten(folder.directory);
   await Promise.all([legacy.close(), closeAll()]);
 });
 

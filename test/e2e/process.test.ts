@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { readLog, verifyLog } from "../../src/audit/read.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
 import { type Arrival, type Spy, serveSpy, text } from "./upstreams.ts";
-import { callTool, OPEN, ROOT, until, writeWorld } from "./world.ts";
+import { callTool, OPEN, ROOT, removeWritten, until, writeWorld } from "./world.ts";
 
 // Real processes start slowly on a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
@@ -38,7 +37,7 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await Promise.all([spy.close(), issuer.close()]);
-  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+  for (const folder of folders) await removeWritten(folder);
 });
 
 async function aFolder(more: Record<string, unknown> = {}) {

@@ -13,6 +13,7 @@ import type { DecisionEntry, Era, OutcomeEntry } from "../../src/domain.ts";
 import { createGateway, type Gateway } from "../../src/gateway.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { createLog } from "../../src/operation/log.ts";
+import { checkLines } from "./log-lines.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
 export const OFFICIAL = join(ROOT, "node_modules/@modelcontextprotocol");
@@ -96,6 +97,15 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   return openWritten(await writeWorld(options), options);
 }
 
+/** What `writeWorld` wrote, once nothing is served from it; every line of its log must be as its schema says. */
+export async function removeWritten(directory: string): Promise<void> {
+  try {
+    checkLines(join(directory, "log"));
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
 /** Opens what `writeWorld` wrote. */
 export async function openWritten(
   { directory, file, origin }: Awaited<ReturnType<typeof writeWorld>>,
@@ -127,7 +137,7 @@ export async function openWritten(
     outcomes: async () => (await records()).filter((one): one is Outcome => one.phase === "outcome"),
     async close() {
       await gateway.close();
-      await rm(directory, { recursive: true, force: true });
+      await removeWritten(directory);
     },
   };
 }
