@@ -38,6 +38,8 @@ export interface Wants {
 export interface Feed {
   /** Resolves when every upstream was told, or could not be: that is tried again. */
   want(wants: Wants): Promise<void>;
+  /** Tells at once of lists whose change would be told in its turn. Never throws. */
+  settle(): void;
   close(): void;
 }
 
@@ -67,12 +69,16 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
   let lookedUp: Promise<void> = Promise.resolve();
 
   function changed(): void {
+    tellLists();
+    void tune();
+  }
+
+  function tellLists(): void {
     for (const what of wants.lists) {
       const now = listOf(what);
       if (now !== shown.get(what)) deliver(`notifications/${what}/list_changed`, "{}");
       shown.set(what, now);
     }
-    void tune();
   }
 
   /** What a list says to this client: it is told of a change only where its own list changed. */
@@ -198,6 +204,13 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
       wants = next;
       for (const what of next.lists) if (!shown.has(what)) shown.set(what, listOf(what));
       return closed ? Promise.resolve() : tune();
+    },
+    settle() {
+      try {
+        tellLists();
+      } catch (err) {
+        rooms.operations.warn({ err }, "a change was not noticed");
+      }
     },
     close() {
       closed = true;

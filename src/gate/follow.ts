@@ -1,17 +1,16 @@
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { membersOf } from "../lib/members.ts";
 import { errorText } from "../protocol/answers.ts";
-import type { Missed } from "../protocol/events.ts";
 import { beginLife } from "./life.ts";
 import { requestOf } from "./outbox.ts";
 import type { Rooms } from "./rooms.ts";
-import type { Opening } from "./standing.ts";
+import type { Opening, Place } from "./standing.ts";
 
 /** The rest of a request's answer, from wherever it is being written, until it is whole. */
 export async function follow(
   { exchange, identity, session }: Opening,
   rooms: Rooms,
-  { stream: name, last }: Missed & { readonly last: string },
+  { stream: name, last }: Place,
 ): Promise<void> {
   const stream = exchange.reply.stream();
   const life = beginLife(identity, rooms, exchange.signal);

@@ -5,15 +5,16 @@ export type Say = (text: string) => Promise<void>;
 
 /**
  * Messages go out in the order in which they were given, each once it is remembered: without an id where it cannot be.
- * Nobody waits for a reader that is slow: the edge bounds what is kept for it.
+ * Nobody waits for a reader that is slow: the edge bounds what is kept for it. `first`: what goes out before; it never rejects.
  */
 export function createSay(
   stream: Pick<EventStream, "send">,
   remember?: (text: string) => Promise<string | undefined>,
+  first: Promise<void> = Promise.resolve(),
 ): Say {
   const send = (text: string, id?: string) => void stream.send(text, id).catch(gone);
   if (remember === undefined) return async (text) => send(text);
-  let last: Promise<void> = Promise.resolve();
+  let last = first;
   return (text) => {
     last = last
       .then(() => remember(text))

@@ -1,4 +1,4 @@
-import type { ClientAnswer, Exchange, Identity, Question } from "../domain.ts";
+import type { ClientAnswer, EventStream, Exchange, Identity, Question } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { sha256 } from "../lib/json.ts";
 import { notificationText, requestText } from "../protocol/answers.ts";
@@ -14,7 +14,7 @@ import { whoOf } from "./principal.ts";
 import type { Asking } from "./questions.ts";
 import { record, type Seen } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
-import { createSay } from "./say.ts";
+import { createSay, type Say } from "./say.ts";
 
 /** A legacy client's GET. */
 export interface Opening {
@@ -35,30 +35,43 @@ export function isStanding(stream: string): boolean {
   return stream.startsWith(OWN);
 }
 
+/** Where a client goes on. */
+export type Place = Pick<Missed, "stream"> & { readonly last: string };
+
 /** The standing stream of a session: one at a time, the newest. A session that has one is not idle. */
 export async function stand(
   { exchange, seen, identity, session }: Opening,
   rooms: Rooms,
   decisionId: string,
-  missed: Missed | undefined,
+  from: Place | undefined,
 ): Promise<void> {
   const stream = exchange.reply.stream();
   const life = beginLife(identity, rooms, exchange.signal);
-  const name = missed?.stream ?? OWN + rooms.newId();
-  const say = createSay(stream, (text) => rooms.events.append(session.id, name, text));
-  const to: Asking = {
-    notify: (method, params) => void say(notificationText(method, params)),
-    request: (id, method, params) => void say(requestText(id, method, params)),
-  };
-  for (const event of missed?.events ?? []) await stream.send(event.text, event.id);
-  if (missed === undefined && session.version >= PRIMED_SINCE) void say("");
+  const work = OWN + rooms.newId();
+  const name = from?.stream ?? work;
+  // Until the feed is told what to hear nothing is awaited: between the two streams nothing may go unheard.
+  const { before, leave: leavePlace } = rooms.streams.take(session.id, {
+    end: life.end,
+    settle() {
+      feed.settle();
+      return voice.said();
+    },
+  });
+  const voice = createVoice(
+    createSay(
+      stream,
+      (text) => rooms.events.append(session.id, name, text),
+      before.then(() => (from ? sendMissed(stream, rooms, session.id, from.last) : undefined)),
+    ),
+  );
+  if (from === undefined && session.version >= PRIMED_SINCE) voice.mark();
   const hearer = hearerOf(session, identity, decisionId);
   const feed = openFeed(rooms, {
     hearer,
     era: "legacy",
-    deliver: to.notify,
+    deliver: voice.notify,
     ask: (upstream, question, signal) =>
-      askStanding(rooms, { hearer, session, seen }, { upstream, question }, to, signal),
+      askStanding(rooms, { hearer, session, seen }, { upstream, question }, voice, signal),
   });
   // What happens before the client is back is kept for it.
   let lingering: NodeJS.Timeout | undefined;
@@ -66,20 +79,49 @@ export async function stand(
     lingering = setTimeout(life.end, LINGER_MS).unref();
   });
   const leaving = [
-    rooms.streams.take(session.id, life.end),
+    leavePlace,
     rooms.sessions.watch(session.id, (changed) => (changed === undefined ? life.end() : want(feed, changed))),
     rooms.elicitations.onComplete(session.id, (elicitationId) =>
-      to.notify("notifications/elicitation/complete", JSON.stringify({ elicitationId })),
+      voice.notify("notifications/elicitation/complete", JSON.stringify({ elicitationId })),
     ),
     feed.close,
     stream.end,
-    () => session.requests.end(name),
+    () => session.requests.end(work),
     () => clearTimeout(lingering),
   ];
-  session.requests.begin(name, life.end);
-  want(feed, session);
-  await life.over;
-  for (const leave of leaving) leave();
+  try {
+    session.requests.begin(work, life.end);
+    want(feed, session);
+    await life.over;
+  } finally {
+    for (const leave of leaving) leave();
+  }
+}
+
+/** What a stream says, in the order in which it is said. */
+function createVoice(say: Say) {
+  let last = Promise.resolve();
+  const tell = (text: string) => {
+    last = say(text);
+  };
+  return {
+    notify: (method: string, params: string) => tell(notificationText(method, params)),
+    request: (id: string, method: string, params: string) => tell(requestText(id, method, params)),
+    /** A place to resume from. */
+    mark: () => tell(""),
+    /** Resolves when all of it is remembered. */
+    said: () => last,
+  };
+}
+
+/** What followed an event. Never rejects: a client that cannot be told hears what comes from now on. */
+async function sendMissed(stream: EventStream, rooms: Rooms, session: string, last: string): Promise<void> {
+  try {
+    const missed = await rooms.events.after(session, last);
+    for (const { id, text } of missed?.events ?? []) void stream.send(text, id);
+  } catch (err) {
+    rooms.operations.warn({ err }, "what a client missed cannot be read");
+  }
 }
 
 function hearerOf(session: ClientSession, identity: Identity, decisionId: string): Hearer {

@@ -11,7 +11,7 @@ export async function openStream(opening: Opening, rooms: Rooms): Promise<void> 
   const last = exchange.header("last-event-id");
   const missed = last === undefined ? undefined : await rooms.events.after(session.id, last);
   opening.rest();
-  if (last === undefined || missed === undefined || isStanding(missed.stream))
-    await stand(opening, rooms, id, missed);
-  else await follow(opening, rooms, { ...missed, last });
+  const from = last === undefined || missed === undefined ? undefined : { stream: missed.stream, last };
+  if (from === undefined || isStanding(from.stream)) await stand(opening, rooms, id, from);
+  else await follow(opening, rooms, from);
 }

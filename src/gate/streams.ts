@@ -5,10 +5,10 @@ import { holderOf } from "./principal.ts";
 /** What is held open for clients outside of their requests. */
 export interface Streams {
   /**
-   * Takes the place of the session's stream so far, at whichever replica it is: the newest counts. `end` is called
-   * when another takes its own place. Gives how to leave.
+   * Takes the place of the session's stream so far, at whichever replica it is: the newest counts.
+   * `standing` is ended when another takes its own place.
    */
-  take(session: string, end: () => void): () => void;
+  take(session: string, standing: Standing): Taken;
   /**
    * A `subscriptions/listen` of this owner. Gives how to leave.
    *
@@ -20,6 +20,18 @@ export interface Streams {
   close(): void;
 }
 
+export interface Standing {
+  end(): void;
+  /** Says what is left to say once it was ended for another. Resolves when that is remembered; never rejects. */
+  settle(): Promise<void>;
+}
+
+export interface Taken {
+  /** Resolves when the stream that was here before says no more. */
+  readonly before: Promise<void>;
+  leave(): void;
+}
+
 const TAKEN = "stream taken";
 const LISTENS_PER_USER = 32;
 
@@ -29,21 +41,30 @@ export function createStreams(
   max: number,
   share: (max: number) => number,
 ): Streams {
-  const held = new Map<string, () => void>();
+  const held = new Map<string, Standing>();
   const listens = new Map<() => void, ReturnType<typeof holderOf>>();
 
   const stop = replicas.onMessage(TAKEN, ({ session }, from) => {
-    if (from !== replicas.node && typeof session === "string") held.get(session)?.();
+    if (from !== replicas.node && typeof session === "string") void yieldPlace(session);
   });
 
+  async function yieldPlace(session: string): Promise<void> {
+    const standing = held.get(session);
+    standing?.end();
+    await standing?.settle();
+  }
+
   return {
-    take(session, end) {
-      held.get(session)?.();
-      held.set(session, end);
+    take(session, standing) {
+      const before = yieldPlace(session);
+      held.set(session, standing);
       // A replica that does not hear of it sends to a client that went away: nobody else gets it.
       replicas.broadcast(TAKEN, { session }).catch(() => {});
-      return () => {
-        if (held.get(session) === end) held.delete(session);
+      return {
+        before,
+        leave: () => {
+          if (held.get(session) === standing) held.delete(session);
+        },
       };
     },
     listen(owner, end) {
@@ -60,7 +81,8 @@ export function createStreams(
     },
     close() {
       stop();
-      for (const end of [...held.values(), ...listens.keys()]) end();
+      for (const { end } of held.values()) end();
+      for (const end of listens.keys()) end();
     },
   };
 }

@@ -107,7 +107,12 @@ function alone() {
     replicas,
     seal: createSeal(randomBytes(32)),
     events: { append: async () => SESSION, after: async () => undefined },
-    streams: { take: () => () => {}, listen: () => () => {}, size: 0, close() {} },
+    streams: {
+      take: () => ({ before: Promise.resolve(), leave() {} }),
+      listen: () => () => {},
+      size: 0,
+      close() {},
+    },
     outboxes: { open: () => ({ remember: async () => undefined, done() {} }), follow: nobody, size: 0 },
     asides: null,
     questions: { ask: nobody, answer: async () => false },

@@ -150,13 +150,17 @@ test("a session with an open stream is not idle, and one without is", async () =
 });
 
 test("what a standing stream missed is sent when it is resumed, by its own session alone", async () => {
-  const [ann, other] = await Promise.all([open("ann"), open("ann")]);
+  const [ann, other, third] = await Promise.all([open("ann"), open("ann"), open("ann")]);
   const stream = await ann.get();
-  await stream.next("mark");
+  // Streams are told in the order in which they were opened.
+  const later = await third.get();
+  await Promise.all([stream, later].map((one) => one.next("mark")));
   const mark = stream.events[0]?.id ?? "";
   stream.close();
-  await hide({ echo: ["ann"] });
-  await hide({});
+  for (const hidden of [{ echo: ["ann"] }, {}]) {
+    await hide(hidden);
+    await later.next("notifications/tools/list_changed");
+  }
   const resumed = await ann.get(mark);
   await resumed.next("notifications/tools/list_changed");
   await until("the second", () => resumed.said().length >= 2);
@@ -166,7 +170,28 @@ test("what a standing stream missed is sent when it is resumed, by its own sessi
   const foreign = await other.get(mark);
   await foreign.next("mark");
   expect(foreign.said()).toEqual(["mark"]);
-  for (const one of [resumed, again, foreign]) one.close();
+  await Promise.all([ann, other, third].map((one) => one.delete()));
+});
+
+test("a change that its stream was not told of yet is told to whoever resumes it, once", async () => {
+  // Each stream is told in its own turn: this one last, so that the client is back before.
+  const others = await Promise.all(Array.from({ length: 24 }, () => open("bob")));
+  const before = await Promise.all(others.map((other) => other.get()));
+  await Promise.all(before.map((one) => one.next("mark")));
+  const ann = await open("ann");
+  const stream = await ann.get();
+  await stream.next("mark");
+  await hide({ echo: ["ann"] });
+  const resumed = await ann.get(stream.events[0]?.id ?? "");
+  await resumed.next("notifications/tools/list_changed");
+  await until("the end of the first", stream.hasEnded);
+  await hide({ echo: ["ann"], "note://a": ["ann"] });
+  await resumed.next("notifications/resources/list_changed");
+  expect(resumed.said()).toEqual([
+    "notifications/tools/list_changed",
+    "notifications/resources/list_changed",
+  ]);
+  await Promise.all([ann, ...others].map((one) => one.delete()));
 });
 
 test("a client of before 2025-11-25 is sent no event without a message", async () => {
