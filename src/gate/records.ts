@@ -107,7 +107,7 @@ function decisionEntry(seen: Seen, said: Said): DecisionEntry {
     server: seen.server,
     era: message?.era ?? "",
     method: message?.method ?? "",
-    rpc_id: message?.kind === "request" ? message.id : null,
+    rpc_id: message?.kind === "request" || message?.kind === "refused" ? message.id : null,
     client_ip: seen.clientIp,
     revision: seen.revision ?? NO_REVISION,
     principal: identity?.principal ?? null,

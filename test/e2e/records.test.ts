@@ -72,6 +72,7 @@ function send({ method = "POST", path = "/mcp/main", headers = {}, body = "" }: 
   });
 }
 
+const asAnn = async () => ({ authorization: `Bearer ${await world.token("ann", "main")}` });
 const LIST = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list", params: {} });
 
 test.each<[string, number, Attempt | (() => Promise<Attempt>)]>([
@@ -79,7 +80,7 @@ test.each<[string, number, Attempt | (() => Promise<Attempt>)]>([
   ["token_invalid", 401, { body: LIST, headers: { authorization: "Bearer nonsense" } }],
   ["json_invalid", 400, { body: "{" }],
   ["json_refused", 400, { body: '{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/list"}' }],
-  ["request_invalid", 400, { body: "[]" }],
+  ["request_invalid", 400, async () => ({ body: "[]", headers: await asAnn() })],
   ["host_refused", 403, { body: LIST, headers: { host: "rebound.example" } }],
   ["origin_refused", 403, { body: LIST, headers: { origin: "https://page.example" } }],
   ["not_found_path", 404, { body: LIST, path: "/mcp/nowhere" }],
@@ -90,10 +91,7 @@ test.each<[string, number, Attempt | (() => Promise<Attempt>)]>([
   [
     "session_unknown",
     404,
-    async () => ({
-      body: LIST,
-      headers: { authorization: `Bearer ${await world.token("ann", "main")}`, "mcp-session-id": "nonsense" },
-    }),
+    async () => ({ body: LIST, headers: { ...(await asAnn()), "mcp-session-id": "nonsense" } }),
   ],
 ])(
   "a request refused as %s (%i) has one record, and nothing goes upstream",
@@ -104,6 +102,17 @@ test.each<[string, number, Attempt | (() => Promise<Attempt>)]>([
     expect(spy.seen.length).toBe(before.seen);
   },
 );
+
+test("the record of a refused message has its method and id, whether or not its sender had a token", async () => {
+  const body = JSON.stringify({ jsonrpc: "2.0", id: "mine", method: "tools/nope" });
+  const before = (await world.decisions()).length;
+  expect([await send({ body }), await send({ body, headers: await asAnn() })]).toEqual([401, 200]);
+  const said = { effect: "deny", method: "tools/nope", rpc_id: "mine" };
+  expect((await world.decisions()).slice(before)).toMatchObject([
+    { ...said, code: "token_missing", principal: null },
+    { ...said, code: "method_unknown", principal: { subject: "ann", tenant: "acme" } },
+  ]);
+});
 
 test("a flood of refusals is counted together, and none is lost", async () => {
   const before = (await world.decisions()).length;
