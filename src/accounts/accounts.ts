@@ -17,7 +17,7 @@ import { createPages } from "./pages.ts";
 import { masterKeyOf } from "./seal.ts";
 import { createSealed } from "./sealed.ts";
 import { createSignIn, type SignInIssuer } from "./sign-in.ts";
-import { createEmbeddedKeys, type TenantKeys } from "./tenant-keys.ts";
+import { createEmbeddedKeys, type KeyKeeper, type TenantKeys } from "./tenant-keys.ts";
 import { heldOf, openHeld, sealHeld } from "./tokens.ts";
 
 /** A third party whose accounts users may link. */
@@ -77,6 +77,12 @@ export type Unlinked = { readonly found: false } | { readonly found: true; reado
 
 export type { LinkKey, Owner };
 
+/** What shredding did. `keeper`: whose backups from before still hold the key. */
+export interface Shredded {
+  readonly links: number;
+  readonly keeper: KeyKeeper;
+}
+
 export interface Accounts {
   /**
    * An access token of the account that this user linked.
@@ -91,8 +97,8 @@ export interface Accounts {
   inTenant(tenant: string, subject?: string): Promise<readonly (Owner & LinkView)[]>;
   /** Deletes the link, then revokes its tokens at the provider. */
   unlink(key: LinkKey): Promise<Unlinked>;
-  /** Destroys the tenant's key and deletes its links: nothing of them can be read again. Gives the number of links. */
-  shred(tenant: string): Promise<number>;
+  /** Destroys the tenant's key and deletes its links: none of them can be read again here. */
+  shred(tenant: string): Promise<Shredded>;
   /** Whether this path (no query) is one of the pages: `/accounts` and below. */
   handles(path: string): boolean;
   handle(request: IncomingMessage, response: ServerResponse): void;
@@ -157,7 +163,7 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
     },
     async shred(tenant) {
       await keys.destroy(tenant);
-      return links.removeTenant(tenant);
+      return { links: await links.removeTenant(tenant), keeper: keys.keeper };
     },
     close: access.close,
   };

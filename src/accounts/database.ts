@@ -10,6 +10,11 @@ export interface Database {
   query(sql: string, parameters: readonly (string | number | Date | null)[]): Promise<readonly Row[]>;
   /** Several statements without parameters, in one transaction. */
   script(sql: string): Promise<void>;
+  /**
+   * Clears from the files of an embedded database what was deleted from this table, which stops the process for a
+   * second or so. A server vacuums, and recycles its write-ahead log, by its own operator's rules.
+   */
+  scrub(table: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -35,6 +40,7 @@ export async function openPostgres(url: Secret, log: Log): Promise<Database> {
   return guarded({
     query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     script: async (sql) => void (await pool.query(sql)),
+    scrub: async () => {},
     close: () => pool.end(),
   });
 }
@@ -46,14 +52,20 @@ export async function openEmbedded(folder: string): Promise<Database> {
   return guarded({
     query: async (sql, parameters) => (await database.query<Row>(sql, [...parameters])).rows,
     script: async (sql) => void (await database.transaction((within) => within.exec(sql))),
+    async scrub(table) {
+      // The table anew without its dead rows, the write-ahead log begun anew, and its old files deleted, not reused.
+      const steps = ["SET wal_recycle = off", `VACUUM FULL ${table}`, "SELECT pg_switch_wal()", "CHECKPOINT"];
+      for (const step of steps) await database.exec(step);
+    },
     close: () => database.close(),
   });
 }
 
-function guarded({ query, script, close }: Database): Database {
+function guarded({ query, script, scrub, close }: Database): Database {
   return {
     query: (sql, parameters) => unavailable(query(sql, parameters)),
     script: (sql) => unavailable(script(sql)),
+    scrub: (table) => unavailable(scrub(table)),
     close,
   };
 }

@@ -17,6 +17,7 @@ export function createTransitKeys(vault: TransitClient, mount: string): TenantKe
   const at = (verb: string, tenant: string): string => `${mount}/${verb}/tenant-${segment(tenant)}`;
 
   return {
+    keeper: "vault",
     async encrypt(tenant, context, plaintext) {
       const body = { plaintext: base64(plaintext), context: base64(context) };
       const path = at("encrypt", tenant);

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import type { LinkView, Owner } from "../accounts/accounts.ts";
+import type { LinkView, Owner, Shredded } from "../accounts/accounts.ts";
 import type { UnlinkAnswer } from "../compose/operator-accounts.ts";
 import type { Config } from "../config/config.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
@@ -110,31 +110,44 @@ const NOT_TOLD = "the third party could not be told: its user has to remove the 
 
 async function shred({ options, config, around }: Given): Promise<ExitCode> {
   const { tenant, reason = "" } = options;
-  if (options.yes !== true && !(await isMeant(tenant, around))) {
+  const configured = config.accounts?.transit === undefined ? "database" : "vault";
+  if (options.yes !== true && !(await isMeant(tenant, configured, around))) {
     around.stderr.write("portcullis: nothing was shredded: type the tenant's id, or give --yes\n");
     return 2;
   }
   const ask = { tenant, reason, by: operatorOf(around) };
   const answer = await askOrTell(config, "accounts/shred", ask, around);
   if (answer === undefined) return 2;
-  const { links } = answer as { readonly links: number };
-  if (options.json) around.stdout.write(json({ tenant, links }));
+  const { links, keeper } = answer as unknown as Shredded;
+  if (options.json) around.stdout.write(json({ tenant, links, keeper }));
   else {
     around.stdout.write(`shredded: the key of ${tenant}\n`);
     around.stdout.write(
-      `${count(links, "connected account")} can no longer be read, nor can any in backups of the database\n`,
+      `${count(links, "connected account")} can no longer be read here\n${BACKUPS[keeper]}\n`,
     );
     around.stdout.write("third parties were not told: what they granted ends there, or by itself\n");
   }
   return 0;
 }
 
+/** What of a shredded tenant can still be read, and with what. */
+const BACKUPS: Readonly<Record<Shredded["keeper"], string>> = {
+  database:
+    "still readable: backups and log archives of the database from before, by whoever has accounts.master_key",
+  vault: "backups of the database cannot be read either; those of Vault from before still hold the key",
+};
+
 /** Who means it can say which: a habit of pressing return, or a script, cannot. */
-async function isMeant(tenant: string, { input, stderr }: Surroundings): Promise<boolean> {
+async function isMeant(
+  tenant: string,
+  keeper: Shredded["keeper"],
+  { input, stderr }: Surroundings,
+): Promise<boolean> {
   if (input.isTTY !== true) return false;
   stderr.write(
-    `This destroys the key of "${tenant}": its connected accounts can never be read again, in backups neither.\n`,
+    `This destroys the key of "${tenant}": its connected accounts can never be read again here;\n`,
   );
+  stderr.write(`${BACKUPS[keeper]}.\n`);
   stderr.write("Type the tenant's id to go on: ");
   return (await lineFrom(input)).trim() === tenant;
 }

@@ -1,4 +1,4 @@
-import type { LinkKey, LinkView, Owner } from "../accounts/accounts.ts";
+import type { LinkKey, LinkView, Owner, Shredded } from "../accounts/accounts.ts";
 import { didYouMean } from "../config/problems.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Order } from "../suspension/suspensions.ts";
@@ -14,8 +14,8 @@ export interface AccountsDesk {
    * that is configured.
    */
   unlink(order: UnlinkOrder): Promise<UnlinkAnswer>;
-  /** Destroys the tenant's key, for good. Gives the number of links that nobody can read any more. */
-  shred(order: Order): Promise<{ readonly links: number }>;
+  /** Destroys the tenant's key, for good. */
+  shred(order: Order): Promise<Shredded>;
 }
 
 export type UnlinkOrder = Order & Omit<LinkKey, "tenant">;
@@ -64,7 +64,7 @@ export function createAccountsDesk({ config, accounts, embedded, decisions }: Op
       checkReason(order);
       await linksOf(order.tenant);
       await decisions.operator({ phase: "operator", action: "accounts/shred", ...order });
-      return { links: await known().shred(order.tenant) };
+      return known().shred(order.tenant);
     },
   };
 }

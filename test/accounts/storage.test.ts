@@ -1,11 +1,15 @@
 import { randomBytes } from "node:crypto";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { inspect } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Database, openPostgres } from "../../src/accounts/database.ts";
+import { type Database, openEmbedded, openPostgres } from "../../src/accounts/database.ts";
 import { createLinks, type Links, prepare } from "../../src/accounts/links.ts";
 import { createEmbeddedKeys, type TenantKeys } from "../../src/accounts/tenant-keys.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { textBelow } from "../e2e/world.ts";
 import { anEmbeddedDatabase, aPostgresDatabase } from "./databases.ts";
 
 const MASTER = randomBytes(32);
@@ -186,6 +190,43 @@ describe.each([
     expect(opened).toEqual(Array.from({ length: 10 }, (_, at) => `${at}`));
   });
 });
+
+test("shredding leaves the key in no file of the embedded database; a copy from before opens with the master key", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "portcullis-"));
+  const [here, copy] = [join(folder, "here"), join(folder, "copy")];
+  const { tenant } = aKey();
+  async function within<T>(
+    at: string,
+    use: (database: Database, keys: TenantKeys) => Promise<T>,
+  ): Promise<T> {
+    const database = await openEmbedded(at);
+    try {
+      await prepare(database);
+      return await use(database, createEmbeddedKeys(database, MASTER));
+    } finally {
+      await database.close();
+    }
+  }
+  try {
+    const { sealed, wrapped, other } = await within(here, async ({ query }, keys) => {
+      const other = await keys.encrypt("other", "c", "kept");
+      const sealed = await keys.encrypt(tenant, "c", "hunter2");
+      const sql = "SELECT wrapped FROM portcullis_tenant_keys WHERE tenant = $1";
+      return { sealed, other, wrapped: String((await query(sql, [tenant]))[0]?.wrapped) };
+    });
+    await cp(here, copy, { recursive: true });
+    expect(textBelow(here)).toContain(wrapped);
+    await within(here, (_, keys) => keys.destroy(tenant));
+    expect(textBelow(here)).not.toContain(wrapped);
+    await within(here, async (_, keys) => {
+      expect(await keys.decrypt(tenant, "c", sealed)).toBeNull();
+      expect(await keys.decrypt("other", "c", other)).toBe("kept");
+    });
+    expect(await within(copy, (_, keys) => keys.decrypt(tenant, "c", sealed))).toBe("hunter2");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}, 60_000);
 
 test("a database that is not there is said so, without its password", async () => {
   const database = await openPostgres(new Secret("postgres://u:hunter2@127.0.0.1:1/x"), silentLog);

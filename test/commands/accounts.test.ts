@@ -150,11 +150,12 @@ test("shred asks for the tenant's id; then its links are gone for good, another 
   expect({ code, out }).toEqual({
     code: 0,
     out: `shredded: the key of acme
-2 connected accounts can no longer be read, nor can any in backups of the database
+2 connected accounts can no longer be read here
+still readable: backups and log archives of the database from before, by whoever has accounts.master_key
 third parties were not told: what they granted ends there, or by itself
 `,
   });
-  expect(err).toContain("can never be read again");
+  expect(err).toContain("can never be read again here;\nstill readable: backups");
   await ended("bob");
   expect(await call("bob")).toContain("/accounts/link/");
   expect(await call("dee")).toBe("read");
@@ -165,7 +166,7 @@ third parties were not told: what they granted ends there, or by itself
     by: "ann",
   });
   const again = await run(["shred"], { tenant: "acme", yes: true, json: true });
-  expect([again.code, JSON.parse(again.out)]).toEqual([0, { tenant: "acme", links: 0 }]);
+  expect([again.code, JSON.parse(again.out)]).toEqual([0, { tenant: "acme", links: 0, keeper: "database" }]);
   expect(textBelow(join(folder, "log"))).not.toContain(SECRET);
 });
 

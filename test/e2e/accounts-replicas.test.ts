@@ -90,12 +90,14 @@ test("shredding at one replica ends what is held at the other, and at itself als
   const [one, other] = worlds as readonly [World, World];
   await link(one, "dee");
   await link(one, "bob");
-  expect(await one.gateway.operator.shred({ tenant: "acme", reason: "", by: "root" })).toEqual({ links: 2 });
+  expect(await one.gateway.operator.shred({ tenant: "acme", reason: "", by: "root" })).toMatchObject({
+    links: 2,
+  });
   await Promise.all([ended(one, "bob"), ended(other, "ann")]);
   expect(await call(other, "ann")).toContain("/accounts/link/");
   expect(await call(one, "dee")).toBe("read");
   await valkey.stop();
-  expect(await one.gateway.operator.shred({ tenant: "globex", reason: "", by: "root" })).toEqual({
+  expect(await one.gateway.operator.shred({ tenant: "globex", reason: "", by: "root" })).toMatchObject({
     links: 1,
   });
   await ended(one, "dee");
