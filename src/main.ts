@@ -1,10 +1,15 @@
 #!/usr/bin/env node
 import { userInfo } from "node:os";
 import { buffer } from "node:stream/consumers";
+import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import type { ExitCode, Surroundings } from "./commands/command.ts";
 import { toPortcullisError } from "./lib/errors.ts";
 import { createLog } from "./operation/log.ts";
+
+// V8 learns from requests that were open during a collection to make such objects in old space at once. There each keeps
+// the next ones alive until a full collection (measured: 14 KB of every call, a quarter of the throughput).
+setFlagsFromString("--no-allocation-site-pretenuring");
 
 const stopped = new Promise<void>((resolve) => {
   process.once("SIGINT", () => resolve());
