@@ -1,5 +1,6 @@
 import { PortcullisError } from "../lib/errors.ts";
 import type { RequestId } from "../lib/rpc.ts";
+import { Transients } from "../lib/transients.ts";
 
 /** The requests of one client that are being answered here, each with how to cancel it. */
 export interface InFlight {
@@ -13,7 +14,7 @@ export interface InFlight {
 }
 
 export function createInFlight(): InFlight {
-  const aborts = new Map<RequestId, () => void>();
+  const aborts = new Transients<() => void>();
   return {
     get size() {
       return aborts.size;

@@ -1,6 +1,7 @@
 import type { Principal } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { Transients } from "../lib/transients.ts";
 import type { Register } from "./register.ts";
 import type { Run } from "./run.ts";
 
@@ -50,11 +51,11 @@ export function createLiveRuns(options: {
 }): LiveRuns {
   const { register, clock, log, sweepMs = SWEEP_MS } = options;
   const entries = new Map<string, Entry>();
-  const listeners = new Set<(id: string, why: RunEnd) => void>();
+  const listeners = new Transients<(id: string, why: RunEnd) => void>();
 
   function end(id: string, why: RunEnd): void {
     if (!entries.delete(id)) return;
-    for (const listener of listeners) {
+    for (const listener of listeners.values()) {
       try {
         listener(id, why);
       } catch (err) {
@@ -109,14 +110,10 @@ export function createLiveRuns(options: {
     look,
     known: (id) => entries.get(id)?.run,
     end,
-    onEnd(listener) {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    onEnd: (listener) => listeners.add(listener),
     close() {
       clearInterval(timer);
       entries.clear();
-      listeners.clear();
     },
   };
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Seal } from "../lib/seal.ts";
+import { Transients } from "../lib/transients.ts";
 import { createLedger, type Suspension } from "./ledger.ts";
 import { filePlace, type Place, sharedPlace } from "./places.ts";
 
@@ -52,7 +53,7 @@ const ATTEMPTS = 20;
 export async function createSuspensions(options: SuspensionsOptions): Promise<Suspensions> {
   const { path, store, clock, log, sweepMs = SWEEP_MS } = options;
   const ledger = createLedger();
-  const listeners = new Set<(tenant: string) => unknown>();
+  const listeners = new Transients<(tenant: string) => unknown>();
   const file = filePlace(path);
   const shared = sharedPlace({
     ...options,
@@ -70,7 +71,7 @@ export async function createSuspensions(options: SuspensionsOptions): Promise<Su
     const ends = later
       .filter(({ lifted }) => !lifted)
       // Nobody's failure may keep the others from ending what they hold.
-      .flatMap(({ tenant }) => [...listeners].map(async (listener) => listener(tenant)));
+      .flatMap(({ tenant }) => listeners.values().map(async (listener) => listener(tenant)));
     for (const end of await Promise.allSettled(ends))
       if (end.status === "rejected") log.error({ err: end.reason }, "what a tenant held could not be ended");
   }
@@ -138,15 +139,11 @@ export async function createSuspensions(options: SuspensionsOptions): Promise<Su
       return order(one, true);
     },
     list: () => ledger.all().filter(({ lifted }) => !lifted),
-    onSuspend(listener) {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    onSuspend: (listener) => listeners.add(listener),
     async close() {
       clearInterval(timer);
       await deaf();
       await (next ?? running).catch(() => {});
-      listeners.clear();
     },
   };
 }

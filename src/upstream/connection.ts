@@ -2,6 +2,7 @@ import type { Listed, UpstreamAnswer } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import { Transients } from "../lib/transients.ts";
 import { type Child, type ChildOptions, startChild } from "./child.ts";
 import { changedList, outboundParams } from "./era.ts";
 import {
@@ -52,7 +53,7 @@ export type ConnectionOptions = Omit<ChildOptions, "onLine" | "onGarbage"> & {
 
 export function connect(options: ConnectionOptions): Connection {
   const { log } = options;
-  const pending = new Map<number, Pending>();
+  const pending = new Transients<Pending>();
   let lastId = 0;
   let garbage = 0;
   let exited: PortcullisError | undefined;
@@ -69,7 +70,6 @@ export function connect(options: ConnectionOptions): Connection {
     onExit(reason) {
       exited = new PortcullisError("upstream_unavailable", { reason });
       for (const one of pending.values()) one.reject(exited);
-      pending.clear();
       questions.close();
       options.onExit(reason);
     },
@@ -131,9 +131,11 @@ export function connect(options: ConnectionOptions): Connection {
         return reject(new PortcullisError("upstream_unavailable", { reason: "it does not read its input" }));
       }
       pending.set(id, { ask: asked, resolve, reject });
-      scope.whenEnded = (error) => {
-        child.send(notificationText("notifications/cancelled", { requestId: id, reason: "cancelled" }));
-        reject(error);
+      scope.ending = {
+        ended(error) {
+          child.send(notificationText("notifications/cancelled", { requestId: id, reason: "cancelled" }));
+          reject(error);
+        },
       };
     }).finally(() => pending.delete(id));
   }

@@ -7,7 +7,7 @@ import { type ExchangeLimits, type ExchangeSink, exchange, isEventStream } from 
 import { type Message, readMessage, restoreToken } from "./message.ts";
 import type { ServerRequest } from "./questions.ts";
 import { createResumption, type Resumption } from "./resumption.ts";
-import type { Scope } from "./scope.ts";
+import type { Ending, Scope } from "./scope.ts";
 import type { Backoff } from "./watch.ts";
 
 /** A stream that has given its answer is read a little longer, so that its connection can be used again. */
@@ -72,7 +72,7 @@ export function createCaller(options: CallerOptions): Caller {
 }
 
 /** A class, since one is made for every call and most parts are seldom used. */
-class CallInFlight implements ExchangeSink {
+class CallInFlight implements ExchangeSink, Ending {
   readonly #options: CallerOptions;
   readonly #call: Call;
   readonly #scope: Scope;
@@ -104,10 +104,13 @@ class CallInFlight implements ExchangeSink {
 
   send(): void {
     this.#exchange("POST", headersOf(this.#call), this.#call.body);
-    this.#scope.whenEnded = (error) => {
-      this.#abort();
-      this.#giveUp(error);
-    };
+    this.#scope.ending = this;
+  }
+
+  /** The scope did. */
+  ended(error: PortcullisError): void {
+    this.#abort();
+    this.#giveUp(error);
   }
 
   #exchange(method: "POST" | "GET", headers: string[], body?: string): void {

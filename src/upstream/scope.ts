@@ -2,12 +2,17 @@ import { performance } from "node:perf_hooks";
 import { PortcullisError } from "../lib/errors.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 
+/** What ends with a scope. An object and not a function: a closure made for each call would outlive it. */
+export interface Ending {
+  ended(error: PortcullisError): void;
+}
+
 /** How long one request may take, and who may end it early: its caller, or the clock. */
 export interface Scope {
   /** Why it has ended; undefined while it has not. */
   readonly error: PortcullisError | undefined;
-  /** Called once, when the scope ends before `close`. Assigning replaces the previous one. */
-  whenEnded: ((error: PortcullisError) => void) | undefined;
+  /** Told once, when the scope ends before `close`. Assigning replaces the previous one. */
+  ending: Ending | undefined;
   /** The promise's outcome, or the scope's end if that comes first. */
   race<T>(promise: Promise<T>): Promise<T>;
   /** Stops the clock while the upstream waits for an answer of its client's. Returns how to let it go on. */
@@ -29,7 +34,7 @@ export function createScope(signal: AbortSignal | null, timeoutMs: number): Scop
 /** A class, since one is made for every call and most parts are seldom used. */
 class RequestScope implements Scope {
   error: PortcullisError | undefined;
-  whenEnded: ((error: PortcullisError) => void) | undefined;
+  ending: Ending | undefined;
   readonly #signal: AbortSignal | null;
   readonly #timeoutMs: number;
   readonly #began = performance.now();
@@ -52,15 +57,16 @@ class RequestScope implements Scope {
   }
 
   end(error: PortcullisError): void {
+    const { ending } = this;
     this.close();
     this.error = error;
-    this.whenEnded?.(error);
+    ending?.ended(error);
   }
 
   race<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.error !== undefined) reject(this.error);
-      this.whenEnded = reject;
+      this.ending = { ended: reject };
       promise.then(resolve, reject);
     });
   }
@@ -77,6 +83,7 @@ class RequestScope implements Scope {
 
   close(): void {
     this.#isClosed = true;
+    this.ending = undefined;
     clearTimeout(this.#timer);
     this.#deadline?.clear();
     this.#signal?.removeEventListener("abort", this);

@@ -1,6 +1,7 @@
 import type { UpstreamIdentity } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { Transients } from "../lib/transients.ts";
 import type { LegacyCall } from "./legacy-call.ts";
 import type { Scope } from "./scope.ts";
 import type { SharedSessions } from "./shared-sessions.ts";
@@ -13,7 +14,7 @@ export interface Session {
   /** Headers of every request of this session, flat name-value pairs. */
   readonly headers: readonly string[];
   /** What it is asked now, by id. */
-  readonly pending: Map<number, LegacyCall>;
+  readonly pending: Transients<LegacyCall>;
   /** Aborts when the session is over. */
   readonly over: AbortController;
   /** The least severe log message that it was told to send; undefined: it was told nothing. */
@@ -33,7 +34,7 @@ export function createSession(id: string, identity: UpstreamIdentity, content: r
     id,
     identity,
     headers: id === "" ? headers : [...headers, "mcp-session-id", id],
-    pending: new Map(),
+    pending: new Transients(),
     over: new AbortController(),
     logLevel: undefined,
   };
