@@ -75,7 +75,7 @@ whenChanged(
   ["package.json", "package-lock.json"],
   "node_modules",
   "node_modules/.portcullis-stamp",
-  () => run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"]),
+  () => run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
 );
 const goSources = readdirSync("toolchain")
   .filter((name) => /\.go$|^go\.(mod|sum)$|\.json$|\.rego$/.test(name))
