@@ -5,6 +5,7 @@ import { digest } from "../lib/json.ts";
 import {
   type BuildResult,
   createToolchain,
+  meantFor,
   type PolicySources,
   type RuleFact,
   type Toolchain,
@@ -114,9 +115,9 @@ async function checkLayer(layer: LayerFiles, { config, toolchain, build }: Check
   const { directory, sources } = layer;
   const built = await build(sources);
   const told = built.ok ? built.policy.warnings : built.problems;
-  // A tenant's own layer may do no more than narrow.
-  const meant = layer.tenant === null ? told : told.filter(({ code }) => code !== "nothing_granted");
-  const found = meant.map((one) => placed(one, directory));
+  const found = meantFor(layer.tenant === null ? "platform" : "tenant", told).map((one) =>
+    placed(one, directory),
+  );
   if (!built.ok) return { layer, problems: found, rules: [] as readonly RuleFact[], requirements: 0 };
   const { credentials, requirements } = built.policy.facts;
   found.push(...credentialFindings(credentials, layer, config).map((one) => placed(one, directory)));

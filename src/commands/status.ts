@@ -62,7 +62,7 @@ function described(found: GatewayStatus, around: Surroundings): string {
       ),
     ),
     problemLines(
-      layers.flatMap(([, layer]) => errorsOf(layer)),
+      layers.flatMap(([, layer]) => problemsOf(layer)),
       around.cwd,
     ),
     section(
@@ -108,8 +108,8 @@ function policyRow(
   return [name, revision === null ? paint.red("none") : revision.slice(0, 12), when, notes.join(", ")];
 }
 
-function errorsOf({ directory, lastError }: LayerStatus): readonly Printable[] {
-  return (lastError?.problems ?? []).map((one) => placed(one, directory));
+function problemsOf({ directory, lastError, warnings }: LayerStatus): readonly Printable[] {
+  return [...(lastError?.problems ?? []), ...warnings].map((one) => placed(one, directory));
 }
 
 function upstreamRow(

@@ -7,7 +7,7 @@ import { loadProgram, type Program } from "./instance.ts";
 import type { InstancePool } from "./instance-pool.ts";
 import { createLayer, type PolicyLayer } from "./layer.ts";
 import { type PolicyFiles, readPolicyFiles } from "./policy-files.ts";
-import type { Toolchain } from "./toolchain.ts";
+import { meantFor, type Toolchain } from "./toolchain.ts";
 import type { BuildResult, BuiltPolicy, Problem } from "./toolchain-types.ts";
 
 /** What evaluations may use. */
@@ -95,18 +95,11 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
     const layer = createLayer({ ...parts, policy, program, input: inputLimits(parts.limits) });
     if (loaded) pool.release(loaded.program);
     loaded = { content, layer, program };
-    status = {
-      directory,
-      revision: policy.sha256,
-      since: clock(),
-      warnings: policy.warnings,
-      lastError: null,
-    };
+    const revision = policy.sha256;
+    const warnings = meantFor(parts.layer, policy.warnings);
+    status = { directory, revision, since: clock(), warnings, lastError: null };
     parts.onSwap();
-    log.info(
-      { ...about, revision: policy.sha256, warnings: policy.warnings.map(place) },
-      "policies in force",
-    );
+    log.info({ ...about, revision, warnings: warnings.map(place) }, "policies in force");
   }
 
   function refuse(problems: readonly Problem[]): void {

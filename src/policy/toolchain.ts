@@ -1,3 +1,4 @@
+import type { Layer } from "../domain.ts";
 import { canonicalJson, digest, type Json, type JsonObject, sha256 } from "../lib/json.ts";
 import { inputSchema } from "./input-schema.ts";
 import { beyondLimits } from "./toolchain-limits.ts";
@@ -122,6 +123,11 @@ export interface Built {
   readonly wasm: string;
   readonly facts: PolicyFacts;
   readonly warnings: readonly Problem[];
+}
+
+/** What of a build's problems is meant for a layer: a tenant's own may do no more than narrow. */
+export function meantFor(layer: Layer, problems: readonly Problem[]): readonly Problem[] {
+  return layer === "platform" ? problems : problems.filter(({ code }) => code !== "nothing_granted");
 }
 
 export function builtPolicy({ wasm: base64, facts, warnings }: Built, data: JsonObject): BuiltPolicy {

@@ -73,6 +73,19 @@ test("status prints the policies' present errors, and says that something needs 
   expect(code).toBe(1);
 });
 
+test("status says what a policy is warned of; a tenant's layer that only narrows is warned of nothing", async () => {
+  const { folder, gateway } = await running();
+  const { writeFileSync } = await import("node:fs");
+  writeFileSync(join(folder, "acme/authz.rego"), 'package authz\n\ndeny contains "no" if false\n');
+  await gateway.gateway.reload();
+  expect((await run(status, folder)).out).not.toContain("warning");
+  writeFileSync(join(folder, "acme/authz.rego"), "package authz\n\nallow if false\n");
+  await gateway.gateway.reload();
+  const { out } = await run(status, folder);
+  expect(out).toContain("1 warning\n");
+  expect(out).toContain("acme/authz.rego:3:1: warning: rule_unasked:");
+});
+
 test("token prints a token that opens the guarded URL, and nothing else", async () => {
   const { folder, gateway } = await running();
   const { code, out, err } = await run(token, folder, { arguments: ["ann"] });
