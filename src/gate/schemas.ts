@@ -1,9 +1,12 @@
 import type { Revision, Target } from "../domain.ts";
 import type { JsonObject } from "../lib/json.ts";
+import { LRUCache } from "../lib/lru.ts";
 import { type CompiledSchema, compileSchema } from "../policy/schema.ts";
 
 /** Of one target: the latest, from policies of any revision. */
 const MAX_MISTAKES = 100;
+/** Every URI that a client asks for may be a target. */
+const MAX_MISTAKEN = 1000;
 
 export type TargetSchema =
   | { readonly ok: true; readonly schema: CompiledSchema }
@@ -38,7 +41,9 @@ export function createSchemas(): Schemas {
   const compiled = new WeakMap<JsonObject, TargetSchema>();
 
   /** By the target's digest; each once for a tenant. */
-  const mistakes = new Map<string, Map<string, { readonly by: Deciding; readonly mistake: string }>>();
+  const mistakes = new LRUCache<string, Map<string, { readonly by: Deciding; readonly mistake: string }>>({
+    max: MAX_MISTAKEN,
+  });
 
   function of(target: Target): TargetSchema {
     const known = compiled.get(target.inputSchema);
