@@ -20,7 +20,8 @@ export interface TenantKeys {
 
 /**
  * Random keys in the accounts' database, each wrapped by a key derived from the master key: neither the database nor
- * the master key alone opens anything; both together do, also a copy of the database from before a key was destroyed. They are not kept in memory, so that a tenant's end holds at once everywhere.
+ * the master key alone opens anything; both together do, also a copy of the database from before a key was destroyed.
+ * They are not kept in memory, so that a tenant's end holds at once everywhere.
  */
 export function createEmbeddedKeys(
   { query, scrub }: Pick<Database, "query" | "scrub">,

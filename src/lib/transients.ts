@@ -21,8 +21,9 @@ export class Transients<Value> {
   }
 
   set(key: string | number, value: Value): void {
-    if (!this.has(key)) this.#size += 1;
-    this.#values[keyOf(key)] = value;
+    const own = keyOf(key);
+    if (!(own in this.#values)) this.#size += 1;
+    this.#values[own] = value;
   }
 
   /** Under a key of its own. Returns how to take it out. */
@@ -34,9 +35,10 @@ export class Transients<Value> {
   }
 
   delete(key: string | number): void {
-    if (!this.has(key)) return;
+    const own = keyOf(key);
+    if (!(own in this.#values)) return;
     this.#size -= 1;
-    delete this.#values[keyOf(key)];
+    delete this.#values[own];
   }
 
   /** As they are now: what comes or goes meanwhile changes nothing. */

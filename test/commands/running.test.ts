@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { load } from "../../src/commands/load.ts";
@@ -64,7 +64,6 @@ test("status names what is quarantined with what changed; pin brings it back at 
 test("status prints the policies' present errors, and says that something needs a person", async () => {
   const { folder, gateway } = await running();
   await run(pin, folder, REFUND);
-  const { writeFileSync } = await import("node:fs");
   writeFileSync(join(folder, "acme/authz.rego"), "package authz\n\ndeny contains");
   await gateway.gateway.reload();
   const { code, out } = await run(status, folder);
@@ -75,7 +74,6 @@ test("status prints the policies' present errors, and says that something needs 
 
 test("status says what a policy is warned of; a tenant's layer that only narrows is warned of nothing", async () => {
   const { folder, gateway } = await running();
-  const { writeFileSync } = await import("node:fs");
   writeFileSync(join(folder, "acme/authz.rego"), 'package authz\n\ndeny contains "no" if false\n');
   await gateway.gateway.reload();
   expect((await run(status, folder)).out).not.toContain("warning");
