@@ -39,7 +39,7 @@ EOF
 $bao write auth/approle/role/gateway token_policies=gateway token_no_default_policy=true token_ttl=10m
 
 # [database] A role for each user and call, a reader of one company alone. DROP ROLE does not end an open session:
-# the revocation does that first.
+# the revocation does that first. Vault repeats it if it died in between, so it has to work on a role that is gone.
 $bao secrets enable -default-lease-ttl=60s -max-lease-ttl=10m database
 printf %s "$DATABASE_PASSWORD" | $bao write database/config/desk plugin_name=postgresql-database-plugin allowed_roles="*" \
   connection_url="postgresql://{{username}}:{{password}}@$DATABASE?sslmode=${DATABASE_TLS:-disable}" \
@@ -49,8 +49,7 @@ for company in acme globex; do
   $bao write "database/roles/$company.reader" - <<EOF
 {"db_name": "desk", "default_ttl": "60s", "max_ttl": "10m",
  "creation_statements": ["CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE ${company}_reader"],
- "revocation_statements": ["ALTER ROLE \"{{name}}\" NOLOGIN",
-   "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'",
+ "revocation_statements": ["SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'",
    "DROP ROLE IF EXISTS \"{{name}}\""]}
 EOF
 done

@@ -181,7 +181,6 @@ export async function setUpDatabaseMount(bao: OpenBao, postgres: Postgres, names
           `CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE tool_ro`,
         ],
         revocation_statements: [
-          'ALTER ROLE "{{name}}" NOLOGIN',
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'",
           'DROP ROLE IF EXISTS "{{name}}"',
         ],

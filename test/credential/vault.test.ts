@@ -198,6 +198,15 @@ test("a secret that ends by itself lets go of its user's token, which ends with 
   await expect.poll(() => world.tokens()).toBeLessThanOrEqual(1);
 });
 
+test("a lease whose role is gone already, as when Vault died between ending the two, still ends", async () => {
+  const { credentials, events } = await aVaultStage(world);
+  const lease = await credentials.obtain(reader, ann, decision);
+  await world.postgres.query(`DROP ROLE "${lease.env?.get("PGUSER")?.reveal()}"`);
+  await lease.revoke();
+  expect(events()).toEqual(["minted", "revoked"]);
+  expect(await world.leases()).toEqual([]);
+});
+
 test("what was revoked while it was minted is never handed out", async () => {
   const { credentials } = await aVaultStage(world);
   const asked = credentials.obtain(reader, ann, decision);
