@@ -13,6 +13,12 @@ export interface Presented {
 /** The exposed URI of a resource that may be shown; undefined: it may not. */
 type Show = (uri: string) => string | undefined;
 
+/** The resource whose reading was decided already, in its upstream's words, and what its reader calls it. */
+export interface Read {
+  readonly uri: string;
+  readonly exposed: string;
+}
+
 interface Doors {
   readonly link: Show;
   readonly embed: Show;
@@ -28,13 +34,15 @@ export function present(
   view: CatalogView,
   upstream: string,
   text: string,
+  read?: Read,
 ): Presented {
   // Nothing names a resource without this word; an escaped one is looked at as well.
   if (!text.includes("resource") && !text.includes("contents") && !text.includes("\\u")) return kept(text);
   const budget = { uris: MAX_URIS, effort: MAX_EFFORT };
+  const embed = judged(budget, view, upstream, (uri) => embeddable(ask, rooms, view, uri));
   return presented(text, {
     link: judged(budget, view, upstream, (uri) => readable(ask, rooms, view, uri)),
-    embed: judged(budget, view, upstream, (uri) => embeddable(ask, rooms, view, uri)),
+    embed: (uri) => (uri === read?.uri ? read.exposed : embed(uri)),
   });
 }
 

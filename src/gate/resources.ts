@@ -46,6 +46,12 @@ function spelling(
   return same && more.length === 0 ? found?.uri : undefined;
 }
 
+/** One resource has one name here, however the request spells its URI. */
+export function canonicalUri({ name: uri = "" }: Ask["message"], view: CatalogView): string {
+  const address = view.resource(uri);
+  return (address && view.exposeUri(address.upstream, address.uri)) ?? uri;
+}
+
 /**
  * Whether this principal may read a URI as it stands: by every door the same answer. A list, a link, an embedded resource,
  * a subscription and a notification ask here what a read would be told.

@@ -5,7 +5,7 @@ import { isLogLevel } from "../protocol/shapes.ts";
 import type { Ask } from "./ask.ts";
 import { capabilityOf } from "./decision.ts";
 import { record } from "./records.ts";
-import { byUri } from "./resources.ts";
+import { byUri, canonicalUri } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
 import { use } from "./use.ts";
 
@@ -15,7 +15,7 @@ export async function subscribe(ask: Ask, rooms: Rooms): Promise<void> {
   const view = rooms.catalog.view(ask.seen.server);
   const wanted = byUri(ask, rooms);
   const upstream = wanted.matches[0]?.target.upstream ?? "";
-  const uri = canonical(ask, rooms);
+  const uri = canonicalUri(ask.message, view);
   const told = await use(ask, rooms, {
     ...wanted,
     // What is heard of is what was asked for: no other resource of the same template.
@@ -30,17 +30,10 @@ export async function subscribe(ask: Ask, rooms: Rooms): Promise<void> {
 
 /** resources/unsubscribe: hears less, so nothing has to allow it. The session's stream tells the upstream. */
 export async function unsubscribe(ask: Ask, rooms: Rooms): Promise<void> {
-  const uri = canonical(ask, rooms);
+  const uri = canonicalUri(ask.message, rooms.catalog.view(ask.seen.server));
   await record(rooms, ask.seen, { effect: "allow", code: "ok", named: uri });
   await change(rooms, sessionOf(ask), (kept) => kept.filter((one) => one !== uri));
   ask.answer.result(EMPTY_RESULT);
-}
-
-/** One resource is one subscription, however its URI is written. */
-function canonical({ message: { name: uri = "" }, seen }: Ask, rooms: Rooms): string {
-  const view = rooms.catalog.view(seen.server);
-  const address = view.resource(uri);
-  return (address && view.exposeUri(address.upstream, address.uri)) ?? uri;
 }
 
 function change(rooms: Rooms, { id }: ClientSession, to: (kept: readonly string[]) => readonly string[]) {

@@ -6,6 +6,7 @@ import type { Ask } from "./ask.ts";
 import { present } from "./content.ts";
 import { serverInfoOf } from "./description.ts";
 import type { Allowed } from "./forward.ts";
+import { canonicalUri } from "./resources.ts";
 import { sealState } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Turn } from "./turn.ts";
@@ -54,7 +55,16 @@ function tellAnswer(ask: Ask, rooms: Rooms, allowed: Allowed, answer: UpstreamRe
   }
   const view = rooms.catalog.view(ask.seen.server);
   const filtered = allowed.filter?.(answer.text) ?? answer.text;
-  const { text, withheld } = present(ask, rooms, view, allowed.target.upstream, filtered);
+  const { text, withheld } = present(
+    ask,
+    rooms,
+    view,
+    allowed.target.upstream,
+    filtered,
+    method === "resources/read"
+      ? { uri: String(allowed.params.uri), exposed: canonicalUri(ask.message, view) }
+      : undefined,
+  );
   const serverInfo = answer.era === era ? undefined : serverInfoOf(rooms, ask.seen.server);
   const bytes = ask.answer.result(
     translateResult(text, { method, from: answer.era, to: era, ...(serverInfo && { serverInfo }) }),

@@ -284,6 +284,14 @@ test("a variable that the grant sets is in the URI that is read, and the caller 
     expect((await read(uri)).forwarded).toEqual([]);
 });
 
+test("what is read with a variable that the grant sets goes to its reader, by the name that it was asked by", async () => {
+  const { body, forwarded } = await read("LIST://x?page=2");
+  expect(forwarded).toEqual(["list://x?tenant=acme&page=2"]);
+  expect(body.result).toMatchObject({
+    contents: [{ uri: "list://x?page=2", text: "read list://x?tenant=acme&page=2" }],
+  });
+});
+
 test("a template of which a variable is set that every URI names can never be read, so it is not listed", async () => {
   const token = await guarded.token("ann", "one");
   const { body } = await ask(guarded.url("one"), "resources/templates/list", {}, { token });
