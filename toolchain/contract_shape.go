@@ -2,44 +2,11 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/util"
 )
-
-// shape says what may stand at a place: a kind of value, and for objects the closed set of keys, or one shape for all.
-type shape struct {
-	kinds []string
-	keys  map[string]*shape
-	each  *shape
-}
-
-func a(kinds ...string) *shape { return &shape{kinds: kinds} }
-
-var (
-	text, re2, quantity, yes, anything = a("string"), a("string"), a("number"), a("boolean"), a()
-	bounds                             = &shape{kinds: []string{"object"}, each: bound}
-	bound                              = &shape{kinds: []string{"object"}}
-	names                              = &shape{kinds: []string{"array"}, each: text}
-	grantShape                         = &shape{kinds: []string{"object"}, keys: map[string]*shape{
-		"reason": text, "rank": quantity, "arguments": bounds, "others": yes, "requires": names, "interaction": names,
-		"credential": {kinds: []string{"object"}, keys: map[string]*shape{"source": text, "role": text, "ttl": quantity}},
-	}}
-	limitShape = &shape{kinds: []string{"object"}, keys: map[string]*shape{"arguments": bounds, "requires": names, "must_exist": yes}}
-)
-
-func init() {
-	bounds.each = bound
-	bound.keys = map[string]*shape{
-		"type": a("string", "array"), "enum": a("array"), "const": anything, "set": anything,
-		"minimum": quantity, "maximum": quantity, "exclusiveMinimum": quantity, "exclusiveMaximum": quantity, "multipleOf": quantity,
-		"minLength": quantity, "maxLength": quantity, "pattern": re2, "format": text,
-		"items": bound, "minItems": quantity, "maxItems": quantity, "uniqueItems": yes,
-		"properties": bounds, "others": yes, "forbidden": yes, "optional": yes,
-	}
-}
 
 // checkShape examines what of a grant or limit is written literally; the engine examines the rest when it decides.
 func (c *contract) checkShape(kind string, rule *ast.Rule) {
@@ -107,7 +74,7 @@ func (c *contract) checkRequires(kind string, l literal, object ast.Object) {
 		}
 		hint := meant(string(name), util.Keys(c.holds))
 		if hint == "" {
-			hint = fmt.Sprintf("define it: holds.%s if {…}", string(name))
+			hint = fmt.Sprintf("define it: %v if {…}", ast.Ref{ast.VarTerm("holds"), ast.NewTerm(name)})
 		}
 		c.add(refuse(place(e, l.rule), "requirement_unknown", fmt.Sprintf("authz.%s requires %v, which no holds defines", kind, name), hint))
 	})
@@ -133,11 +100,7 @@ func (c *contract) fit(l literal, where string, term *ast.Term, s *shape) {
 		c.add(refuse(place(term, l.rule), "value_type", fmt.Sprintf("%s is %s, not %s", where, s.kinds[0], got), ""))
 		return
 	}
-	if pattern, ok := term.Value.(ast.String); ok && s == re2 {
-		if _, err := regexp.Compile(string(pattern)); err != nil {
-			c.add(refuse(place(term, l.rule), "pattern_invalid", err.Error(), "RE2 has no lookahead and no backreference"))
-		}
-	}
+	c.checkValue(l, where, term, s)
 	if s.each != nil && got == "array" {
 		l.elements(term, func(e *ast.Term) { c.fit(l, where, e, s.each) })
 	}
@@ -158,6 +121,26 @@ func (c *contract) fit(l literal, where string, term *ast.Term, s *shape) {
 			c.add(refuse(place(key, l.rule), "key_unknown", fmt.Sprintf("%s has no key %v", where, name), meant(string(name), util.Keys(s.keys))))
 		}
 	})
+}
+
+// checkValue: what is of the right kind may still mean nothing.
+func (c *contract) checkValue(l literal, where string, term *ast.Term, s *shape) {
+	if s.keys == nil && s.each == nil {
+		if n := inexact(term.Value); n != nil {
+			c.add(refuse(place(term, l.rule), "value_invalid", fmt.Sprintf("%s: %v would be rounded", where, n), "numbers up to 2^53, or a text"))
+			return
+		}
+	}
+	if s.fault == nil {
+		return
+	}
+	switch f := s.fault(term.Value); {
+	case f.message == "":
+	case s == re2:
+		c.add(refuse(place(term, l.rule), "pattern_invalid", f.message, f.hint))
+	default:
+		c.add(refuse(place(term, l.rule), "value_invalid", where+" "+f.message, f.hint))
+	}
 }
 
 func kindOf(v ast.Value) string {

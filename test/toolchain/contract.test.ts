@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import { parseGrant, parseLimit } from "../../src/policy/answers.ts";
+import { FORMATS } from "../../src/policy/format.ts";
 import { inputSchema } from "../../src/policy/input-schema.ts";
 import { problemsOf, REFUND, sources, tenantSchema, toolchain } from "./support.ts";
 
@@ -217,6 +219,7 @@ test("without a tenant schema only the id is sure", async () => {
 
 refused("a requirement that is named must be defined", [
   [`grant contains {"reason": "x", "requires": ["nope"]}`, "requirement_unknown", "2:45", "holds.nope if"],
+  [`grant contains {"reason": "x", "requires": ["a-b"]}`, "requirement_unknown", "2:45", `holds["a-b"] if`],
   [
     `limit contains {"requires": ["frsh"]}\nholds.fresh if input.server`,
     "requirement_unknown",
@@ -282,6 +285,48 @@ refused("the keys of grants, limits and bounds are closed", [
   [`limit contains {"arguments": {"a": {"maximum": "x"}}}`, "value_type", "2:48", ""],
   [`limit contains {"arguments": {"a": {"pattern": "(?=x)"}}}`, "pattern_invalid", "2:48", "RE2"],
   [`grant contains {"arguments": {}}`, "reason_missing", "2:1", "reason"],
+]);
+/** [an element, what the engine says of it, where check says it, part of the hint] */
+const MEANINGLESS: readonly (readonly ["grant" | "limit", string, string, string])[] = [
+  ["limit", `{"arguments": {"a": {"format": "emial"}}}`, "2:47", "did you mean email?"],
+  ["limit", `{"arguments": {"a": {"type": "int"}}}`, "2:45", "integer"],
+  ["limit", `{"arguments": {"a": {"type": ["string", "nul"]}}}`, "2:56", "did you mean null?"],
+  ["limit", `{"arguments": {"a": {"minLength": -1}}}`, "2:50", ""],
+  ["limit", `{"arguments": {"a": {"maxItems": 1.5}}}`, "2:49", ""],
+  ["limit", `{"arguments": {"a": {"multipleOf": 0}}}`, "2:51", ""],
+  ["limit", `{"arguments": {"a": {"maximum": 9007199254740993}}}`, "2:48", "2^53"],
+  ["limit", `{"arguments": {"a": {"enum": [1, 9007199254740993]}}}`, "2:45", "2^53"],
+  ["limit", `{"arguments": {"a": {"maximum": 1e400}}}`, "2:48", "2^53"],
+  ["limit", `{"arguments": {"a": {"set": 1, "maximum": 3}}}`, "2:36", "in one grant"],
+  ["limit", `{"arguments": {"a": {"forbidden": true, "optional": true}}}`, "2:36", "in one grant"],
+  ["limit", `{"arguments": {"a": {"forbidden": false}}}`, "2:50", "leave it out"],
+  ["limit", `{"arguments": {"a": {"others": false}}}`, "2:36", "properties"],
+  ["limit", `{"requires": ["a b"]}`, "2:30", "dashes"],
+  ["grant", `{"reason": ""}`, "2:27", ""],
+  ["grant", `{"reason": "x", "rank": 1.5}`, "2:40", ""],
+  ["grant", `{"reason": "x", "interaction": ["sample"]}`, "2:48", "sampling"],
+  ["grant", `{"reason": "x", "credential": {"source": "a", "ttl": 0}}`, "2:69", ""],
+];
+test.each(MEANINGLESS)("a %s that the engine would not take is refused: %s", async (kind, said, at, hint) => {
+  const found = await problemsOf(
+    `${kind} contains ${said} if input.target.upstream == "a"\nholds["a b"] if input.server`,
+  );
+  const told = found.filter(({ code }) => code === "value_invalid");
+  expect(told.map(({ row, col }) => `${row}:${col}`)).toEqual([at]);
+  expect(told[0]?.hint ?? "").toContain(hint);
+  const value = JSON.parse(said);
+  // What JSON.parse rounds is refused before it is parsed further.
+  if (/9007199254740993|1e400/.test(said)) return;
+  expect((kind === "grant" ? parseGrant : parseLimit)(value, "platform").ok).toBe(false);
+});
+refused("what means nothing further in has no key there", [
+  [`limit contains {"arguments": {"a": {"items": {"optional": true}}}}`, "key_unknown", "2:47", "one of"],
+  [`limit contains {"arguments": {"a": {"properties": {"b": {"set": 1}}}}}`, "key_unknown", "2:58", "one of"],
+]);
+accepted("every format that the engine knows", [
+  [...FORMATS.keys()]
+    .map((format) => `limit contains {"arguments": {"${format}": {"format": "${format}"}}}`)
+    .join("\n"),
 ]);
 accepted("every key that there is", [
   `grant contains {"reason": "x", "rank": 1, "others": false, "interaction": ["elicitation"], "arguments": {
