@@ -96,6 +96,8 @@ export interface Requirement {
   readonly name: string;
   readonly title: string;
   readonly stepUp: null | { readonly max_age?: number; readonly scope?: string };
+  /** JSON Pointers of the arguments that it reads and that are absent, so that it cannot hold. */
+  readonly missing: readonly string[];
 }
 
 /** The answer to one tools/call. */

@@ -47,7 +47,8 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
   const { faults } = capability;
   const told: Told = { warnings: [], mistakes: [...faults] };
   const candidates = capability.denials.length > 0 ? [] : usableWithin(capability, schema, told);
-  const hidden = deny("not_found", [...capability.denials, ...faults, ...told.warnings]);
+  // A malformed denial is a fault as well.
+  const hidden = deny("not_found", [...new Set([...capability.denials, ...faults, ...told.warnings])]);
   const wanted = new Map<Candidate, readonly Wanted[]>();
 
   function settled(candidate: Candidate, forwarded: JsonObject, source: RequirementSource): CallDecision {

@@ -11,7 +11,8 @@ import { isJsonObject, type Json, type JsonObject, sha256 } from "../lib/json.ts
 import type { Log } from "../lib/log.ts";
 import type { PolicyLayer } from "./layer.ts";
 import type { RequirementSource, Wanted } from "./requirements.ts";
-import type { RequirementFact } from "./toolchain-types.ts";
+import type { Path, RequirementFact } from "./toolchain-types.ts";
+import { pointerTo } from "./value-set.ts";
 
 /** What decides for one tenant: an immutable snapshot, so that all evaluations of a decision see the same policies. */
 export interface PolicyEngine {
@@ -80,9 +81,9 @@ export function createEngine({ platform, tenant, log }: EngineParts): PolicyEngi
         const keys = held(context, target, args, wanted);
         return wanted.map(({ layer, name }) => keys.has(keyOf(layer, name)));
       },
-      describe: ({ layer, name }) => {
+      describe: ({ layer, name }, args) => {
         const fact = factOf({ layer, name });
-        return fact && { layer, name, title: fact.title, stepUp: fact.stepUp };
+        return fact && { layer, name, title: fact.title, stepUp: fact.stepUp, missing: missing(fact, args) };
       },
     }),
     contextKey: (context) => {
@@ -118,7 +119,17 @@ function together(answers: readonly Capability[]): Capability {
 /** `not input.arguments.iban in …` is true of an absent iban, so that leaving it out would meet the requirement. */
 function hasWhatItReads(fact: RequirementFact | undefined, args: JsonObject): boolean {
   if (fact === undefined) return false;
-  return fact.argumentsRead.every((path) => fact.optional.includes(path[0] ?? "") || isPresent(args, path));
+  return fact.argumentsRead.every((path) => isOptional(fact, path) || isPresent(args, path));
+}
+
+function missing(fact: RequirementFact, args: JsonObject): readonly string[] {
+  return fact.argumentsRead
+    .filter((path) => !isOptional(fact, path) && !isPresent(args, path))
+    .map((path) => path.map(pointerTo).join(""));
+}
+
+function isOptional({ optional }: RequirementFact, [name = ""]: Path): boolean {
+  return optional.includes(name);
 }
 
 function isPresent(args: JsonObject, path: readonly string[]): boolean {

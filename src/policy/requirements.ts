@@ -14,7 +14,7 @@ export interface RequirementSource {
   /** Whether each holds for the arguments that would be forwarded, in order. Anything but true: it does not hold. */
   hold(wanted: readonly Wanted[], args: JsonObject): readonly boolean[];
   /** What the caller is told of one that does not hold; undefined where its layer does not define it. */
-  describe(wanted: Wanted): Requirement | undefined;
+  describe(wanted: Wanted, args: JsonObject): Requirement | undefined;
 }
 
 /** For what is asked ahead of a call or after it: its requirements are conditions of the call itself. */
@@ -49,20 +49,36 @@ export function settle(wanted: readonly Wanted[], args: JsonObject, source: Requ
   const held = source.hold(wanted, args);
   const requirements = Object.fromEntries(wanted.map(({ key }, i) => [key, held[i] === true]));
   const failed = wanted.filter((_, i) => held[i] !== true);
-  const told = failed.map((one) => described(one, source.describe(one)));
+  const told = failed.map((one) => described(one, source.describe(one, args)));
   const [first] = told;
   if (first === undefined) return { requirements, refusal: null };
   return {
     requirements,
     refusal: {
-      text: `This call needs ${told.map(({ title }) => title).join(" and ")}.`,
+      text: inWords(told),
       data: { requirement: first, ...(told.length > 1 && { requirements: told }) },
-      reasons: failed.map(({ key }) => `${key} does not hold`),
+      reasons: failed.map(({ key }, i) => `${key} does not hold${without(told[i]?.missing)}`),
     },
   };
 }
 
 function described({ name }: Wanted, requirement: Requirement | undefined) {
-  const stepUp = requirement?.stepUp ?? null;
-  return { name, title: requirement?.title || name, step_up: stepUp && { ...stepUp } };
+  const { title = "", stepUp = null, missing = [] } = requirement ?? {};
+  return {
+    name,
+    title: title || name,
+    step_up: stepUp && { ...stepUp },
+    // The listed schema may say that they can be left out: only this tells the caller what to do.
+    ...(missing.length > 0 && { missing }),
+  };
+}
+
+function inWords(told: readonly ReturnType<typeof described>[]): string {
+  const absent = [...new Set(told.flatMap(({ missing = [] }) => missing))];
+  const needs = `This call needs ${told.map(({ title }) => title).join(" and ")}`;
+  return absent.length === 0 ? `${needs}.` : `${needs}, which cannot be told without ${absent.join(", ")}.`;
+}
+
+function without(missing: readonly string[] = []): string {
+  return missing.length === 0 ? "" : `: ${missing.join(", ")} not sent`;
 }

@@ -207,6 +207,7 @@ const login: RequirementSource = {
           name,
           title: "a login in the last five minutes",
           stepUp: { max_age: 300, scope: "mcp:refund" },
+          missing: [],
         }
       : undefined,
 };

@@ -1,7 +1,9 @@
 import { afterAll, expect, test } from "vitest";
+import type { JsonObject } from "../../src/lib/json.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { createEngine } from "../../src/policy/engine.ts";
 import { createInstancePool } from "../../src/policy/instance-pool.ts";
+import { open } from "../policy-bounds/open.ts";
 import { context, engineOf, layerOf, NOW, principal, target, toolchain, wanted } from "./world.ts";
 
 afterAll(() => toolchain.close());
@@ -148,13 +150,14 @@ test("a requirement holds only when it does; it is evaluated in the layer that n
     wanted("account_not_blocked", "tenant"),
   ];
   expect(hold(asked, {})).toEqual([true, false, false, false]);
-  expect(describe(wanted("fresh_login"))).toEqual({
+  expect(describe(wanted("fresh_login"), {})).toEqual({
     layer: "platform",
     name: "fresh_login",
     title: "a login in the last five minutes",
     stepUp: { max_age: 300 },
+    missing: [],
   });
-  expect(describe(wanted("account_not_blocked", "tenant"))).toBeUndefined();
+  expect(describe(wanted("account_not_blocked", "tenant"), {})).toBeUndefined();
 });
 
 test("a requirement does not hold when an argument that it reads is missing, unless that is optional", async () => {
@@ -168,6 +171,25 @@ test("a requirement does not hold when an argument that it reads is missing, unl
   expect(ask("small_note", { note: "too long" })).toBe(false);
   // Inherited, not sent.
   expect(ask("account_not_blocked", Object.create({ iban: "DE2" }))).toBe(false);
+});
+
+test("whoever leaves out an argument that a requirement reads is told which, and so is the record", async () => {
+  const engine = await engineOf(POLICY);
+  const source = engine.requirements(context(), target());
+  const grant = { reason: "any", requires: ["account_not_blocked"] };
+  const decide = (args: JsonObject) => open({ iban: {} }, { grants: [grant] }).decide(args, source);
+  expect(decide({})).toMatchObject({
+    code: "requirement_not_met",
+    text: "This call needs an account that is not blocked, which cannot be told without /iban.",
+    data: { requirement: { name: "account_not_blocked", missing: ["/iban"] } },
+    reasons: ["account_not_blocked does not hold: /iban not sent"],
+  });
+  const blocked = decide({ iban: "DE1" });
+  expect(blocked).toMatchObject({
+    text: "This call needs an account that is not blocked.",
+    reasons: ["account_not_blocked does not hold"],
+  });
+  expect(JSON.stringify(blocked)).not.toContain("missing");
 });
 
 test("a requirement does not hold when the claim it reads is absent", async () => {
