@@ -8,8 +8,8 @@ import { didYouMean } from "../config/problems.ts";
 import type { QuestionKind, Target } from "../domain.ts";
 import { findIdentity } from "../golden/identity.ts";
 import { pinnedViews } from "../golden/pinned.ts";
-import { PortcullisError } from "../lib/errors.ts";
-import { isJsonObject, type JsonObject } from "../lib/json.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { parseStrict } from "../lib/strict-json.ts";
 import type { Surroundings } from "./command.ts";
 
@@ -38,13 +38,15 @@ export async function inputOf(
   if ((options.user === undefined) === (options.input === undefined)) throw unfit("give --user or --input");
   if (options.input !== undefined)
     return objectIn(
-      options.input === "-" ? await stdin() : await readFile(resolve(cwd, options.input)),
+      options.input === "-" ? await stdin() : await fileAt(resolve(cwd, options.input), options.input),
       "the input",
     );
   const now = Math.floor(Date.now() / 1000);
   const { principal, tenant } = await findIdentity(config, { user: options.user ?? "" }, now);
   const [only = ""] = Object.keys(config.servers);
   const server = options.server ?? only;
+  if (!Object.hasOwn(config.servers, server))
+    throw unfit(`there is no virtual server "${server}": ${Object.keys(config.servers).join(", ")}`);
   return {
     principal: { ...principal, attributes: principal.attributes },
     tenant,
@@ -55,8 +57,22 @@ export async function inputOf(
   };
 }
 
+async function fileAt(path: string, given: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch {
+    throw unfit(`${given} cannot be read`);
+  }
+}
+
 function objectIn(bytes: Uint8Array, what: string): JsonObject {
-  const value = parseStrict(bytes, { maxDepth: MAX_DEPTH });
+  let value: Json;
+  try {
+    value = parseStrict(bytes, { maxDepth: MAX_DEPTH });
+  } catch (thrown) {
+    const { code, reason } = toPortcullisError(thrown);
+    throw new PortcullisError(code, { reason: `${what}: ${reason}` });
+  }
   if (!isJsonObject(value)) throw unfit(`${what} must be a JSON object`);
   return value;
 }

@@ -102,7 +102,8 @@ function readEnvelope(body: Json | undefined): Envelope {
   if (!isJsonObject(body)) throw invalid(Array.isArray(body) ? "a batch" : "not an object");
   if (body.jsonrpc !== "2.0") throw invalid("jsonrpc is not 2.0");
   const { id, method, params = NO_PARAMS } = body;
-  if (id !== undefined && !isRequestId(id)) throw invalid("the id is neither a string nor an integer");
+  if (id !== undefined && !isRequestId(id))
+    throw invalid("the id is neither an integer nor a string of at most 256 characters");
   if (method === undefined) {
     requireMembers(body, RESPONSE_MEMBERS);
     const answers = isJsonObject(body.result) !== isJsonObject(body.error);
@@ -152,6 +153,8 @@ function versionOf(envelope: Envelope, { header }: Received): Spoken {
     if (!isServed(LEGACY_VERSIONS, named)) throw unsupported(named, LEGACY_VERSIONS);
     return { era: "legacy", version: named };
   }
+  // It may mean either era.
+  if (!isServed(MODERN_VERSIONS, named)) throw unsupported(named, [...MODERN_VERSIONS, ...LEGACY_VERSIONS]);
   if (envelope.kind !== "request") return modernVersion(named, named);
   if (envelope.method === "initialize")
     throw mismatch("initialize is not of the revision in MCP-Protocol-Version");

@@ -148,6 +148,18 @@ describe("legacy", () => {
     });
   });
 
+  test.each(["2099-01-01", "bogus"])(
+    "a header of %s, which nobody knows, is told all that is served",
+    (version) => {
+      const message = read(request("ping"), { "mcp-protocol-version": version });
+      const supported = [...MODERN_VERSIONS, ...LEGACY_VERSIONS];
+      expect(message).toMatchObject({
+        kind: "refused",
+        error: { code: "version_unsupported", data: { supported, requested: version } },
+      });
+    },
+  );
+
   test("headers need not repeat the body, but may not contradict it", () => {
     expect(refusal(request("tools/call", { name: "a" }), { "mcp-name": "b" })).toEqual([
       400,
