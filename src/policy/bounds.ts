@@ -27,7 +27,9 @@ const KEYWORDS: Readonly<Record<keyof Bound, Check>> = {
   minLength: count,
   maxLength: count,
   pattern: (value, at) =>
-    typeof value === "string" && compilePattern(value) ? null : `${at} must be an RE2 pattern`,
+    typeof value === "string" && compilePattern(value)
+      ? null
+      : `${at} must be an RE2 pattern, and not too large`,
   format: (value, at) =>
     typeof value === "string" && FORMATS.has(value) ? null : `${at} is not a format that is known here`,
   items: (value, at, depth) =>

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { parseGrant, parseLimit } from "../../src/policy/answers.ts";
 import { FORMATS } from "../../src/policy/format.ts";
 import { inputSchema } from "../../src/policy/input-schema.ts";
+import { compilePattern } from "../../src/policy/pattern.ts";
 import { problemsOf, REFUND, sources, tenantSchema, toolchain } from "./support.ts";
 
 const grant = (body: string, more = "") => `grant contains {"reason": "x"} if { ${body} }\n${more}`;
@@ -323,6 +324,19 @@ refused("what means nothing further in has no key there", [
   [`limit contains {"arguments": {"a": {"items": {"optional": true}}}}`, "key_unknown", "2:47", "one of"],
   [`limit contains {"arguments": {"a": {"properties": {"b": {"set": 1}}}}}`, "key_unknown", "2:58", "one of"],
 ]);
+const counted = (length: number) => "y{1,1000}".padStart(length, "x");
+test.each([
+  ["a".repeat(2000), true],
+  ["a".repeat(2001), false],
+  [counted(50), true],
+  [counted(51), false],
+  ["(a{1,30}){1,30}", true],
+  [`(${"b".repeat(45)}a{1,30}){1,30}`, false],
+])("a pattern is as large as the engine takes it: %.60s", async (pattern, taken) => {
+  const found = await problemsOf(`limit contains {"arguments": {"a": {"pattern": "${pattern}"}}}`);
+  expect(found.map(({ code }) => code)).toEqual(taken ? [] : ["pattern_invalid"]);
+  expect(compilePattern(pattern) !== null).toBe(taken);
+});
 accepted("every format that the engine knows", [
   [...FORMATS.keys()]
     .map((format) => `limit contains {"arguments": {"${format}": {"format": "${format}"}}}`)
