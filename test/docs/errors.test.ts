@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { STATE_MS } from "../../src/gate/resume.ts";
 import { ERRORS, PortcullisError } from "../../src/lib/errors.ts";
 import { errorText } from "../../src/lib/rpc.ts";
 import { codes, readPage } from "./page.ts";
@@ -13,6 +14,17 @@ test("the table is the one that the gateway refuses by", () => {
   expect(told).toEqual(ERRORS);
   expect(Object.keys(told)).toEqual(Object.keys(ERRORS));
   expect(rows.filter(([, , , , todo = ""]) => todo === "")).toEqual([]);
+});
+
+test("what to do is what can be done", () => {
+  const todo = new Map(
+    page
+      .table("Code", "HTTP", "JSON-RPC", "The caller is told", "What to do")
+      .map((row) => [codes(row[0] ?? "")[0], row[4]]),
+  );
+  for (const method of ["POST", "GET", "DELETE"]) expect(todo.get("method_not_allowed")).toContain(method);
+  expect(STATE_MS).toBe(10 * 60_000);
+  expect(todo.get("state_invalid")).toContain("ten minutes");
 });
 
 test("a code never disappears and never changes its numbers", () => {
