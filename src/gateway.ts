@@ -109,6 +109,11 @@ function guard(
     ...(policies.status().platform.revision === null ? ["no policy is loaded"] : []),
     ...(store.healthy ? [] : ["the session store does not answer"]),
   ];
+  /** What several virtual servers show is one target. */
+  const targetsOnce = () => {
+    const shown = Object.keys(config.servers).flatMap((name) => catalog.view(name).targets);
+    return [...new Map(shown.map((target) => [target.digest, target])).values()];
+  };
   const isCurrent = ({ tenant, revision }: Deciding) => {
     const { platform, tenants } = policies.status();
     return revision.platform === platform.revision && revision.tenant === (tenants[tenant]?.revision ?? "");
@@ -157,10 +162,7 @@ function guard(
       ready: unready(),
       policies: policies.status(),
       catalog: catalog.status(),
-      schemas: schemas.notes(
-        Object.keys(config.servers).flatMap((name) => catalog.view(name).targets),
-        isCurrent,
-      ),
+      schemas: schemas.notes(targetsOnce(), isCurrent),
       sessions: rooms.sessions.size,
       suspended: opened.suspensions.list(),
     }),

@@ -10,7 +10,7 @@ import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { discover } from "./discover.ts";
 import { askGateway } from "./gateway-client.ts";
 import { loadOrTell } from "./load.ts";
-import { columns, count, json, type Paint, paintFor } from "./print.ts";
+import { columns, count, json, type Paint, paintFor, printable } from "./print.ts";
 
 export interface PinOptions extends CommonOptions {
   readonly arguments: readonly string[];
@@ -153,7 +153,7 @@ async function pinAll(
       around.stdout.write(
         [`changed ${upstream}: ${kind} ${target}`, ...difference.map((line) => `    ${line}`), ""].join("\n"),
       );
-    around.stdout.write(troubles.map((line) => `${line}\n`).join(""));
+    around.stdout.write(troubles.map((line) => `${printable(line)}\n`).join(""));
     around.stdout.write(`${count(now.length, "pinned target")}: ${added} new, ${changed.length} changed\n`);
   }
   return troubles.length === 0 ? 0 : 1;

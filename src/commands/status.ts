@@ -4,7 +4,7 @@ import { askGateway } from "./gateway-client.ts";
 import { placed } from "./layers.ts";
 import { loadOrTell, type Printable, problemLines } from "./load.ts";
 import { approval } from "./pin.ts";
-import { columns, count, json, type Paint, paintFor, seconds } from "./print.ts";
+import { columns, count, json, type Paint, paintFor, printable, seconds } from "./print.ts";
 import { suspensionRow } from "./tenant.ts";
 
 type Upstream = GatewayStatus["catalog"]["upstreams"][number];
@@ -77,7 +77,11 @@ function described(found: GatewayStatus, around: Surroundings): string {
       "left out",
       columns(
         catalog.servers.flatMap(({ name, leftOut }) =>
-          leftOut.map((one) => [name, `${one.upstream}: ${one.kind} ${one.name}`, one.reason]),
+          leftOut.map((one) => [
+            name,
+            printable(`${one.upstream}: ${one.kind} ${one.name}`),
+            printable(one.reason),
+          ]),
         ),
         "  ",
       ),
@@ -85,7 +89,7 @@ function described(found: GatewayStatus, around: Surroundings): string {
     section(
       "schemas",
       columns(
-        schemas.map(({ target, note }) => [target, note]),
+        schemas.map(({ target, note }) => [printable(target), printable(note)]),
         "  ",
       ),
     ),
@@ -119,10 +123,16 @@ function upstreamRow(
   const notes = [
     ...(quarantined.length === 0 ? [] : [paint.yellow(`${quarantined.length} quarantined`)]),
     ...(refused.length === 0 ? [] : [`${refused.length} refused`]),
-    ...(reason === "" ? [] : [reason]),
+    ...(reason === "" ? [] : [printable(reason)]),
   ];
   const shown = state === "live" ? paint.green(state) : paint.red(state);
-  return [name, shown, protocol, state === "live" ? count(targets, "target") : "", notes.join(", ")];
+  return [
+    name,
+    shown,
+    printable(protocol),
+    state === "live" ? count(targets, "target") : "",
+    notes.join(", "),
+  ];
 }
 
 /** What changed, and how it is approved. */
@@ -136,6 +146,9 @@ function attention({ name: upstream, quarantined, refused }: Upstream, paint: Pa
   );
   return [
     ...changed,
-    ...refused.map(({ kind, name, reason }) => `  refused ${upstream}: ${kind} ${name}\n    ${reason}\n`),
+    ...refused.map(
+      ({ kind, name, reason }) =>
+        `  refused ${upstream}: ${kind} ${printable(name)}\n    ${printable(reason)}\n`,
+    ),
   ].join("");
 }

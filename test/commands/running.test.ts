@@ -8,6 +8,7 @@ import { status } from "../../src/commands/status.ts";
 import { token } from "../../src/commands/token.ts";
 import { startSupportDesk } from "../../src/demo/support-desk/support-desk.ts";
 import { freePort } from "../../src/demo/world.ts";
+import { listing, serveShelf } from "../e2e/shelf.ts";
 import { CONFIG, company } from "./company.ts";
 import { surroundings } from "./world.ts";
 
@@ -20,8 +21,12 @@ afterEach(async () => {
 async function running(): Promise<{ folder: string; gateway: Running }> {
   const desk = await startSupportDesk({ port: 0, keys: { keys: [] }, audience: "https://crm" });
   closing.push(() => desk.close());
+  return runningBefore(desk.url);
+}
+
+async function runningBefore(url: string): Promise<{ folder: string; gateway: Running }> {
   const listen = `listen: {port: ${await freePort(0)}}\n`;
-  const folder = company({ "portcullis.yaml": listen + CONFIG.replace("http://127.0.0.1:9/mcp", desk.url) });
+  const folder = company({ "portcullis.yaml": listen + CONFIG.replace("http://127.0.0.1:9/mcp", url) });
   const { around } = surroundings(folder);
   const loaded = await load({ config: "portcullis.yaml" }, around, { secrets: true });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
@@ -59,6 +64,24 @@ test("status names what is quarantined with what changed; pin brings it back at 
     running: true,
     ready: [],
   });
+});
+
+test("what a server calls itself and its targets does not steer the operator's terminal", async () => {
+  const steering = "\u009b31m\u202e";
+  const shelf = await serveShelf(
+    {},
+    listing({ tools: [{ name: `a${steering}`, inputSchema: { type: "object" } }] }),
+  );
+  closing.push(() => shelf.close());
+  const { folder } = await runningBefore(shelf.url);
+  for (const [command, options] of [
+    [status, {}],
+    [pin, { all: true }],
+  ] as const) {
+    const { out } = await run(command, folder, options);
+    expect(out).toContain("tool a\ufffd31m\ufffd");
+    expect(out).not.toMatch(/[\u009b\u202e]/);
+  }
 });
 
 test("status prints the policies' present errors, and says that something needs a person", async () => {
