@@ -91,9 +91,13 @@ function narrowRoot(set: ValueSet, injected: ReadonlySet<string>, context: Conte
   return withinBounds(narrowed, set);
 }
 
-/** The caller neither sees nor sends what every grant injects, and need not send what some grant injects. */
+/**
+ * The caller neither sees nor sends what every grant injects, and need not send what some grant injects. Where the schema
+ * takes any name, or any of a pattern, only naming it tells that it must not be sent.
+ */
 function hide(schema: Mutable, set: ValueSet, injected: ReadonlySet<string>): void {
-  const unseen = (name: string) => injected.has(name) && memberOf(set, name).values.types === 0;
+  const named = schema.additionalProperties !== false || schema.patternProperties !== undefined;
+  const unseen = (name: string) => !named && injected.has(name) && memberOf(set, name).values.types === 0;
   const shown = Object.entries(schema.properties ?? {}).filter(([name]) => !unseen(name));
   schema.properties = Object.fromEntries<Json>(shown);
   if (schema.required !== undefined)
@@ -166,11 +170,12 @@ function narrowItems(
 
 /** `properties`, `required` and what else may be sent. Where bounds apply, only declared names may. */
 function narrowMembers(schema: JsonObject, set: ValueSet, at: string, context: Context): Mutable {
-  const declared = set.closed || set.declares === null ? [] : set.declares.names;
+  const rest = set.closed || set.declares?.open === false ? false : schema.additionalProperties;
+  // Where the rest is left to the schema, a name put here would be out of its `unevaluatedProperties`.
+  const declared = set.closed || rest !== false ? [] : (set.declares?.names ?? []);
   const own = isJsonObject(schema.properties) ? Object.keys(schema.properties) : [];
   const names = new Set([...own, ...(set.members?.keys() ?? []), ...declared]);
   const patterns = set.closed ? {} : patternSchemas(schema, set);
-  const rest = set.closed || set.declares?.open === false ? false : schema.additionalProperties;
   const properties: [string, Json][] = [];
   const required = new Set(requiredOf(schema));
   for (const name of names) {

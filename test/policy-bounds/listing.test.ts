@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { JsonObject } from "../../src/lib/json.ts";
-import { bounding, open, type Said } from "./open.ts";
+import { bounding, open, outcome, type Said } from "./open.ts";
+import { plainAjv } from "./reference.ts";
 
 const DRAFT_07 = "http://json-schema.org/draft-07/schema#";
 
@@ -210,4 +211,31 @@ test("what the upstream announced is not changed by listing it", () => {
   const before = JSON.stringify(properties);
   listing(properties, { grants: [bounding({ x: { maximum: 5, multipleOf: 2 } })] });
   expect(JSON.stringify(properties)).toBe(before);
+});
+
+test("what a grant sets is not sent either where the schema takes any name, or any of a pattern", () => {
+  const sets = { grants: [bounding({ region: { set: "eu" } })] };
+  for (const more of [
+    { patternProperties: { "^r": { type: "string" } } },
+    { additionalProperties: { type: "string" } },
+  ]) {
+    const capability = open({ x: {} }, sets, more);
+    expect(outcome(capability, { region: "us" })).toBe("argument_out_of_bounds");
+    const listed = plainAjv(capability.listing().inputSchema);
+    expect([listed({ x: 1 }), listed({ region: "us" })]).toEqual([true, false]);
+  }
+});
+
+test("a name that only an alternative declares stays within the schema's unevaluatedProperties", () => {
+  const capability = open(
+    { x: {} },
+    { grants: [bounding({ x: { maximum: 3 } })] },
+    {
+      anyOf: [{ required: ["x"] }, { properties: { v: { type: "string" } }, required: ["v"] }],
+      unevaluatedProperties: { type: "string" },
+    },
+  );
+  const listed = plainAjv(capability.listing().inputSchema);
+  for (const args of [{ x: 1 }, { x: 1, v: "a" }, { x: 1, v: {} }, { x: 1, other: 5 }])
+    expect(listed(args), JSON.stringify(args)).toBe(outcome(capability, args) === "allow");
 });
