@@ -1,6 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { valueList } from "./equality.ts";
 import { memberSchemas, type Patterns, requiredOf, resolve } from "./outline.ts";
+import { spend } from "./steps.ts";
 import { intersect, valueSet } from "./value-algebra.ts";
 import { ANY_TYPE, ANYTHING, memberOf, TYPE, typeMask, type ValueSet } from "./value-set.ts";
 
@@ -21,11 +22,20 @@ const IDENTITIES = ["$anchor", "$dynamicAnchor", "$id"];
  * Whether some value may be both in the set and valid by the schema, as far as plain keywords tell: false is certain.
  * A grant that no arguments can meet opens nothing.
  */
-export function reachable(root: JsonObject, engines: Patterns, schema: Json, set: ValueSet): boolean {
+export function reachable(
+  root: JsonObject,
+  engines: Patterns,
+  schema: Json,
+  set: ValueSet,
+  depth = 0,
+): boolean {
+  spend(STEPS);
   const plain = inlined(root, schema);
   if (plain === false || set.types === 0) return false;
   if (!isJsonObject(plain)) return true;
   if (plain.type !== undefined && (schemaTypes(plain.type) & set.types) === 0) return false;
+  if (!combinable(plain, (inner) => depth >= MAX_DEPTH || reachable(root, engines, inner, set, depth + 1)))
+    return false;
   if (!simple(plain, set)) return intersect(set, schemaSet(plain)).types !== 0;
   for (const [name, member] of set.members ?? []) {
     if (member.absent) continue;
@@ -33,6 +43,23 @@ export function reachable(root: JsonObject, engines: Patterns, schema: Json, set
       return false;
   }
   return requiredOf(plain).every((name) => memberOf(set, name).values.types !== 0);
+}
+
+/** Schemas that apply at one place are followed so far: they may refer to themselves. */
+const MAX_DEPTH = 8;
+
+/** Looking at one schema costs about this. */
+const STEPS = 20;
+
+/** What stands beside a `$ref` does not hold in draft-07. */
+function combinable(
+  { $ref, allOf, anyOf, oneOf }: JsonObject,
+  isReachable: (schema: Json) => boolean,
+): boolean {
+  if ($ref !== undefined) return true;
+  if (Array.isArray(allOf) && !allOf.every(isReachable)) return false;
+  // Most often an optional field: `anyOf: [{type: string}, {type: null}]`.
+  return [anyOf, oneOf].every((some) => !Array.isArray(some) || some.some(isReachable));
 }
 
 /** Only objects are in the set, and the schema has no list of values: looking at the members tells all there is. */

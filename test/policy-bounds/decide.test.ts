@@ -195,6 +195,14 @@ test("a grant that the pinned schema leaves nothing of is not met either", () =>
   expect(listed({ minimum: 10 }, { maximum: 5 })).toBe(false);
   expect(listed({ $ref: "#/$defs/c" }, { const: "USD" }, { $defs: { c: { enum: ["EUR"] } } })).toBe(false);
   expect(listed({}, { forbidden: true }, { required: ["x"] })).toBe(false);
+  const optional = { anyOf: [{ type: "string" }, { type: "null" }] };
+  expect(listed(optional, { maximum: 5 })).toBe(false);
+  expect(listed(optional, { set: 1 })).toBe(false);
+  expect(listed(optional, { set: null })).toBe(true);
+  expect(listed({ oneOf: [{ const: 1 }, { enum: [2] }] }, { const: 3 })).toBe(false);
+  expect(listed({ allOf: [{ type: "string" }, { minLength: 2 }] }, { maximum: 5 })).toBe(false);
+  const itself = { $defs: { a: { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] } } };
+  expect(listed({ $ref: "#/$defs/a" }, { const: 1 }, itself), "as far as can be told").toBe(true);
   expect(listed({ type: "string" }, { maximum: 5, optional: true }), "it need not be sent").toBe(true);
 });
 
