@@ -13,12 +13,15 @@ export interface Seal {
   seal(purpose: string, value: Json, expires: number): string;
   /** undefined: expired, of another purpose, or not sealed with this key. `now`: milliseconds since the epoch. */
   open(purpose: string, text: string, now: number): Json | undefined;
+  /** A name for a purpose: the same for all who have this key, and for nobody else. */
+  place(purpose: string): string;
 }
 
 const KEY_BYTES = 32;
 const SALT_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const PLACE_BYTES = 12;
 const HEAD_BYTES = SALT_BYTES + NONCE_BYTES;
 
 /**
@@ -43,6 +46,8 @@ export function createSeal(key: Secret | Buffer): Seal {
   }
 
   return {
+    place: (purpose) =>
+      Buffer.from(hkdfSync("sha256", master, "portcullis place", purpose, PLACE_BYTES)).toString("base64url"),
     seal(purpose, value, expires) {
       const head = randomBytes(HEAD_BYTES);
       const salt = head.subarray(0, SALT_BYTES);

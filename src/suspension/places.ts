@@ -48,7 +48,7 @@ export function filePlace(path: string): Place {
   };
 }
 
-const KEY = "suspensions";
+const PURPOSE = "suspensions";
 const LIFE_MS = 365 * 24 * 3600 * 1000;
 
 /**
@@ -63,9 +63,11 @@ export function sharedPlace(options: {
   onWritten(): Promise<void>;
 }): Place {
   const { store, seal, clock, log, onWritten } = options;
+  // Replicas with another key could only overwrite this, and this replica theirs, each as fast as the store is.
+  const key = `suspensions ${seal.place(PURPOSE)}`;
 
   function open(text: string): readonly Suspension[] | null {
-    const value = seal.open(KEY, text, clock());
+    const value = seal.open(PURPOSE, text, clock());
     if (value !== undefined) return readSuspensions(value);
     log.warn({}, "the store's suspensions are not sealed with this key: they are written anew");
     return null;
@@ -73,15 +75,15 @@ export function sharedPlace(options: {
 
   return {
     async read() {
-      const version = await store.touch(KEY, LIFE_MS);
+      const version = await store.touch(key, LIFE_MS);
       return { found: version === undefined ? null : open(version), version };
     },
     async write(version, all) {
-      const text = seal.seal(KEY, suspensionsJson(all), clock() + LIFE_MS);
+      const text = seal.seal(PURPOSE, suspensionsJson(all), clock() + LIFE_MS);
       const written =
         version === undefined
-          ? await store.add(KEY, text, LIFE_MS)
-          : await store.replace(KEY, version, text, LIFE_MS);
+          ? await store.add(key, text, LIFE_MS)
+          : await store.replace(key, version, text, LIFE_MS);
       if (written) await onWritten();
       return written;
     },

@@ -87,9 +87,11 @@ export async function createSuspensions(options: SuspensionsOptions): Promise<Su
   }
 
   async function look(): Promise<{ readonly told: boolean }> {
+    // What is found was true then: an order may overtake a slow answer.
+    const began = clock();
     const [kept, told] = await Promise.allSettled([agree(file), agree(shared)]);
     const failed = [kept, told].find((one) => one.status === "rejected");
-    if (failed === undefined) confirmed = clock();
+    if (failed === undefined) confirmed = began;
     else if (!isLost) log.error({ err: failed.reason }, "suspensions cannot be looked up");
     isLost = failed !== undefined;
     if (kept.status === "rejected") throw kept.reason;

@@ -7,7 +7,7 @@ import type { SharedStore } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { randomId } from "../../src/lib/ids.ts";
 import { silentLog } from "../../src/lib/log.ts";
-import { createSeal } from "../../src/lib/seal.ts";
+import { createSeal, type Seal } from "../../src/lib/seal.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { openValkeyStore } from "../../src/store/valkey.ts";
 import { createSuspensions, type Suspensions } from "../../src/suspension/suspensions.ts";
@@ -31,6 +31,7 @@ afterAll(async () => {
 const ACME = { tenant: "acme", reason: "stolen token", by: "root" };
 const recorded = async () => {};
 const key = randomBytes(32);
+const KEPT = `suspensions ${createSeal(key).place("suspensions")}`;
 const aFile = () => join(folder, `${randomId()}.json`);
 const text = (suspensions: readonly object[]) => JSON.stringify({ v: 1, suspensions });
 
@@ -48,10 +49,9 @@ async function shared(prefix: string): Promise<SharedStore> {
 
 async function replica(
   store: SharedStore,
-  more: { path?: string; clock?: () => number; sweepMs?: number } = {},
+  more: { path?: string; clock?: () => number; sweepMs?: number; seal?: Seal } = {},
 ) {
-  const { path = aFile(), clock = Date.now, sweepMs = 20 } = more;
-  const seal = createSeal(key);
+  const { path = aFile(), clock = Date.now, sweepMs = 20, seal = createSeal(key) } = more;
   const opened = await createSuspensions({ path, store, seal, clock, log: silentLog, sweepMs });
   closers.push(() => opened.close());
   return { ...opened, path };
@@ -178,7 +178,7 @@ describe("two replicas with one Valkey", () => {
   test("a store that lost everything is told again, and a replica without a file learns it", async () => {
     const [a, , store] = await two("wiped:", 20);
     await a.suspend(ACME);
-    await store.delete("suspensions");
+    expect(await store.delete(KEPT)).toBe(true);
     const fresh = await replica(await shared("wiped:"));
     await soon(fresh, "tenant_suspended");
   });
@@ -189,15 +189,31 @@ describe("two replicas with one Valkey", () => {
     await soon(b, "tenant_suspended");
     const lifted = [{ ...ACME, lifted: true, at: Date.now() + 60_000 }];
     await store.set(
-      "suspensions",
+      KEPT,
       createSeal(randomBytes(32)).seal("suspensions", lifted, Date.now() + 60_000),
       60_000,
     );
     await store.publish("suspensions changed", "");
-    await expect.poll(() => store.get("suspensions")).not.toBe(undefined);
+    await expect.poll(() => store.get(KEPT)).not.toBe(undefined);
     const fresh = await replica(await shared("forged:"));
     await soon(fresh, "tenant_suspended");
     expect([outcome(a), outcome(b)]).toEqual(Array(2).fill("tenant_suspended"));
+  });
+
+  test("replicas with another key, as while it is changed, leave each other's words alone", async () => {
+    const [a, b, store] = await two("rotated:", 20);
+    const others = createSeal(randomBytes(32));
+    const [c, d] = [
+      await replica(await shared("rotated:"), { seal: others }),
+      await replica(await shared("rotated:"), { seal: others }),
+    ];
+    await Promise.all([a.suspend(ACME), c.suspend({ ...ACME, tenant: "globex" })]);
+    await soon(b, "tenant_suspended");
+    await expect.poll(() => outcome(d, "globex")).toBe("tenant_suspended");
+    const told: string[] = [];
+    closers.push(await store.subscribe("suspensions changed", (message) => told.push(message)));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(told).toEqual([]);
   });
 
   test("of orders for two tenants at two replicas at once both hold everywhere", async () => {
@@ -224,6 +240,21 @@ describe("while the store is away", () => {
       valkey.resume();
     }
     await soon(b, "tenant_suspended");
+  });
+
+  test("a store that answers late confirms what was when it was asked", async () => {
+    const clock = handClock();
+    const store = memory();
+    const one = await replica(store, { clock, sweepMs: 60_000 });
+    const touch = store.touch.bind(store);
+    store.touch = async (...asked) => {
+      const found = await touch(...asked);
+      clock.advance(20);
+      return found;
+    };
+    await one.resume(ACME, recorded).catch(() => {});
+    clock.advance(11);
+    expect(outcome(one)).toBe("store_unavailable");
   });
 
   test("a replica that starts serves nobody before it knows", async () => {
