@@ -101,7 +101,8 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const { decisions, refusals } = await openLog(ground);
   const { key, ...sharing } = await openSharing(ground);
   const suspensions = await openSuspensions(ground, sharing);
-  const runs = closing.add(await openRuns({ ...ground, ...sharing, key }), (opened) => opened?.close());
+  const runParts = { ...ground, ...sharing, key, overBefore: suspensions.changedAt };
+  const runs = closing.add(await openRuns(runParts), (opened) => opened?.close());
   const admission = admissionOf(suspensions, runs);
   const { identity, embedded } = openIdentity(ground, tenancy, runs);
   const admit = admitToPages(suspensions, decisions, clock);

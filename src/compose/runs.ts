@@ -20,7 +20,8 @@ export { RUNS };
 
 type Settings = Pick<Config, "listen" | "servers" | "credentials" | "runs">;
 
-export interface RunsParts extends Pick<RunsOptions, "store" | "seal" | "clock" | "log" | "sweepMs"> {
+export interface RunsParts
+  extends Pick<RunsOptions, "store" | "seal" | "overBefore" | "clock" | "log" | "sweepMs"> {
   readonly config: Settings;
   urlOf(server: string): string;
   /** What `seal` was made from. */

@@ -88,6 +88,8 @@ export function createRunRoute(options: RunRouteOptions): {
   async function create({ request, response, seen, identity, claimed, servers: good }: Asked): Promise<void> {
     const body = readRunRequest(await edge.json(request, LIMITS), { max_ttl: options.maxTtl });
     const servers = chosen(body, good);
+    // The body may have been long in coming.
+    options.admit(identity.principal);
     const { expires } = identity;
     const { run, token } = await runs.begin({ claimed, expires, servers }, body, (begun) =>
       recorder.allowed(seen, recordedRun(begun)),

@@ -44,6 +44,8 @@ export interface RunsOptions {
   urlOf(server: string): string;
   /** The connected account that a credential source takes its tokens from; undefined: it has none. */
   accountOf(source: string): string | undefined;
+  /** Runs of this tenant that were begun before are over, whatever the store says; milliseconds since the epoch. */
+  overBefore(tenant: string): number;
   readonly limits: RunLimits;
   readonly clock: Clock;
   readonly log: Log;
@@ -101,7 +103,7 @@ const ENDED = "runs ended";
 const MINUTE_MS = 60_000;
 
 export async function createRuns(options: RunsOptions): Promise<Runs> {
-  const { store, tokens, urlOf, accountOf, limits, clock, log, newId } = options;
+  const { store, tokens, urlOf, accountOf, overBefore, limits, clock, log, newId } = options;
   const register = createRegister(options);
   const live = createLiveRuns({ ...options, register });
   // Only a hint: who can publish can make us look, no more.
@@ -130,6 +132,15 @@ export async function createRuns(options: RunsOptions): Promise<Runs> {
     return { id, principal, description, created, expires, servers, targets, accounts };
   }
 
+  /** Within a second nobody can tell. */
+  function isOver({ principal, created }: Run): boolean {
+    return created < Math.floor(overBefore(principal.tenant) / 1000);
+  }
+
+  async function going(runs: Promise<readonly Run[]>): Promise<readonly Run[]> {
+    return (await runs).filter((run) => !isOver(run));
+  }
+
   async function end(run: Run): Promise<boolean> {
     const removed = await register.remove(run);
     live.end(run.id, "ended");
@@ -143,7 +154,8 @@ export async function createRuns(options: RunsOptions): Promise<Runs> {
     async bearer(token, server) {
       const id = await tokens.verify(token, urlOf(server));
       const found = await live.look(id);
-      if (found === undefined) throw new PortcullisError("run_ended", { reason: `run ${id}` });
+      if (found === undefined || isOver(found.run))
+        throw new PortcullisError("run_ended", { reason: `run ${id}` });
       if (found.run.servers.includes(server)) return found.bearer;
       throw new PortcullisError("token_invalid", { reason: "the run is for other servers" });
     },
@@ -166,8 +178,8 @@ export async function createRuns(options: RunsOptions): Promise<Runs> {
       const text = await register.text(id);
       return text === undefined ? undefined : register.open(id, text);
     },
-    of: register.of,
-    inTenant: register.inTenant,
+    of: (owner) => going(register.of(owner)),
+    inTenant: (tenant) => going(register.inTenant(tenant)),
     end,
     async endWhere(tenant, matches) {
       const found = (await register.inTenant(tenant)).filter(matches);

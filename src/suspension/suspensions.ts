@@ -25,6 +25,8 @@ export interface Suspensions {
   resume(order: Order, record: () => Promise<void>): Promise<boolean>;
   /** Those in force, by tenant. */
   list(): readonly Suspension[];
+  /** When this tenant was last suspended or served again, milliseconds since the epoch: what it held before is over. */
+  changedAt(tenant: string): number;
   /** Calls back when a tenant is suspended, at whichever replica that was ordered. Returns how to stop. */
   onSuspend(listener: (tenant: string) => unknown): () => void;
   close(): Promise<void>;
@@ -141,6 +143,7 @@ export async function createSuspensions(options: SuspensionsOptions): Promise<Su
       return order(one, true);
     },
     list: () => ledger.all().filter(({ lifted }) => !lifted),
+    changedAt: (tenant) => ledger.get(tenant)?.at ?? 0,
     onSuspend: (listener) => listeners.add(listener),
     async close() {
       clearInterval(timer);

@@ -1,5 +1,8 @@
+import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
+import { text as body } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { aBrowser } from "../accounts/browser.ts";
 import { SECRET } from "../accounts/third-party.ts";
@@ -161,6 +164,28 @@ test("what the tenant has open ends: calls, streams of both eras, sessions, runs
   await calls[2];
 });
 
+test("a run whose request was under way when its tenant was suspended does not begin", async () => {
+  const begin = request(`${world.origin}/runs`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await world.token("ann", "main")}`,
+      "content-type": "application/json",
+      "content-length": "2",
+    },
+  });
+  await new Promise<unknown>((resolve) => begin.write("{", resolve));
+  // Who comes later is answered already.
+  await callTool(world.url("main"), "send", {}, { token: await world.token("bob", "main") });
+  await suspended(async () => {
+    begin.end("}");
+    const [response] = (await once(begin, "response")) as [IncomingMessage];
+    expect([response.statusCode, await body(response)]).toEqual([
+      403,
+      expect.stringContaining("tenant_suspended"),
+    ]);
+  });
+});
+
 test("its leases are revoked, and no other tenant's", async () => {
   const url = world.url("main");
   for (const user of ["ann", "bob", "dee"])
@@ -217,6 +242,35 @@ test("it stays suspended after a restart, and a file that cannot be read keeps t
     reason: `suspensions in ${file} cannot be read`,
   });
   rmSync(written.directory, { recursive: true });
+});
+
+test("a run ends for good with the suspension, also where the store could not be told then", async () => {
+  const valkey = await startValkey();
+  const { config, env, ...rest } = options();
+  const alone = await openWorld({
+    ...rest,
+    config: { ...config, sessions: { store: { url: valkey.url }, key: "env:SESSIONS_KEY" } },
+    env: { ...env, SESSIONS_KEY: "0123456789abcdef0123456789abcdef" },
+  });
+  const headers = {
+    authorization: `Bearer ${await alone.token("ann", "main")}`,
+    "content-type": "application/json",
+  };
+  const begun = await fetch(`${alone.origin}/runs`, { method: "POST", headers, body: "{}" });
+  const { token } = (await begun.json()) as { readonly token: string };
+  const called = async () => codeOf(await callTool(alone.url("main"), "send", {}, { token }));
+  expect(await called()).toEqual([200, "ok"]);
+  valkey.pause();
+  expect(await alone.gateway.operator.suspend(ORDER)).toEqual({ told: false });
+  valkey.resume();
+  await until("the store", () => alone.gateway.status().ready.length === 0);
+  expect(await called()).toEqual(REFUSED);
+  await alone.gateway.operator.resume(ORDER);
+  expect(await called()).toEqual([401, "run_ended"]);
+  const listed = await fetch(`${alone.origin}/runs`, { headers });
+  expect(await listed.json()).toEqual({ runs: [], more: 0 });
+  await alone.close();
+  await valkey.close();
 });
 
 test("the other replica refuses it too, and ends what it has open there", async () => {

@@ -53,6 +53,8 @@ export interface WorldOptions {
   readonly sweepMs?: number;
   /** So many virtual servers more, for everybody. */
   readonly more?: number;
+  /** Runs begun before are over; milliseconds since the epoch. */
+  readonly overBefore?: (tenant: string) => number;
   /** Issuers that are configured; default: the issuer. */
   readonly issuers?: readonly string[];
 }
@@ -76,8 +78,18 @@ export async function aReplica(options: WorldOptions = {}) {
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const { config } = parsed;
   const log = silentLog;
-  const { sweepMs = 5000 } = options;
-  const parts = { config, urlOf: audience, store, seal: createSeal(key), key, sweepMs, clock, log };
+  const { sweepMs = 5000, overBefore = () => 0 } = options;
+  const parts = {
+    config,
+    urlOf: audience,
+    store,
+    seal: createSeal(key),
+    key,
+    overBefore,
+    sweepMs,
+    clock,
+    log,
+  };
   const runs = closing(await openRuns(parts), (one) => one?.close());
   if (runs === null) throw new Error("no runs");
 
