@@ -223,6 +223,33 @@ test("a slow mount: the deadline is kept, the late role revoked, and the other t
   await expect.poll(() => world.leases("database/creds/acme.reader/"), { timeout: 10_000 }).toEqual([]);
 });
 
+test("a gateway that never reached Vault finds it when it comes", async () => {
+  let away = true;
+  const address = await front(() => (away ? { status: 503 } : 0));
+  const { credentials } = await aVaultStage({ config: { ...world.config, address } });
+  for (let fault = 0; fault < 4; fault += 1)
+    await expect(credentials.obtain(reader, ann, decision)).rejects.toMatchObject({ code: "vault_standby" });
+  away = false;
+  expect(await recovery(() => credentials.obtain(reader, ann, decision))).toBeLessThan(10_000);
+});
+
+test("a server that is back is found back although the first to ask waits for a mount that hangs", async () => {
+  let away = true;
+  const address = await front((path) => {
+    if (away) return { status: 503 };
+    return path.includes("creds/acme") ? 60_000 : 0;
+  });
+  const config = { ...world.config, address, timeoutMs: 1500 };
+  const { credentials } = await aVaultStage({ config });
+  for (let fault = 0; fault < 4; fault += 1)
+    await expect(credentials.obtain(reader, ann, decision)).rejects.toMatchObject({ code: "vault_standby" });
+  away = false;
+  const stuck = setInterval(() => void credentials.obtain(reader, ann, decision).catch(() => {}), 50);
+  onTestFinished(() => clearInterval(stuck));
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  expect(await recovery(() => credentials.obtain(reader, globexAnn, decision))).toBeLessThan(10_000);
+});
+
 test("a lease that comes late is revoked until it is gone, and all of it is on record", async () => {
   let refusals = 1;
   const address = await front((path) => {

@@ -69,14 +69,14 @@ function createBreaker(clock: Clock) {
   let openUntil = 0;
   let pause = FIRST_PAUSE_MS;
   let last: ErrorCode = "vault_unreachable";
-  let probing = false;
 
   return async <T>(work: () => Promise<T>): Promise<T> => {
     const open = faults >= FAULTS;
-    if (open && (probing || clock() < openUntil)) {
+    if (open && clock() < openUntil) {
       throw new PortcullisError(last, { reason: "vault failed just now: it is left alone for a moment" });
     }
-    if (open) probing = true;
+    // Whoever tries it may have to wait for a mount of one tenant's: then the next one tries.
+    if (open) openUntil = clock() + FIRST_PAUSE_MS;
     try {
       const result = await work();
       closed();
@@ -86,8 +86,6 @@ function createBreaker(clock: Clock) {
       // A refusal is an answer; that nothing came in time is none.
       else if (!hasCode(thrown, "vault_timeout")) closed();
       throw thrown;
-    } finally {
-      if (open) probing = false;
     }
   };
 

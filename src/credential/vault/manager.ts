@@ -18,8 +18,11 @@ export interface Place {
  * a namespace whoever may revoke may revoke any tenant's lease by its id.
  */
 export interface Manager {
-  /** Resolves when it is logged in: nothing is minted that could not be revoked. */
-  ready(place: Place): Promise<void>;
+  /**
+   * Resolves when it is logged in: nothing is minted that could not be revoked. For who is in the tenant's lane already:
+   * who tries whether Vault is back must not be refused for that very try.
+   */
+  ready(decisionId: string): Promise<void>;
   /** Seconds that the lease lives from now; 0: there is no such lease any more. */
   renew(
     leaseId: string,
@@ -102,10 +105,7 @@ export function createManager(options: {
   }
 
   return {
-    async ready({ tenant, decisionId }) {
-      if (held !== null && clock() < held.freshUntil) return;
-      await guard.run(tenant, "manage", () => current(decisionId));
-    },
+    ready: async (decisionId) => void (await current(decisionId)),
     async renew(leaseId, seconds, place) {
       try {
         const answer = await write("sys/leases/renew", { lease_id: leaseId, increment: seconds }, place);
