@@ -57,10 +57,7 @@ export interface AccountsOptions {
 }
 
 export type LinkChange = LinkKey &
-  (
-    | { readonly what: "linked"; readonly elicitation: string }
-    | { readonly what: "unlinked"; readonly revoked: boolean }
-  );
+  ({ readonly what: "linked"; readonly elicitation: string } | { readonly what: "unlinked" });
 
 /** A link as its user and an operator see it; no secret in it. */
 export interface LinkView {
@@ -157,9 +154,9 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
     async unlink(key) {
       const gone = await links.remove(key);
       if (gone === undefined) return { found: false };
-      const revoked = gone.sealed === null || (await revokeAtProvider(key, gone.sealed));
-      onChange({ ...key, what: "unlinked", revoked });
-      return { found: true, revoked };
+      // What is held with it ends now: the provider may be long in answering.
+      onChange({ ...key, what: "unlinked" });
+      return { found: true, revoked: gone.sealed === null || (await revokeAtProvider(key, gone.sealed)) };
     },
     async shred(tenant) {
       await keys.destroy(tenant);

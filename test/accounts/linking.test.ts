@@ -301,7 +301,19 @@ test("a user unlinks their account: it is revoked at the provider and gone here"
   expect(world.hub.asked.at(-1)).toBe("/token/revocation");
   expect(await world.hub.accepts(token.reveal())).toBe(false);
   await expect(world.accounts.accessToken("hub", ann)).rejects.toMatchObject({ code: "account_required" });
-  expect(world.changes.at(-1)).toMatchObject({ what: "unlinked", revoked: true });
+  expect(world.changes.at(-1)).toMatchObject({ what: "unlinked", subject: "ann", account: "hub" });
+});
+
+test("what is held with an account ends when it is unlinked, however long its provider is silent", async () => {
+  const world = await aFreshWorld();
+  const { issuer } = world;
+  await world.link(world.principal("ann"));
+  world.hub.fault = "hang";
+  const unlinking = world.accounts.unlink({ tenant: "acme", issuer, subject: "ann", account: "hub" });
+  await expect.poll(() => world.hub.asked.at(-1)).toBe("/token/revocation");
+  expect(world.changes.at(-1)).toMatchObject({ what: "unlinked", subject: "ann", account: "hub" });
+  world.hub.fault = "none";
+  expect(await unlinking).toEqual({ found: true, revoked: true });
 });
 
 test("an account is unlinked also when its provider is down, and the user is told", async () => {
