@@ -1,40 +1,55 @@
 import type { Lease, Question, Upstream, UpstreamRequest } from "../domain.ts";
 import { type Cut, createCut } from "./cut.ts";
+import { createLent } from "./lent.ts";
 
 /** What an upstream is given: by configuration, or for one request. */
 export type Given = Pick<Lease, "headers" | "env" | "certificate" | "secrets">;
 
 /**
- * An upstream in whose words the secrets are cut that it was given, for this request or once and for all: an error page
- * that repeats its request's headers, or a tool that prints its environment, must not hand them to the agent.
+ * An upstream in whose words the secrets are cut that it was given, for this request, for another one of its owner's or
+ * once and for all: an error page that repeats its request's headers, a tool that prints its environment, or a log
+ * message about a request on the stream beside it must not hand them to the agent.
  */
 export function discreet(upstream: Upstream, own: readonly Given[]): Upstream {
-  const cutFor =
-    (lease: Given | undefined): Cut =>
-    (text) => {
+  const lent = createLent();
+
+  function cutFor({ owner, lease }: Pick<UpstreamRequest, "owner" | "lease">): Cut {
+    lent.note(owner, lease);
+    return (text) => {
       let cut = lease === undefined ? text : cutOf(lease)(text);
-      for (const given of own) cut = cutOf(given)(cut);
-      return cut;
+      for (const other of lent.of(owner)) if (other !== lease) cut = cutOf(other)(cut);
+      return cutOwn(cut);
     };
+  }
+
+  function cutOwn(text: string): string {
+    let cut = text;
+    for (const given of own) cut = cutOf(given)(cut);
+    return cut;
+  }
 
   return {
     ...upstream,
     async identify(signal) {
       const identity = await upstream.identify(signal);
       const text = JSON.stringify(identity);
-      const cut = cutFor(undefined)(text);
+      const cut = cutOwn(text);
       return cut === text ? identity : JSON.parse(cut);
     },
     async request(request) {
-      const cut = cutFor(request.lease);
+      const cut = cutFor(request);
       const answer = await upstream.request(heardThrough(cut, request));
       const text = cut(answer.text);
       return text === answer.text ? answer : { ...answer, text };
     },
     async listen(request) {
-      const cut = cutFor(request.lease);
+      const cut = cutFor(request);
       const { refused } = await upstream.listen(heardThrough(cut, request));
       return { refused: new Map([...refused].map(([uri, error]) => [uri, cut(error)])) };
+    },
+    release(owner) {
+      lent.release(owner);
+      return upstream.release(owner);
     },
   };
 }

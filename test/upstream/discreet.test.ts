@@ -85,3 +85,19 @@ test("where the source says what is secret, the rest of the environment may be t
   const lease = leaseOf("Bearer tok-123456", { env, secrets: [new Secret("password-of-ann")] });
   expect((await heard("user-of-ann password-of-ann", lease))[0]).toBe("user-of-ann [withheld]");
 });
+
+test("of a lease that is over nothing is kept, and nothing of what another owner was given", async () => {
+  const over = new AbortController();
+  const upstream = discreet(saying("tok-123456 tok-654321"), []);
+  const answer = async (owner: string, lease?: Lease) =>
+    (await upstream.request(calling("any", {}, { owner, ...(lease && { lease }) }))).text;
+  const first = leaseOf("Bearer tok-123456", { ended: over.signal });
+  const other = leaseOf("Bearer tok-654321", { ended: new AbortController().signal });
+  expect(await answer("ann", first)).toBe("[withheld] tok-654321");
+  expect(await answer("bob", other)).toBe("tok-123456 [withheld]");
+  expect(await answer("ann", other)).toBe("[withheld] [withheld]");
+  over.abort();
+  expect(await answer("ann")).toBe("tok-123456 [withheld]");
+  await upstream.release("ann");
+  expect(await answer("ann")).toBe("tok-123456 tok-654321");
+});

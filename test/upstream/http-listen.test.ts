@@ -1,5 +1,7 @@
 import { afterEach, expect, test } from "vitest";
-import type { ListenRequest } from "../../src/domain.ts";
+import type { ListenRequest, UpstreamRequest } from "../../src/domain.ts";
+import { Secret } from "../../src/lib/secret.ts";
+import { discreet } from "../../src/upstream/discreet.ts";
 import { serveStateful } from "./legacy-server.ts";
 import { calling, closeAll, event, httpUpstream, serveListening } from "./servers.ts";
 
@@ -29,6 +31,31 @@ test("updates of subscribed resources reach the owner who listens, and refusals 
   await server.update("a:1");
   await heard.promise;
   expect(seen).toEqual([["notifications/resources/updated", '{"uri":"a:1"}']]);
+});
+
+test("a request's secret is not told on the stream beside it, to whoever listens there with another one", async () => {
+  const server = await serveStateful();
+  const upstream = discreet(httpUpstream(server.url), []);
+  const heard: string[] = [];
+  const over = new AbortController();
+  const leaseOf = (token: string): Pick<UpstreamRequest, "credential" | "lease"> => {
+    const credential = new Map([["authorization", new Secret(`Bearer ${token}`)]]);
+    const { signal: ended } = over;
+    const lease = { expires: 0, headers: credential, sha256: token, ended, revoke: async () => {} };
+    return { credential, lease };
+  };
+  await upstream.listen(
+    listening(["a:1"], {
+      logLevel: "debug",
+      onNotification: (method, params) => void heard.push(`${method} ${params}`),
+      ...leaseOf("listener-1234567"),
+    }),
+  );
+  await upstream.request(calling("logRequest", {}, leaseOf("reader-1234567")));
+  await upstream.request(calling("logRequest", {}, leaseOf("refunder-1234567")));
+  await expect.poll(() => heard.length).toBe(2);
+  expect(heard.join()).not.toMatch(/1234567/);
+  expect(heard.map((one) => one.includes('"authorization":"Bearer [withheld]"'))).toEqual([true, true]);
 });
 
 test("a second listening takes the place of the first: what is wanted no longer is unsubscribed", async () => {

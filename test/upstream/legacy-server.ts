@@ -48,6 +48,11 @@ const TOOLS: Record<string, Tool> = {
     await server.sendLoggingMessage({ level: "error", data: "aside" }, extra.sessionId);
     return "logged";
   },
+  /** What a server that is being debugged says. */
+  logRequest: async (server, { requestInfo, sessionId }) => {
+    await server.sendLoggingMessage({ level: "info", data: requestInfo?.headers }, sessionId);
+    return "logged";
+  },
   /** SEP-1699: closes the stream and lets the client come back for the answer. */
   poll: async (_, extra) => {
     extra.closeSSEStream?.();
