@@ -161,7 +161,8 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
     }
     const ttl = Math.floor(Math.min(choice.ttl ?? found.ttl, found.ttl, given.max_ttl));
     if (!(ttl >= 1)) throw refused(`no time to live is left for "${name}"`);
-    return { source: found.source, request: { source: name, role, ttl, upstream } };
+    const request = { source: name, role, ttl, longest: given.max_ttl, upstream };
+    return { source: found.source, request };
   }
 }
 

@@ -7,8 +7,10 @@ export interface CredentialRequest {
   readonly source: string;
   /** "" for none. */
   readonly role: string;
-  /** Seconds, whole, at least 1: the longest that the lease may live. */
+  /** Seconds, whole, at least 1: the longest that the lease may live from now, or from its renewal. */
   readonly ttl: number;
+  /** Seconds: the longest that it may live in all, however often it is renewed. */
+  readonly longest: number;
   readonly upstream: string;
 }
 

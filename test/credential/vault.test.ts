@@ -190,6 +190,20 @@ test("a lease in use is renewed, one that is not ends", async () => {
   await expect.poll(() => world.leases(), { timeout: 8000 }).toEqual([]);
 });
 
+test("a lease lives no longer than its tenant may have one, however much it is used", async () => {
+  const tenants = () => ({ tickets: { roles: ["brief"], max_ttl: 5 } });
+  const { credentials, events } = await aVaultStage(world, { tenants });
+  const brief = { source: "tickets", role: "brief", ttl: 3 };
+  const startedAt = Date.now();
+  const first = await credentials.obtain(brief, ann, decision);
+  first.hold?.();
+  await expect.poll(events, { timeout: 4000 }).toContain("renewed");
+  expect(first.expires).toBeLessThanOrEqual(startedAt + 6000);
+  await expect.poll(events, { timeout: 6000 }).toContain("revoked");
+  expect(Date.now() - startedAt).toBeLessThan(7000);
+  expect(await world.leases()).toEqual([]);
+});
+
 test("a secret that ends by itself lets go of its user's token, which ends with the last of them", async () => {
   const { credentials, events } = await aVaultStage(world);
   await credentials.obtain({ source: "search", ttl: 1 }, ann, decision);

@@ -14,7 +14,7 @@ export const tenant = (place: Place) =>
         name,
         z.strictObject({
           roles: words.default([]),
-          max_ttl: seconds.default(300).describe("Seconds; the longest lease."),
+          max_ttl: seconds.default(300).describe("Seconds; the longest lease, renewals included."),
         }),
       )
       .default({})

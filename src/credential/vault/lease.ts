@@ -62,9 +62,11 @@ export function leased(
   const release = user.hold(() => {
     for (const tell of listeners) tell();
   });
+  const latest = (now: number) =>
+    Math.min(latestEnd(request, principal, now), startedAt + request.longest * 1000);
   const lifeFrom = (now: number, seconds: number) => {
     const endsAt = Math.min(now + seconds * 1000, user.expires());
-    return { endsAt, expires: Math.min(endsAt, latestEnd(request, principal, now)) };
+    return { endsAt, expires: Math.min(endsAt, latest(now)) };
   };
   return {
     ...secrets,
@@ -74,7 +76,7 @@ export function leased(
     ...(renewable && {
       async renew() {
         const now = clock();
-        const wanted = Math.ceil((latestEnd(request, principal, now) - now) / 1000);
+        const wanted = Math.ceil((latest(now) - now) / 1000);
         // It lives no longer than the token it hangs on.
         await user.refresh();
         const { seconds, requestId } = await manager.renew(leaseId, wanted, user.place);
