@@ -43,6 +43,7 @@ export async function discover(parts: {
   const clientInfo = { name: "portcullis", version: "pin" };
   const upstreams = await openUpstreams({
     shared: null,
+    share: (max) => max,
     config,
     env,
     credentials,

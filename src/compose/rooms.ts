@@ -108,9 +108,11 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const admit = admitToPages(suspensions, decisions, clock);
   const accounts = await openAccounts(ground, { ...sharing, admit }, embedded);
   const credentials = await openCredentials(ground, { tenancy, decisions, accounts, policies });
+  const share = shareOf(config, tenancy.policies.size);
   const upstreams = closing.add(
     await openUpstreams({
       ...ground,
+      share,
       clientInfo: ground.info,
       credentials,
       shared: sharedBy(config, sharing),
@@ -118,7 +120,6 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     (opened) => Promise.all([...opened.values()].map((upstream) => upstream.close())),
   );
   const { catalog, pins, schemas } = await openCatalog(ground, upstreams);
-  const share = shareOf(config, tenancy.policies.size);
   const sessions = openSessions(ground, sharing, upstreams, credentials, share);
   const conversations = openConversations(ground, sharing, share);
   endLeases(ground, credentials, policies, accounts);

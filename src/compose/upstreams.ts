@@ -13,6 +13,7 @@ import { createHttpUpstream } from "../upstream/http.ts";
 import { createOrphanGuard, type OrphanGuard } from "../upstream/orphans.ts";
 import { createStdioUpstream } from "../upstream/stdio.ts";
 import { secretsOf } from "./secrets.ts";
+import type { Share } from "./sessions.ts";
 import type { Sharing } from "./sharing.ts";
 import { GATEWAY_TENANT } from "./tenancy.ts";
 
@@ -20,6 +21,8 @@ export interface UpstreamParts {
   readonly config: Config;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly credentials: Pick<Credentials, "obtain">;
+  /** How many of so many processes of one upstream a tenant may have. */
+  readonly share: Share;
   /** Through which replicas go on with each other's upstream sessions; null: there is one replica. */
   readonly shared: Pick<Sharing, "store" | "seal"> | null;
   /** The gateway's own `clientInfo`. */
@@ -44,7 +47,7 @@ interface StdioParts extends UpstreamParts {
 }
 
 async function open(name: string, settings: Settings, parts: StdioParts): Promise<Upstream> {
-  const { clientInfo, orphans, shared, log, clock } = parts;
+  const { clientInfo, orphans, shared, share, log, clock } = parts;
   if (settings.transport === "http") {
     const { url, ca, era, credential } = settings;
     const given: Given[] = [];
@@ -74,6 +77,7 @@ async function open(name: string, settings: Settings, parts: StdioParts): Promis
     isolation: settings.isolation,
     timeouts: { idleMs: settings.idle_ms },
     limits: { children: settings.max_children },
+    share,
     clientInfo,
     orphans,
     log,

@@ -45,10 +45,12 @@ export interface UpstreamRequest {
   onQuestion?(question: Question, signal: AbortSignal): Promise<ClientAnswer>;
 }
 
-/** Keys, not names: equal for the same tenant, and for the same user of it. */
+/** Keys, not names: equal for the same tenant, and for the same user of it, or one run of theirs. */
 export interface Who {
   readonly tenant: string;
   readonly user: string;
+  /** By whom is counted: the user with all their runs. Absent: as `user`. */
+  readonly person?: string;
 }
 
 /** A server's question to its client; `params` is raw JSON text. */

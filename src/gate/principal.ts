@@ -34,11 +34,16 @@ export function ownedBy(owner: string, { issuer, subject, tenant, run }: Parts):
   return owner === JSON.stringify(run === "" ? [issuer, subject, tenant] : [issuer, subject, tenant, run]);
 }
 
+function newWho(identity: Identity): Who {
+  const user = ownerOf(identity);
+  return { tenant: identity.principal.tenant, user, person: holderOf(user).user };
+}
+
 const known = new WeakMap<Identity, Who>();
 
 /** For processes that are held apart by tenant or user. */
 export function whoOf(identity: Identity): Who {
-  const found = known.get(identity) ?? { tenant: identity.principal.tenant, user: ownerOf(identity) };
+  const found = known.get(identity) ?? newWho(identity);
   known.set(identity, found);
   return found;
 }

@@ -7,7 +7,7 @@ import type { Command } from "./child.ts";
 import { type Connection, connect } from "./connection.ts";
 import type { EraChoice } from "./era.ts";
 import type { OrphanGuard } from "./orphans.ts";
-import type { Place } from "./place.ts";
+import type { Holder, Place } from "./place.ts";
 import type { AskClient } from "./questions.ts";
 import { createRestart } from "./restart.ts";
 import { type Ready, shakeHands } from "./stdio-handshake.ts";
@@ -28,6 +28,8 @@ export interface StdioTimeouts {
 export interface StdioLimits {
   /** Processes at once. */
   readonly children: number;
+  /** And of one user, all runs included. */
+  readonly childrenPerUser: number;
   /** Bytes of one answer. */
   readonly answerBytes: number;
   /** Bytes that wait for a child that does not read. */
@@ -45,8 +47,8 @@ export interface Kin extends Command {
   /** What one child was found to speak, so do the others; it is forgotten when a start fails. */
   readonly era: { choice: EraChoice; learn(found: Era | undefined): void };
   /** Resolves when one more process may be started, which is counted until `leave`; rejects with `overloaded`. */
-  enter(): Promise<void>;
-  leave(): void;
+  enter(holder: Holder): Promise<void>;
+  leave(holder: Holder): void;
   onChange(what: Listed): void;
 }
 
@@ -84,7 +86,7 @@ export function createLife(place: Place, kin: Kin, events: LifeEvents): Life {
   let living: Connection | undefined;
 
   async function start(mine: Attempt): Promise<Connection> {
-    await kin.enter();
+    await kin.enter(place.holder);
     try {
       if (mine.isOver) throw ended();
       const connection: Connection = connect({
@@ -100,7 +102,7 @@ export function createLife(place: Place, kin: Kin, events: LifeEvents): Life {
       processes.add(connection);
       return connection;
     } catch (error) {
-      kin.leave();
+      kin.leave(place.holder);
       throw error;
     }
   }
@@ -114,7 +116,7 @@ export function createLife(place: Place, kin: Kin, events: LifeEvents): Life {
       restart.failed();
       events.onLost();
     }
-    kin.leave();
+    kin.leave(place.holder);
   }
 
   async function begin(mine: Attempt): Promise<Ready> {

@@ -17,12 +17,21 @@ export interface Place {
   readonly capabilities: JsonObject;
   /** Over the configured environment. */
   readonly env: ReadonlyMap<string, Secret>;
+  /** Among whose it is counted. */
+  readonly holder: Holder;
+}
+
+/** null: what is nobody's own. */
+export interface Holder {
+  readonly tenant: string | null;
+  readonly person: string | null;
 }
 
 export type Asker = Partial<Pick<UpstreamRequest, "who" | "credential" | "lease" | "clientCapabilities">>;
 
 const NO_ENV: ReadonlyMap<string, Secret> = new Map();
-const APART = { oneUser: false, gateways: false, capabilities: {}, env: NO_ENV };
+const NOBODY: Holder = { tenant: null, person: null };
+const APART = { oneUser: false, gateways: false, capabilities: {}, env: NO_ENV, holder: NOBODY };
 
 /**
  * Where a request belongs.
@@ -45,10 +54,11 @@ export function placeOf(isolation: Isolation, asker: Asker): Place {
   }
   if (isolation === "shared") return { ...APART, key: "shared", gateways: true };
   if (who === undefined) return { ...APART, key: keyOf("gateway", sha256), gateways: true, env };
-  const { tenant, user } = who;
-  if (isolation === "tenant") return { ...APART, key: keyOf("tenant", tenant) };
+  const { tenant, user, person = user } = who;
+  if (isolation === "tenant")
+    return { ...APART, key: keyOf("tenant", tenant), holder: { tenant, person: null } };
   const capabilities = clientCapabilities ?? {};
-  const held = { oneUser: true, gateways: false, capabilities, env };
+  const held = { oneUser: true, gateways: false, capabilities, env, holder: { tenant, person } };
   const owner = [tenant, user, digest(capabilities)];
   return isolation === "user"
     ? { ...held, key: keyOf("user", ...owner) }

@@ -9,7 +9,7 @@ import { PortcullisError } from "../lib/errors.ts";
 import { announcedLists } from "./era.ts";
 import { type Call, createHearers } from "./hearers.ts";
 import { createLife, type Kin } from "./life.ts";
-import type { Place } from "./place.ts";
+import type { Holder, Place } from "./place.ts";
 import { createScope, NO_LIMIT_MS, type Scope } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
 import { createSubscriptions } from "./subscriptions.ts";
@@ -27,6 +27,7 @@ export interface Seat {
   rootsChanged(owner: string): void;
   /** One user's child ends with the last owner that used it. */
   release(owner: string): Promise<void>;
+  readonly holder: Holder;
   /** When it was last used; undefined where a call would suffer if it ended, or nothing could. */
   readonly idleSince: number | undefined;
   /** Whether someone waits to hear of a resource. */
@@ -215,6 +216,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
       unlisten(owner);
       if (owners.delete(owner) && owners.size === 0) await end();
     },
+    holder: place.holder,
     get idleSince() {
       return calls.size === 0 && life.isOn ? used : undefined;
     },

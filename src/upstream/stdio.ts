@@ -4,10 +4,11 @@ import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
 import type { Command } from "./child.ts";
+import { createCrowd } from "./crowd.ts";
 import type { EraChoice } from "./era.ts";
 import type { Kin, StdioLimits, StdioTimeouts } from "./life.ts";
 import type { OrphanGuard } from "./orphans.ts";
-import { type Asker, type Isolation, placeOf } from "./place.ts";
+import { type Asker, type Holder, type Isolation, placeOf } from "./place.ts";
 import { createScope } from "./scope.ts";
 import { createSeat, type Seat } from "./seat.ts";
 
@@ -20,6 +21,8 @@ export interface StdioUpstreamOptions extends Command {
   readonly clientInfo: JsonObject;
   readonly timeouts?: Partial<StdioTimeouts>;
   readonly limits?: Partial<StdioLimits>;
+  /** How many of so many processes one tenant may have; default: all. */
+  readonly share?: (max: number) => number;
   readonly orphans: OrphanGuard;
   readonly log: Log;
   readonly clock: Clock;
@@ -31,7 +34,12 @@ const TIMEOUTS: StdioTimeouts = {
   idleMs: 300_000,
   restart: { firstMs: 100, maxMs: 30_000 },
 };
-const LIMITS: StdioLimits = { children: 64, answerBytes: 8 << 20, backlogBytes: 16 << 20 };
+const LIMITS: StdioLimits = {
+  children: 64,
+  childrenPerUser: 16,
+  answerBytes: 8 << 20,
+  backlogBytes: 16 << 20,
+};
 
 /**
  * An upstream over stdio: a child for all callers, or for each tenant, user or lease.
@@ -43,7 +51,8 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
   const limits = { ...LIMITS, ...options.limits };
   const listeners = new Set<(what: Listed) => void>();
   const seats = new Map<string, Seat>();
-  let processes = 0;
+  const { share = (max: number) => max } = options;
+  const crowd = createCrowd({ ...limits, childrenPerTenant: share(limits.children) });
   let closed = false;
 
   const kin: Kin = {
@@ -58,8 +67,8 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
       },
     },
     enter,
-    leave() {
-      processes -= 1;
+    leave(holder) {
+      crowd.leave(holder);
       sweep();
     },
     onChange(what) {
@@ -67,18 +76,18 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
     },
   };
 
-  /** Ends the child unused for longest, one that nobody watches a resource with if there is one. */
-  async function enter(): Promise<void> {
-    while (processes >= limits.children) {
-      const idle = [...seats.values()].filter(({ idleSince }) => idleSince !== undefined);
+  /** Ends the child unused for longest of those that may have to go, one that nobody watches a resource with if there is one. */
+  async function enter(holder: Holder): Promise<void> {
+    for (let rule = crowd.ruleFor(holder); rule !== null; rule = crowd.ruleFor(holder)) {
+      const { reason, mayGo } = rule;
+      const idle = [...seats.values()].filter((one) => one.idleSince !== undefined && mayGo(one.holder));
       const [first] = idle.sort(
         (a, b) => Number(a.isWatching) - Number(b.isWatching) || (a.idleSince ?? 0) - (b.idleSince ?? 0),
       );
-      if (first === undefined)
-        throw new PortcullisError("overloaded", { reason: `all ${limits.children} processes are in use` });
+      if (first === undefined) throw new PortcullisError("overloaded", { reason });
       await first.end();
     }
-    processes += 1;
+    crowd.enter(holder);
   }
 
   function sweep(): void {

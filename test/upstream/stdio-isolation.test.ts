@@ -226,6 +226,34 @@ test("no more children than allowed: the one unused for longest makes room, one 
   expect(await pidOf(upstream, { who: BOB })).toBeGreaterThan(0);
 });
 
+test("a client that says something else of itself each time keeps no other user and no other tenant out", async () => {
+  const share = (max: number) => max / 2;
+  const upstream = held("user", { limits: { children: 8, childrenPerUser: 3 }, share });
+  const abort = new AbortController();
+  const busy = (who: typeof ANN, of: string) => {
+    const more = { who, clientCapabilities: { experimental: { [of]: {} } }, signal: abort.signal };
+    return upstream.request(calling("hold", {}, more)).catch(({ code, reason }) => `${code}: ${reason}`);
+  };
+  const run = { ...ANN, user: "a run of ann's", person: ANN.user };
+  const anns = [busy(ANN, "a"), busy(ANN, "b"), busy(run, "a")];
+  expect(await busy(run, "b")).toBe("overloaded: the user's 3 processes are in use");
+  const bobs = busy(BOB, "a");
+  expect(await busy(BOB, "b")).toBe("overloaded: the tenant's 4 processes are in use");
+  expect(await pidOf(upstream, { who: DEE })).toBeGreaterThan(0);
+  abort.abort();
+  expect(await Promise.all([...anns, bobs])).toEqual(Array(4).fill(expect.stringContaining("cancelled")));
+});
+
+test("who has the most makes room: a tenant's processes end none of a tenant that has fewer", async () => {
+  const upstream = held("user", { limits: { children: 3 } });
+  const dee = await pidOf(upstream, { who: DEE });
+  const ann = await pidOf(upstream, { who: ANN });
+  await pidOf(upstream, { who: BOB });
+  await pidOf(upstream, { who: { tenant: "acme", user: "cho" } });
+  await gone(ann);
+  expect(isRunning(dee)).toBe(true);
+});
+
 test("many at once stay within the limit", async () => {
   const upstream = held("user", { limits: { children: 3 } });
   const users = Array.from({ length: 9 }, (_, at) => ({ tenant: "acme", user: `user ${at}` }));
