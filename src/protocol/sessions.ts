@@ -246,8 +246,13 @@ export function createSessions(options: SessionsOptions): Sessions {
     },
     async deleteWhere(matches) {
       const found = [...entries.values()].filter(({ session }) => matches(session.owner));
+      // Whether the store can be told or not: what is held here must go.
+      for (const entry of found) end(entry, "deleted");
       await Promise.all(
-        found.map(({ session: { id, owner, server } }) => sessions.delete(id, owner, server)),
+        found.map(async (entry) => {
+          if (await store.delete(entry.key)) tell(MESSAGES.ended, { id: entry.session.id });
+          await leave(entry);
+        }),
       );
     },
     has: (owner) => [...entries.values()].some(({ session }) => session.owner === owner),

@@ -63,6 +63,23 @@ async function until(check: () => boolean): Promise<void> {
   }
 }
 
+test("what sessions hold at a replica goes with who may hold nothing, also while the store is away", async () => {
+  const [a] = await pair();
+  const [anns, bobs] = [await a.sessions.create(start("ann")), await a.sessions.create(start("bob"))];
+  let cancelled = 0;
+  anns.requests.begin(1, () => cancelled++);
+  bobs.requests.begin(1, () => cancelled++);
+  valkey.pause();
+  try {
+    await expect(a.sessions.deleteWhere((owner) => owner === "ann")).rejects.toMatchObject({
+      code: "store_unavailable",
+    });
+    expect([a.ended, cancelled, a.sessions.size]).toEqual([[["ann", "deleted"]], 1, 1]);
+  } finally {
+    valkey.resume();
+  }
+});
+
 test("a session opened at one replica is served at the other, at one command a request", async () => {
   const [a, b] = await pair();
   const { id } = await a.sessions.create(start("ann"));
