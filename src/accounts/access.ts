@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
@@ -17,8 +18,10 @@ const LEAST_MS = 10_000;
 const PATIENCE_MS = 10_000;
 /** How often a replica looks whether another one's refresh is done. */
 const LOOK_MS = 100;
-const SAVE_ATTEMPTS = 5;
-const SAVE_PAUSE_MS = 500;
+/** How long a new refresh token is tried to be saved: with what its provider took, within the claim on its row. */
+const SAVE_MS = 25_000;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 4_000;
 const REJECTED = 10_000;
 
 /** linked: tokens that serve. Otherwise the user has to link: for the first time, or again. */
@@ -113,10 +116,11 @@ export function createAccessTokens(options: AccessOptions): AccessTokens {
       return { kind: "broken" };
     }
     const next = heldOf(answer.tokens, clock, held.refresh);
-    const sealed = await insist(() => sealHeld(keys, key, next));
+    const until = performance.now() + SAVE_MS;
+    const sealed = await insist(until, () => sealHeld(keys, key, next));
     const change = { sealed, scopes: answer.tokens.scope ?? link.scopes, now };
     // Stored before it is used: what only this process knew would be lost with it.
-    if (await insist(() => stored(key, holder, change))) return { kind: "linked", held: next };
+    if (await insist(until, () => stored(key, holder, change))) return { kind: "linked", held: next };
     // Unlinked or linked anew meanwhile: what was just issued is nobody's.
     await client?.revoke(next.refresh ?? next.access).catch(() => false);
     return refresh(key);
@@ -169,16 +173,16 @@ async function within(ms: number, pending: Promise<Access>, { account }: LinkKey
   return Promise.race([pending, late]).finally(() => clearTimeout(timer));
 }
 
-/** The refresh token that was used is dead, so the one that came instead is worth some patience with the database. */
-async function insist<T>(attempt: () => Promise<T>): Promise<T> {
-  for (let left = SAVE_ATTEMPTS - 1; left > 0; left -= 1) {
+/** The refresh token that was used is dead, so the one that came instead is worth some patience with database and keys. */
+async function insist<T>(until: number, attempt: () => Promise<T>): Promise<T> {
+  for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(wait * 2, LONGEST_PAUSE_MS)) {
     try {
       return await attempt();
-    } catch {
-      await pause(SAVE_PAUSE_MS);
+    } catch (thrown) {
+      if (performance.now() + wait > until) throw thrown;
     }
+    await pause(wait);
   }
-  return attempt();
 }
 
 function pause(ms: number): Promise<void> {

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createAccounts } from "../../src/accounts/accounts.ts";
 import type { Database } from "../../src/accounts/database.ts";
 import type { Principal } from "../../src/domain.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
 import { aConnection, anEmbeddedDatabase, aPostgres } from "./databases.ts";
 import { aWorld, later, type World } from "./world.ts";
 
@@ -175,6 +176,26 @@ describe("what fails", () => {
     world.hub.fault = "none";
     expect(await world.hub.accepts(await tokenOf(world, ann))).toBe(true);
     expect(world.hub.asked.length).toBe(asked);
+  });
+
+  test("keys that are away for some seconds after a refresh do not cost the link its only refresh token", async () => {
+    let away = false;
+    const query: Database["query"] = async (sql, parameters) => {
+      if (away && sql.includes("portcullis_tenant_keys")) throw new PortcullisError("account_unavailable");
+      return database.query(sql, parameters);
+    };
+    const { world, ann } = await linked({ ...database, query }, 5);
+    const before = refreshes(world);
+    world.hub.fault = "hang";
+    const waiting = tokenOf(world, ann);
+    await expect.poll(() => refreshes(world) - before).toBe(1);
+    away = true;
+    setTimeout(() => {
+      away = false;
+    }, 4_000);
+    world.hub.fault = "none";
+    expect(await world.hub.accepts(await waiting)).toBe(true);
+    expect(await world.accounts.list(ann)).toMatchObject([{ account: "hub", state: "linked" }]);
   });
 
   test("a link that is removed while it is refreshed does not come back, and what was issued is revoked", async () => {
