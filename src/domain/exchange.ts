@@ -1,3 +1,4 @@
+import type { Cancellable } from "../lib/cancellation.ts";
 import type { Json } from "../lib/json.ts";
 
 /** legacy: MCP up to 2025-11-25, stateful. modern: 2026-07-28, stateless. */
@@ -13,10 +14,10 @@ export interface Exchange {
   readonly clientIp: string;
   /** The strictly parsed, deeply frozen body; undefined unless POST. */
   readonly body: Json | undefined;
-  /** Aborted when the client goes away, or by `cancel`. */
   /** It came over a pair of pipes: there are no headers in which a client repeats its message for proxies. */
   readonly isLocal?: true;
-  readonly signal: AbortSignal;
+  /** Aborted when the client goes away, or by `cancel`. */
+  readonly signal: Cancellable;
   /** Ends the work for this exchange as if the client had gone away. */
   cancel(): void;
   /** From now on the work goes on when the client goes away: `gone` is told instead. */

@@ -111,7 +111,7 @@ export type LogEntry = DecisionEntry | OutcomeEntry | LeaseEntry | OperatorEntry
 /** What a decision was made on besides what its record says itself. */
 export interface DecisionInputs {
   /** Of `tenant_sha256`. */
-  readonly tenant?: TenantRecord;
+  readonly tenant?: TenantRecord | undefined;
   /** Of `target_sha256` and `matched_sha256`. */
   readonly targets?: readonly Target[];
 }

@@ -1,3 +1,4 @@
+import type { Cancellable } from "../lib/cancellation.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { Lease } from "./credential.ts";
@@ -19,7 +20,7 @@ export interface UpstreamRequest {
   readonly lease?: Lease;
   /** Who asks, for upstreams whose processes are held apart; absent: the gateway itself. */
   readonly who?: Who;
-  readonly signal: AbortSignal;
+  readonly signal: Cancellable;
   readonly timeoutMs: number;
   /** The caller's trace context (W3C Trace Context, `traceparent`), well-formed; over HTTP it goes on as that header. */
   readonly traceparent?: string;
@@ -114,7 +115,7 @@ export interface UpstreamReply extends UpstreamAnswer {
 export interface Upstream {
   readonly name: string;
   /** Connects if need be and says who answers. Rejects with `upstream_unavailable`. */
-  identify(signal: AbortSignal): Promise<UpstreamIdentity>;
+  identify(signal: Cancellable): Promise<UpstreamIdentity>;
   /** Rejects with an `upstream_*` PortcullisError or `cancelled`; never retries a request that may have run. */
   request(request: UpstreamRequest): Promise<UpstreamReply>;
   /** Ends what is held for this owner (an upstream session). */

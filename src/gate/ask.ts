@@ -1,4 +1,5 @@
 import type { Identity, PolicyContext, Who } from "../domain.ts";
+import type { Cancellable } from "../lib/cancellation.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
 import type { RequestMessage } from "../protocol/messages.ts";
 import type { ClientSession } from "../protocol/sessions.ts";
@@ -29,7 +30,7 @@ export interface Ask {
   /** It came over a pair of pipes, without headers that repeat the message. */
   readonly isLocal: boolean;
   /** Aborted when the client goes away or cancels. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellable;
   readonly answer: Answer;
   /** From now on it waits rather than works: it is not counted as in flight any more. */
   rest(): void;

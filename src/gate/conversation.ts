@@ -1,4 +1,5 @@
 import type { ClientAnswer, Question } from "../domain.ts";
+import type { Cancellable } from "../lib/cancellation.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Turn } from "./turn.ts";
@@ -9,7 +10,7 @@ type Notify = (method: string, params: string) => void;
 export interface Listener {
   readonly notify: Notify;
   /** Aborts when that request's client goes away: then the work ends too. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellable;
 }
 
 /**

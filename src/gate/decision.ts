@@ -59,7 +59,11 @@ export function decideUnder(
   requirements: (target: Target) => RequirementSource,
   onVisible: () => void = () => {},
 ): CallDecision {
-  const opened = matches.map((match) => ({ ...match, open: capabilityOf(ask, rooms, match.target) }));
+  const opened = matches.map(({ target, arguments: args }) => ({
+    target,
+    arguments: args,
+    open: capabilityOf(ask, rooms, target),
+  }));
   const [first] = opened;
   if (first === undefined) return UNKNOWN;
   const hidden = opened.find(({ open }) => !open.listed);

@@ -1,4 +1,5 @@
 import type { ClientAnswer, Lease, Question } from "../domain.ts";
+import { abortSignalOf, type Cancellable } from "../lib/cancellation.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { Json, JsonObject } from "../lib/json.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
@@ -14,7 +15,7 @@ import type { Turn } from "./turn.ts";
 /** A modern upstream may ask and ask again: past this it goes in circles. */
 const MAX_ROUNDS = 8;
 
-export type Work = (signal: AbortSignal, conversation: Way["conversation"]) => Promise<Turn>;
+export type Work = (signal: Cancellable, conversation: Way["conversation"]) => Promise<Turn>;
 
 /** One allowed request at its upstream, until there is something to tell the client. */
 export function exchangeOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (lease: Lease) => void): Work {
@@ -104,11 +105,11 @@ async function answersOf(
   { session, answer }: Ask,
   rooms: Rooms,
   { questions, state }: Asked,
-  signal: AbortSignal,
+  signal: Cancellable,
 ): Promise<JsonObject> {
   if (session === null) throw new PortcullisError("capability_missing");
   const over = new AbortController();
-  const either = AbortSignal.any([signal, over.signal]);
+  const either = AbortSignal.any([abortSignalOf(signal), over.signal]);
   try {
     const answered = await Promise.all(
       [...questions].map(async ([key, question]) => {

@@ -121,14 +121,14 @@ interface Entering {
 }
 
 async function enter(exchange: Exchange, entering: Entering, rooms: Rooms): Promise<void> {
-  const { seen, identity } = entering;
+  const { seen, identity, rest } = entering;
   const { message } = seen;
   if (message?.kind === "refused") throw message.error;
   if (exchange.verb === "DELETE") return endSession(exchange, identity, rooms);
   const session = await sessionOf(exchange, message, identity, rooms);
-  if (message?.kind === "request") return serve(exchange, { ...entering, message, session }, rooms);
+  if (message?.kind === "request") return serve(exchange, { seen, identity, rest, message, session }, rooms);
   if (session === null) throw new PortcullisError("request_invalid", { reason: "nothing was asked" });
-  if (message === undefined) return openStream({ ...entering, exchange, session }, rooms);
+  if (message === undefined) return openStream({ exchange, seen, identity, session, rest }, rooms);
   if (message.kind === "response") await rooms.questions.answer(session.id, message.id, message.answer);
   else take(message, session, rooms);
   exchange.reply.empty(202);

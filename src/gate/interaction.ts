@@ -1,4 +1,5 @@
 import type { ClientAnswer, Grant, Question, QuestionKind } from "../domain.ts";
+import { abortSignalOf } from "../lib/cancellation.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
@@ -71,5 +72,6 @@ export async function askClient(
   await permit(ask, rooms, allowed, question);
   const session = ask.session?.id;
   if (session === undefined) throw new PortcullisError("capability_missing");
-  return rooms.questions.ask(session, question, ask.answer, AbortSignal.any([signal, ask.signal]));
+  const either = AbortSignal.any([signal, abortSignalOf(ask.signal)]);
+  return rooms.questions.ask(session, question, ask.answer, either);
 }

@@ -1,4 +1,5 @@
 import type { Identity } from "../domain.ts";
+import type { Cancellable } from "../lib/cancellation.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** How long a stream may go on: no longer than the token that opened it, nor than its exchange. */
@@ -15,7 +16,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 export function beginLife(
   { expires }: Identity,
   { clock }: Pick<Rooms, "clock">,
-  exchange: AbortSignal,
+  exchange: Cancellable,
 ): Life {
   const ending = new AbortController();
   const { signal } = ending;

@@ -39,7 +39,7 @@ export function record(
   // A refused message's method is whatever the client wrote: no series of its own.
   const method = seen.message?.kind === "refused" ? "" : (seen.message?.method ?? "");
   rooms.metrics.decided(seen.server, method, said.code);
-  const inputs = { ...(seen.identity && { tenant: seen.identity.tenant }), targets };
+  const inputs = { tenant: seen.identity?.tenant, targets };
   return rooms.log.decision(id, decisionEntry(seen, said), inputs);
 }
 

@@ -1,4 +1,5 @@
 import type { Lease, UpstreamReply, UpstreamRequest } from "../domain.ts";
+import type { Cancellable } from "../lib/cancellation.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { paramHeaders } from "../lib/param-headers.ts";
@@ -13,7 +14,7 @@ type AskClient = NonNullable<UpstreamRequest["onQuestion"]>;
 
 /** How a request goes to its upstream. */
 export interface Way {
-  readonly signal: AbortSignal;
+  readonly signal: Cancellable;
   /** null: the client is asked, if at all, on the stream of its own request. */
   readonly conversation: Pick<Conversation, "ask" | "notify"> | null;
   readonly lease: Lease;

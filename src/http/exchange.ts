@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Exchange, Reply } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
+import { Cancellation } from "../lib/cancellation.ts";
 import type { Json } from "../lib/json.ts";
 import { clientIpOf } from "./place.ts";
 import { createReply } from "./reply.ts";
@@ -20,8 +20,8 @@ export class NodeExchange implements Exchange {
   readonly body: Json | undefined;
   readonly reply: Reply;
   readonly clientIp: string;
+  readonly signal = new Cancellation();
   readonly #headers: IncomingMessage["headers"];
-  readonly #abort = new AbortController();
   #gone: () => void = () => this.cancel();
 
   constructor({ server, request, response, body, keepAliveMs }: ExchangeOptions) {
@@ -41,11 +41,7 @@ export class NodeExchange implements Exchange {
   }
 
   cancel(): void {
-    this.#abort.abort(new PortcullisError("cancelled"));
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
+    this.signal.abort();
   }
 
   /** Bound, since it is handed on by itself. */

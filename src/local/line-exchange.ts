@@ -1,4 +1,5 @@
 import type { Exchange, Reply } from "../domain.ts";
+import { Cancellation } from "../lib/cancellation.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { Json } from "../lib/json.ts";
 import { errorText, type RequestId } from "../lib/rpc.ts";
@@ -34,10 +35,10 @@ export interface Asked {
 /** Puts one exchange to the gate. */
 export function ask(handle: (exchange: Exchange) => Promise<void>, request: LineRequest): Asked {
   const { server, verb, body, headers } = request;
-  const abort = new AbortController();
+  const signal = new Cancellation();
   const answering = createAnswering(request);
   const cancel = (): void => {
-    abort.abort(new PortcullisError("cancelled"));
+    signal.abort();
     answering.cut();
   };
   let gone = cancel;
@@ -49,7 +50,7 @@ export function ask(handle: (exchange: Exchange) => Promise<void>, request: Line
     clientIp: "",
     isLocal: true,
     body,
-    signal: abort.signal,
+    signal,
     cancel,
     outlive(told) {
       gone = told;

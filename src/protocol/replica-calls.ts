@@ -1,10 +1,11 @@
+import type { Cancellable } from "../lib/cancellation.ts";
 import { ERRORS, type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Replicas } from "./replicas.ts";
 
 export interface AskOptions {
-  readonly signal: AbortSignal;
+  readonly signal: Cancellable;
   readonly timeoutMs: number;
   onEvent?(event: JsonObject): void;
 }

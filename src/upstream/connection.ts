@@ -20,8 +20,6 @@ import type { Scope } from "./scope.ts";
 export interface Ask {
   readonly method: string;
   readonly params: JsonObject;
-  /** The era's own `_meta`. */
-  readonly meta: JsonObject | null;
   readonly progressToken?: string | number;
   /** Progress, with the caller's token; of `subscriptions/listen` all that it brings. */
   onNotification?(method: string, params: string): void;
@@ -35,7 +33,8 @@ interface Pending {
 
 /** JSON-RPC with one child, for all its callers: ids and progress tokens are ours, mapped back for each. */
 export interface Connection {
-  ask(ask: Ask, scope: Scope): Promise<UpstreamAnswer>;
+  /** @param meta the era's own `_meta` */
+  ask(ask: Ask, scope: Scope, meta?: JsonObject | null): Promise<UpstreamAnswer>;
   notify(method: string): void;
   /** What stdout held that was not JSON-RPC, in lines. */
   readonly garbage: number;
@@ -120,10 +119,10 @@ export function connect(options: ConnectionOptions): Connection {
     else log.debug({}, "dropped the progress of no request");
   }
 
-  function ask(asked: Ask, scope: Scope): Promise<UpstreamAnswer> {
+  function ask(asked: Ask, scope: Scope, meta: JsonObject | null = null): Promise<UpstreamAnswer> {
     const id = ++lastId;
     return new Promise<UpstreamAnswer>((resolve, reject) => {
-      const { method, params, meta, progressToken } = asked;
+      const { method, params, progressToken } = asked;
       const outbound = outboundParams(params, meta, progressToken === undefined ? undefined : id);
       const refusal = scope.error ?? exited;
       if (refusal !== undefined) return reject(refusal);

@@ -4,7 +4,8 @@ import { membersOf } from "../lib/members.ts";
 import type { Scope } from "./scope.ts";
 
 /** A call in flight on a child. */
-export interface Call extends Pick<UpstreamRequest, "owner" | "logLevel" | "onNotification" | "onQuestion"> {
+export interface Call {
+  readonly asked: Pick<UpstreamRequest, "owner" | "logLevel" | "onNotification" | "onQuestion">;
   readonly scope: Scope;
   /** What waits for its client to answer. */
   readonly questions: Set<AbortController>;
@@ -31,8 +32,8 @@ export function createHearers(): Hearers {
   const calls = new Set<Call>();
   const listeners = new Map<string, ListenRequest>();
 
-  function onlyCall(): Call | undefined {
-    return calls.size === 1 ? [...calls][0] : undefined;
+  function onlyCall(): Call["asked"] | undefined {
+    return calls.size === 1 ? [...calls][0]?.asked : undefined;
   }
 
   function tell(method: string, params: string): void {
@@ -44,10 +45,10 @@ export function createHearers(): Hearers {
   }
 
   /** The one call, or else the one who listens for whoever has calls in flight. */
-  function askable(): Pick<Call, "onQuestion"> | undefined {
+  function askable(): Pick<Call["asked"], "onQuestion"> | undefined {
     const call = onlyCall();
     if (call !== undefined) return call;
-    const owners = new Set([...calls].map(({ owner }) => owner));
+    const owners = new Set([...calls].map(({ asked }) => asked.owner));
     const able = [...listeners.values()].filter(
       ({ owner, onQuestion }) => onQuestion !== undefined && (owners.size === 0 || owners.has(owner)),
     );

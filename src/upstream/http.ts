@@ -176,8 +176,8 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
       if (scope.error !== undefined) throw scope.error;
       const answering = identity ?? (await scope.race(identified()));
       const full = asked.owner === GATEWAY_OWNER ? await scope.race(asGateway(asked)) : asked;
-      const answer = await sideOf(answering).ask(full, scope);
-      return { ...answer, era: answering.era };
+      const { kind, text, isError } = await sideOf(answering).ask(full, scope);
+      return { kind, text, isError, era: answering.era };
     } catch (thrown) {
       const error = toPortcullisError(thrown);
       if (error.code === "upstream_unavailable" || error.code === "credential_rejected") forget();

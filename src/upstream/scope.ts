@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import type { Cancellable } from "../lib/cancellation.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 
@@ -27,7 +28,7 @@ const PAUSES_MS = 600_000;
 export const NO_LIMIT_MS = 2 ** 31 - 1;
 
 /** Ends with `cancelled` when the signal, if any, aborts and with `upstream_timeout` after `timeoutMs`. */
-export function createScope(signal: AbortSignal | null, timeoutMs: number): Scope {
+export function createScope(signal: Cancellable | null, timeoutMs: number): Scope {
   return new RequestScope(signal, timeoutMs);
 }
 
@@ -35,7 +36,7 @@ export function createScope(signal: AbortSignal | null, timeoutMs: number): Scop
 class RequestScope implements Scope {
   error: PortcullisError | undefined;
   ending: Ending | undefined;
-  readonly #signal: AbortSignal | null;
+  readonly #signal: Cancellable | null;
   readonly #timeoutMs: number;
   readonly #began = performance.now();
   readonly #timer: NodeJS.Timeout;
@@ -43,7 +44,7 @@ class RequestScope implements Scope {
   #deadline: Deadline | undefined;
   #isClosed = false;
 
-  constructor(signal: AbortSignal | null, timeoutMs: number) {
+  constructor(signal: Cancellable | null, timeoutMs: number) {
     this.#signal = signal;
     this.#timeoutMs = timeoutMs;
     this.#timer = setTimeout(expire, timeoutMs, this);

@@ -14,12 +14,10 @@ import { createScope, NO_LIMIT_MS, type Scope } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
 import { createSubscriptions } from "./subscriptions.ts";
 
-type Asked = Omit<UpstreamRequest, "signal" | "timeoutMs">;
-
 /** What one child at a time serves: started on first use, and again on next use after it ended. */
 export interface Seat {
   identify(scope: Scope): Promise<UpstreamIdentity>;
-  request(asked: Asked, scope: Scope): Promise<UpstreamReply>;
+  request(asked: UpstreamRequest, scope: Scope): Promise<UpstreamReply>;
   listen(request: ListenRequest): Promise<Listening>;
   /** This owner no longer listens here, unless by that very request. */
   unlisten(owner: string, except?: ListenRequest): void;
@@ -115,14 +113,14 @@ export function createSeat(place: Place, kin: Kin): Seat {
     ).unref();
   }
 
-  function use(owner: string, lease: Asked["lease"]): void {
+  function use(owner: string, lease: UpstreamRequest["lease"]): void {
     if (oneUser) owners.add(owner);
     if (lease !== undefined) lend(lease);
     if (hasExpired()) throw new PortcullisError("credential_unavailable", { reason: "the lease is over" });
   }
 
   /** A child that has a lease in its environment ends with it. */
-  function lend({ expires, ended }: NonNullable<Asked["lease"]>): void {
+  function lend({ expires, ended }: NonNullable<UpstreamRequest["lease"]>): void {
     leaseEnds = ended?.aborted ? 0 : Math.max(leaseEnds, expires);
     if (place.env.size === 0 || ended === lent) return;
     lent = ended;
@@ -139,19 +137,20 @@ export function createSeat(place: Place, kin: Kin): Seat {
     if (!oneUser || wanted === undefined || wanted === level) return;
     if (identity.era !== "legacy" || identity.capabilities.logging === undefined) return;
     level = wanted;
-    const ask = { method: "logging/setLevel", params: { level }, meta: null };
+    const ask = { method: "logging/setLevel", params: { level } };
     askWithin(connection, ask, timeouts.connectMs).catch(() => {});
   }
 
-  async function request(asked: Asked, scope: Scope): Promise<UpstreamReply> {
+  async function request(asked: UpstreamRequest, scope: Scope): Promise<UpstreamReply> {
     use(asked.owner, asked.lease);
-    const call: Call = { ...asked, scope, questions: new Set() };
+    const call: Call = { asked, scope, questions: new Set() };
     calls.add(call);
     try {
       const ready = await scope.race(life.ready());
       setLevel(ready, asked.logLevel);
       const meta = ready.metaOf(oneUser ? asked : {});
-      return { ...(await ready.connection.ask({ ...asked, meta }, scope)), era: ready.identity.era };
+      const { kind, text, isError } = await ready.connection.ask(asked, scope, meta);
+      return { kind, text, isError, era: ready.identity.era };
     } finally {
       hearers.leave(call);
       used = clock();

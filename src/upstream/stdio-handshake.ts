@@ -56,8 +56,9 @@ async function discover(
   connection: Connection,
   { clientInfo, capabilities, connectMs }: HandshakeOptions,
 ): Promise<UpstreamAnswer | undefined> {
-  const ask = { method: "server/discover", params: {}, meta: modernMeta(clientInfo, capabilities) };
-  return askWithin(connection, ask, connectMs / 2).catch(() => undefined);
+  const ask = { method: "server/discover", params: {} };
+  const meta = modernMeta(clientInfo, capabilities);
+  return askWithin(connection, ask, connectMs / 2, meta).catch(() => undefined);
 }
 
 function greetModern(connection: Connection, identity: UpstreamIdentity, options: HandshakeOptions): Ready {
@@ -66,25 +67,30 @@ function greetModern(connection: Connection, identity: UpstreamIdentity, options
     modernMeta(clientInfo ?? own, capabilities, logLevel);
   const lists = announcedLists(identity);
   if (lists.length > 0) {
-    const listen = { method: "subscriptions/listen", params: listenParams(lists, []), meta: metaOf({}) };
-    askWithin(connection, listen, NO_LIMIT_MS).catch(() => {});
+    const listen = { method: "subscriptions/listen", params: listenParams(lists, []) };
+    askWithin(connection, listen, NO_LIMIT_MS, metaOf({})).catch(() => {});
   }
   return { connection, identity, metaOf };
 }
 
 async function initialize(connection: Connection, options: HandshakeOptions): Promise<Ready> {
   const { clientInfo, capabilities, connectMs } = options;
-  const ask = { method: "initialize", params: initializeParams(clientInfo, capabilities), meta: null };
+  const ask = { method: "initialize", params: initializeParams(clientInfo, capabilities) };
   const identity = legacyIdentity(await askWithin(connection, ask, connectMs));
   connection.notify("notifications/initialized");
   return { connection, identity, metaOf: () => null };
 }
 
 /** Rejects with `upstream_timeout` after `ms`. */
-export async function askWithin(connection: Connection, ask: Ask, ms: number): Promise<UpstreamAnswer> {
+export async function askWithin(
+  connection: Connection,
+  ask: Ask,
+  ms: number,
+  meta: JsonObject | null = null,
+): Promise<UpstreamAnswer> {
   const scope = createScope(null, ms);
   try {
-    return await connection.ask(ask, scope);
+    return await connection.ask(ask, scope, meta);
   } finally {
     scope.close();
   }

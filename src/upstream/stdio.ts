@@ -110,8 +110,8 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
     return seat;
   }
 
-  async function request({ signal, timeoutMs, ...asked }: UpstreamRequest): Promise<UpstreamReply> {
-    const scope = createScope(signal, timeoutMs);
+  async function request(asked: UpstreamRequest): Promise<UpstreamReply> {
+    const scope = createScope(asked.signal, asked.timeoutMs);
     try {
       if (scope.error !== undefined) throw scope.error;
       return await seatOf(asked).request(asked, scope);

@@ -102,7 +102,7 @@ export function createSubscriptions(
 }
 
 async function subscribe({ connection, metaOf }: Ready, uri: string, askMs: number): Promise<Subscription> {
-  const ask = (method: string) => askWithin(connection, { method, params: { uri }, meta: metaOf({}) }, askMs);
+  const ask = (method: string) => askWithin(connection, { method, params: { uri } }, askMs, metaOf({}));
   const answer = await ask("resources/subscribe");
   if (answer.kind === "error") return { refused: answer.text, stop() {} };
   return { stop: () => void ask("resources/unsubscribe").catch(() => {}) };
@@ -130,7 +130,7 @@ function listenFor(
     };
     const params = listenParams([], [uri]);
     connection
-      .ask({ method: "subscriptions/listen", params, meta: metaOf({}), onNotification }, scope)
+      .ask({ method: "subscriptions/listen", params, onNotification }, scope, metaOf({}))
       .then(({ kind, text }) => resolve({ refused: kind === "error" ? text : NOT_HONOURED, stop }), reject)
       .finally(() => scope.close());
   }).finally(() => clearTimeout(late));

@@ -186,7 +186,7 @@ describe("answers", () => {
     );
     socket.destroy();
     await aborted;
-    expect(exchange.signal.reason).toMatchObject({ code: "cancelled" });
+    expect(exchange.signal.aborted).toBe(true);
     exchange.reply.json(200, "{}");
     await exchange.reply.stream().send("{}");
   });

@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { createParser } from "eventsource-parser";
 import type { Exchange } from "../../src/domain.ts";
+import { abortSignalOf } from "../../src/lib/cancellation.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { type LineRefusal, type StdioTransportOptions, serveStdio } from "../../src/local/stdio-transport.ts";
 
@@ -24,7 +25,7 @@ export function bridgeTo(url: string): (exchange: Exchange) => Promise<void> {
       method: verb,
       headers: { accept, "content-type": "application/json", ...Object.fromEntries(named) },
       body: verb === "POST" ? JSON.stringify(body) : null,
-      signal,
+      signal: abortSignalOf(signal),
     });
     const headers = Object.fromEntries(response.headers);
     if (!response.headers.get("content-type")?.includes("text/event-stream")) {

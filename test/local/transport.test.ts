@@ -57,7 +57,7 @@ function createGate() {
     if (method === "cut") return reply.stream().end();
     if (method === "hold" || method === "subscriptions/listen")
       return new Promise((_, reject) =>
-        exchange.signal.addEventListener("abort", () => reject(exchange.signal.reason)),
+        exchange.signal.addEventListener("abort", () => reject(new PortcullisError("cancelled"))),
       );
     answer({ method });
   }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Lease, ListenRequest, Question, Upstream, UpstreamRequest } from "../../src/domain.ts";
+import { abortSignalOf } from "../../src/lib/cancellation.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { discreet } from "../../src/upstream/discreet.ts";
 import { calling } from "./servers.ts";
@@ -16,7 +17,7 @@ function leaseOf(header: string, more: Partial<Lease> = {}): Lease {
 function saying(text: string): Upstream {
   const tell = async ({ onNotification, onQuestion, signal }: UpstreamRequest | ListenRequest) => {
     onNotification?.("notifications/message", text);
-    await onQuestion?.({ kind: "roots", method: "roots/list", params: text }, signal);
+    await onQuestion?.({ kind: "roots", method: "roots/list", params: text }, abortSignalOf(signal));
   };
   return {
     name: "up",
@@ -55,7 +56,12 @@ async function heard(text: string, lease: Lease): Promise<readonly string[]> {
   };
   const request = calling("any", {}, hearing);
   said.push((await upstream.request(request)).text);
-  const { refused } = await upstream.listen({ ...request, ...hearing, uris: [] });
+  const { refused } = await upstream.listen({
+    ...request,
+    ...hearing,
+    signal: abortSignalOf(request.signal),
+    uris: [],
+  });
   return [...said, ...refused.values()];
 }
 

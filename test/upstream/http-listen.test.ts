@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import type { ListenRequest, UpstreamRequest } from "../../src/domain.ts";
+import { abortSignalOf } from "../../src/lib/cancellation.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { discreet } from "../../src/upstream/discreet.ts";
 import { serveStateful } from "./legacy-server.ts";
@@ -10,7 +11,8 @@ const QUICK = { timeouts: { reconnect: { firstMs: 5, maxMs: 20 } } };
 
 function listening(uris: readonly string[], more: Partial<ListenRequest> = {}): ListenRequest {
   const { owner, clientInfo, decisionId, credential, signal } = calling("", {});
-  return { owner, clientInfo, decisionId, credential, signal, uris, onNotification() {}, ...more };
+  const own = { owner, clientInfo, decisionId, credential, signal: abortSignalOf(signal) };
+  return { ...own, uris, onNotification() {}, ...more };
 }
 
 test("updates of subscribed resources reach the owner who listens, and refusals are told", async () => {

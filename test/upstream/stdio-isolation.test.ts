@@ -122,8 +122,9 @@ test("a lease that cannot travel to a child is refused, not left out", async () 
       await expect(upstream.request(calling("who", {}, asked))).rejects.toMatchObject({
         code: "credential_refused",
       });
+      const signal = AbortSignal.timeout(60_000);
       await expect(
-        upstream.listen({ ...calling("who", {}, asked), uris: [], onNotification() {} }),
+        upstream.listen({ ...calling("who", {}, asked), signal, uris: [], onNotification() {} }),
       ).rejects.toMatchObject({
         code: "credential_refused",
       });
