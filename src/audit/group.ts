@@ -1,5 +1,4 @@
 import { PortcullisError } from "../lib/errors.ts";
-import type { Sealed } from "./line.ts";
 
 const LATER_MS = 20;
 
@@ -7,7 +6,7 @@ const LATER_MS = 20;
 interface Group {
   /** The segment that begins with this group. */
   readonly begins: number | null;
-  readonly lines: string[];
+  readonly lines: Buffer[];
   bytes: number;
   readonly durable: Promise<void>;
   readonly resolve: () => void;
@@ -28,9 +27,9 @@ function createGroup(begins: number | null): Group {
 
 export interface GroupCommit {
   /** Adds a line to the group that forms; resolves when that group is on disk. */
-  add(line: Sealed): Promise<void>;
+  add(line: Buffer): Promise<void>;
   /** The same for a line that nobody waits for: it goes with the next group, or alone after 20 ms. */
-  addLater(line: Sealed): void;
+  addLater(line: Buffer): void;
   /** The lines from here on go to a new segment. */
   cut(first: number): void;
   /** Bytes that are not on disk yet. */
@@ -60,7 +59,7 @@ export function createGroupCommit(options: {
 
   async function commit(group: Group): Promise<void> {
     if (group.begins !== null) await begin(group.begins);
-    if (group.lines.length > 0) await write(Buffer.from(group.lines.join("")));
+    if (group.lines.length > 0) await write(Buffer.concat(group.lines, group.bytes));
     pending -= group.bytes;
     group.resolve();
   }
@@ -93,12 +92,12 @@ export function createGroupCommit(options: {
     running ??= run();
   }
 
-  function put({ text, bytes }: Sealed): Group {
+  function put(line: Buffer): Group {
     const group = queue.at(-1) ?? createGroup(null);
     if (queue.length === 0) queue.push(group);
-    group.lines.push(text);
-    group.bytes += bytes;
-    pending += bytes;
+    group.lines.push(line);
+    group.bytes += line.length;
+    pending += line.length;
     return group;
   }
 

@@ -208,33 +208,32 @@ export function segmentText(open: Iterable<string>): string {
 }
 
 const CHECKSUM = /^,"crc":"([0-9a-f]{8})"\}$/;
-const CHECKSUM_BYTES = `,"crc":"00000000"}`.length;
+const UNCHECKED = `,"crc":"00000000"}`;
+const CHECKSUM_BYTES = UNCHECKED.length;
+/** Where the digits stand, from the end of the line. */
+const DIGITS = `00000000"}\n`.length;
+const sum = Buffer.alloc(4);
 
-function checksum(bytes: string | Buffer): string {
-  return crc32(bytes).toString(16).padStart(8, "0");
-}
-
-/** A line as it goes to disk, and how many bytes it has. */
-export interface Sealed {
-  readonly text: string;
-  readonly bytes: number;
+/** CRC-32 in eight digits. */
+function checksum(bytes: Buffer): string {
+  sum.writeUInt32BE(crc32(bytes));
+  return sum.toString("hex");
 }
 
 /** One line: stamp, members, and last the CRC-32 of all bytes before it, so that torn and altered are told apart. */
-export function seal(seq: number, id: string, time: string, text: string): Sealed {
-  const body = `{"v":1,"seq":${seq},"id":"${id}","time":"${time}"${text}`;
-  return {
-    text: `${body},"crc":"${checksum(body)}"}\n`,
-    bytes: Buffer.byteLength(body) + CHECKSUM_BYTES + 1,
-  };
+export function seal(seq: number, id: string, time: string, text: string): Buffer {
+  const line = Buffer.from(`{"v":1,"seq":${seq},"id":"${id}","time":"${time}"${text}${UNCHECKED}\n`);
+  const body = line.subarray(0, line.length - CHECKSUM_BYTES - 1);
+  line.write(checksum(body), line.length - DIGITS, "latin1");
+  return line;
 }
 
 /** True if the bytes, without the newline, are a line that `seal` made. */
 export function isSealed(bytes: Buffer): boolean {
   const end = bytes.length - CHECKSUM_BYTES;
   if (end <= 0) return false;
-  const [, sum] = CHECKSUM.exec(bytes.toString("latin1", end)) ?? [];
-  return sum === checksum(bytes.subarray(0, end));
+  const [, digits] = CHECKSUM.exec(bytes.toString("latin1", end)) ?? [];
+  return digits === checksum(bytes.subarray(0, end));
 }
 
 /** The record of a sealed line, without its checksum; null if it is not one of ours. */

@@ -7,7 +7,7 @@ import { randomId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { createGroupCommit } from "./group.ts";
 import { createInputs } from "./inputs.ts";
-import { entryText, type Sealed, seal, segmentText } from "./line.ts";
+import { entryText, seal, segmentText } from "./line.ts";
 import { acquireLock } from "./lock.ts";
 import { awaitsOutcome, recover, type Tail } from "./recover.ts";
 import { syncDirectory } from "./segments.ts";
@@ -82,10 +82,10 @@ function createDecisionLog(
   let size = tail.segment === null ? segmentBytes : tail.bytes;
   let closed: Promise<void> | null = null;
 
-  function line(id: string, text: string): Sealed {
+  function line(id: string, text: string): Buffer {
     const sealed = seal(seq, id, now(), text);
     seq += 1;
-    size += sealed.bytes;
+    size += sealed.length;
     return sealed;
   }
 
@@ -95,7 +95,7 @@ function createDecisionLog(
   }
 
   /** The entry's line, after whatever has to stand before it. */
-  function lineFor(id: string, entry: LogEntry, seen: DecisionInputs = {}): Sealed {
+  function lineFor(id: string, entry: LogEntry, seen: DecisionInputs = {}): Buffer {
     const text = entryText(entry);
     const begins = size >= segmentBytes;
     if (begins) inputs.clear();

@@ -23,18 +23,18 @@ export interface UpstreamRequest {
   readonly signal: Cancellable;
   readonly timeoutMs: number;
   /** The caller's trace context (W3C Trace Context, `traceparent`), well-formed; over HTTP it goes on as that header. */
-  readonly traceparent?: string;
+  readonly traceparent?: string | undefined;
   /** The caller's progress token; the leg sends one of its own and maps it back. */
-  readonly progressToken?: string | number;
+  readonly progressToken?: string | number | undefined;
   /** Values of `Mcp-Param-*` by header name, unencoded (`lib/param-headers.ts`); only modern upstreams get them. */
-  readonly paramHeaders?: ReadonlyMap<string, string>;
+  readonly paramHeaders?: ReadonlyMap<string, string> | undefined;
   /**
    * What the upstream may know of the client's capabilities, in the words of either era; null: nothing. It is fixed
    * for the life of an owner's legacy session, and `owner` tells apart what must not share one.
    */
   readonly clientCapabilities?: JsonObject | null;
   /** The least severe log message that the caller wants, in the words of the protocol; absent: none was asked for. */
-  readonly logLevel?: string;
+  readonly logLevel?: string | undefined;
   /** A notification that belongs to this request, with the caller's progress token; `params` is raw JSON text. */
   onNotification?(method: string, params: string): void;
   /** It may well be asked something: where an upstream asks beside its answers, that is listened to. */

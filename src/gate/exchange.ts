@@ -84,12 +84,18 @@ async function rounds(ask: Ask, rooms: Rooms, allowed: Allowed, way: Way): Promi
 
 /** The params of a request that goes on where the upstream's own state left off. A legacy one keeps none. */
 function continued(ask: Ask, rooms: Rooms, { params, resume, target }: Allowed): JsonObject {
-  const { inputResponses: _, requestState: __, ...own } = params;
+  const own = withoutAnswers(params);
   if (resume?.kind !== "upstream") return own;
   const identity = rooms.catalog.view(ask.seen.server).upstreams.get(target.upstream);
   if (identity?.era !== "modern") return own;
   const state = resume.state === null ? {} : { requestState: resume.state };
   return { ...own, inputResponses: resume.responses, ...state };
+}
+
+function withoutAnswers(params: JsonObject): JsonObject {
+  if (params.inputResponses === undefined && params.requestState === undefined) return params;
+  const { inputResponses: _, requestState: __, ...own } = params;
+  return own;
 }
 
 function asModern({ questions, state, from }: Asked): Turn {

@@ -4,8 +4,8 @@ import type { Identity, Who } from "../domain.ts";
 type Parts = Readonly<Record<"issuer" | "subject" | "tenant" | "run", string>>;
 
 /** Who owns sessions, tasks and held calls: the user of this issuer in this tenant, or one run of that user. */
-export function ownerOf({ principal: { issuer, subject, tenant, run } }: Identity): string {
-  return JSON.stringify(run === null ? [issuer, subject, tenant] : [issuer, subject, tenant, run.id]);
+export function ownerOf(identity: Identity): string {
+  return whoOf(identity).user;
 }
 
 /** By whom is counted what an owner may hold: a user with all their runs, and their tenant. */
@@ -34,11 +34,6 @@ export function ownedBy(owner: string, { issuer, subject, tenant, run }: Parts):
   return owner === JSON.stringify(run === "" ? [issuer, subject, tenant] : [issuer, subject, tenant, run]);
 }
 
-function newWho(identity: Identity): Who {
-  const user = ownerOf(identity);
-  return { tenant: identity.principal.tenant, user, person: holderOf(user).user };
-}
-
 const known = new WeakMap<Identity, Who>();
 
 /** For processes that are held apart by tenant or user. */
@@ -46,4 +41,9 @@ export function whoOf(identity: Identity): Who {
   const found = known.get(identity) ?? newWho(identity);
   known.set(identity, found);
   return found;
+}
+
+function newWho({ principal: { issuer, subject, tenant, run } }: Identity): Who {
+  const user = JSON.stringify(run === null ? [issuer, subject, tenant] : [issuer, subject, tenant, run.id]);
+  return { tenant, user, person: holderOf(user).user };
 }

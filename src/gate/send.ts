@@ -31,7 +31,7 @@ export async function send(
   const { id, target, arguments: args } = allowed;
   const { method, progressToken } = ask.message;
   const { signal, lease } = way;
-  const traceparent = ask.header("traceparent") ?? "";
+  const traceparent = ask.header("traceparent");
   const onQuestion = questionsTo(ask, rooms, allowed, way);
   const sent = upstreamOf(rooms, target.upstream).request({
     method,
@@ -46,10 +46,10 @@ export async function send(
     signal,
     timeoutMs: rooms.timeoutOf(target.upstream),
     isAskable: mayAsk(ask, allowed.grant),
-    ...(ask.logLevel !== undefined && { logLevel: ask.logLevel }),
-    ...(TRACE.test(traceparent) && { traceparent }),
-    ...(progressToken !== undefined && { progressToken }),
-    ...(target.paramHeaders?.length && { paramHeaders: paramHeaders(target.paramHeaders, args) }),
+    logLevel: ask.logLevel,
+    traceparent: traceparent !== undefined && TRACE.test(traceparent) ? traceparent : undefined,
+    progressToken,
+    paramHeaders: target.paramHeaders?.length ? paramHeaders(target.paramHeaders, args) : undefined,
     onNotification: (kind, text) => passOn(ask, rooms, target.upstream, way, [kind, text]),
     onQuestion,
   });

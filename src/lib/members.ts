@@ -1,4 +1,5 @@
 import { PortcullisError } from "./errors.ts";
+import { isJsonObject, type JsonObject } from "./json.ts";
 
 /**
  * The members of a JSON object, each with its value as the text it was written in: what a gateway forwards without
@@ -7,7 +8,15 @@ import { PortcullisError } from "./errors.ts";
  * @throws PortcullisError `upstream_protocol` for anything but one JSON object, or where it repeats a key.
  */
 export function membersOf(text: string): Map<string, string> {
-  assertJsonObject(text);
+  return readObject(text).members;
+}
+
+/** The same with the object itself, as far as numbers go into a double. @throws as `membersOf` */
+export function readObject(text: string): {
+  readonly value: JsonObject;
+  readonly members: Map<string, string>;
+} {
+  const value = objectIn(text);
   const members = new Map<string, string>();
   let at = skipSpace(text, text.indexOf("{") + 1);
   while (text[at] !== "}") {
@@ -21,7 +30,7 @@ export function membersOf(text: string): Map<string, string> {
     at = skipSpace(text, end);
     if (text[at] === ",") at = skipSpace(text, at + 1);
   }
-  return members;
+  return { value, members };
 }
 
 /**
@@ -65,10 +74,10 @@ function parsed(text: string): unknown {
   }
 }
 
-function assertJsonObject(text: string): void {
+function objectIn(text: string): JsonObject {
   const value = parsed(text);
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw refused("it is not an object");
+  if (!isJsonObject(value)) throw refused("it is not an object");
+  return value;
 }
 
 function skipSpace(text: string, start: number): number {

@@ -1,29 +1,33 @@
 /**
  * A map for what comes and goes with every request. V8 chains the tables that a `Map` or a `Set` rehashes, so that one of
  * them in old space keeps all that ever stood in its successors until the next full collection: whole requests would be
- * promoted, each with everything it refers to.
+ * promoted, each with everything it refers to. Here the last takes the place of what leaves, and keys are searched one by
+ * one: as many as there are requests at a time.
  */
 export class Transients<Value> {
-  readonly #values: Record<string | number, Value> = Object.create(null);
-  #size = 0;
+  readonly #keys: (string | number)[] = [];
+  readonly #values: Value[] = [];
   #lastKey = 0;
 
   get size(): number {
-    return this.#size;
+    return this.#keys.length;
   }
 
   has(key: string | number): boolean {
-    return keyOf(key) in this.#values;
+    return this.#keys.includes(key);
   }
 
   get(key: string | number): Value | undefined {
-    return this.#values[keyOf(key)];
+    const at = this.#keys.lastIndexOf(key);
+    return at === -1 ? undefined : this.#values[at];
   }
 
   set(key: string | number, value: Value): void {
-    const own = keyOf(key);
-    if (!(own in this.#values)) this.#size += 1;
-    this.#values[own] = value;
+    const at = this.#keys.lastIndexOf(key);
+    if (at === -1) {
+      this.#keys.push(key);
+      this.#values.push(value);
+    } else this.#values[at] = value;
   }
 
   /** Under a key of its own. Returns how to take it out. */
@@ -35,19 +39,16 @@ export class Transients<Value> {
   }
 
   delete(key: string | number): void {
-    const own = keyOf(key);
-    if (!(own in this.#values)) return;
-    this.#size -= 1;
-    delete this.#values[own];
+    const at = this.#keys.lastIndexOf(key);
+    if (at === -1) return;
+    const [lastKey, last] = [this.#keys.pop(), this.#values.pop()];
+    if (at === this.#keys.length) return;
+    this.#keys[at] = lastKey as string | number;
+    this.#values[at] = last as Value;
   }
 
-  /** As they are now: what comes or goes meanwhile changes nothing. */
+  /** As they are now, in no order: what comes or goes meanwhile changes nothing. */
   values(): readonly Value[] {
-    return Object.values(this.#values);
+    return [...this.#values];
   }
-}
-
-/** `7` and `"7"` are different ids. */
-function keyOf(key: string | number): string | number {
-  return typeof key === "number" ? key : ` ${key}`;
 }

@@ -23,16 +23,16 @@ export interface RequestMessage extends Spoken {
   /** Of a modern request or an initialize; otherwise the session has it. */
   readonly clientInfo: JsonObject | null;
   readonly clientCapabilities: JsonObject | null;
-  readonly progressToken?: RequestId;
+  readonly progressToken?: RequestId | undefined;
   /** The name of the target or task, where the method names one. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Modern, MRTR: the client's answers by the keys it was asked under, and the state it was given with them. */
-  readonly inputResponses?: JsonObject;
-  readonly requestState?: string;
+  readonly inputResponses?: JsonObject | undefined;
+  readonly requestState?: string | undefined;
   /** Modern: the least severe log message that this request wants to hear. */
-  readonly logLevel?: LogLevel;
+  readonly logLevel?: LogLevel | undefined;
   /** Legacy tools/call: the client wants a task for it. `{ttl?}` */
-  readonly task?: JsonObject;
+  readonly task?: JsonObject | undefined;
 }
 
 export interface NotificationMessage extends Spoken {
@@ -211,9 +211,12 @@ function readRequest(
   if (progressToken !== undefined && !isRequestId(progressToken))
     throw shapeless("progressToken is malformed");
   const initialize = method === "initialize";
+  const extras = extrasOf(spoken.era, params, meta);
+  // Member by member: one is made for every call.
   return {
     kind: "request",
-    ...spoken,
+    era: spoken.era,
+    version: spoken.version,
     id,
     method: method as Method,
     row,
@@ -221,9 +224,12 @@ function readRequest(
     clientInfo: ((initialize ? params.clientInfo : meta[META.clientInfo]) ?? null) as JsonObject | null,
     clientCapabilities: ((initialize ? params.capabilities : meta[META.clientCapabilities]) ??
       null) as JsonObject | null,
-    ...(progressToken !== undefined && { progressToken }),
-    ...(typeof name === "string" && { name }),
-    ...extrasOf(spoken.era, params, meta),
+    progressToken,
+    name: typeof name === "string" ? name : undefined,
+    inputResponses: extras.inputResponses,
+    requestState: extras.requestState,
+    logLevel: extras.logLevel,
+    task: extras.task,
   };
 }
 
@@ -231,34 +237,38 @@ type Extras = Pick<RequestMessage, "inputResponses" | "requestState" | "logLevel
 
 /** What only one era's requests have. Their shapes were checked. */
 function extrasOf(era: Era, { inputResponses, requestState, task }: JsonObject, meta: JsonObject): Extras {
-  if (era === "legacy") return { ...(task !== undefined && { task: task as JsonObject }) };
+  if (era === "legacy") return { task: task as JsonObject | undefined };
   const logLevel = meta[META.logLevel];
   if (logLevel !== undefined && !isLogLevel(logLevel)) throw shapeless(`${META.logLevel} is malformed`);
   return {
-    ...(inputResponses !== undefined && { inputResponses: inputResponses as JsonObject }),
-    ...(requestState !== undefined && { requestState: requestState as string }),
-    ...(logLevel !== undefined && { logLevel }),
+    inputResponses: inputResponses as JsonObject | undefined,
+    requestState: requestState as string | undefined,
+    logLevel,
   };
 }
 
 const RESUMING = { inputResponses: "responses?", requestState: "state?" } as const;
 const TASK = { task: "task?" } as const;
+const STRAYS = ["inputResponses", "requestState", "task"] as const;
 
 /**
  * Members that mean something to one era or to some methods only are refused elsewhere: an upstream of the other era
  * would take them for what the gateway never looked at.
  */
 function requireNoStrays(row: MethodRow, era: Era, params: JsonObject): void {
-  const allowed: Readonly<Record<string, Shape>> = {
-    ...(era === "modern" && row.resumable && RESUMING),
-    ...(era === "legacy" && row.action === "call" && TASK),
-  };
-  for (const member of ["inputResponses", "requestState", "task"]) {
+  const allowed = alsoAllowed(row, era);
+  for (const member of STRAYS) {
+    if (params[member] === undefined) continue;
     const known = Object.hasOwn(allowed, member) || Object.hasOwn(row.params ?? {}, member);
-    if (!known && params[member] !== undefined) throw shapeless(`${member} does not belong here`);
+    if (!known) throw shapeless(`${member} does not belong here`);
   }
   const member = misshapen(allowed, params);
   if (member !== undefined) throw shapeless(`${member} is malformed`);
+}
+
+function alsoAllowed(row: MethodRow, era: Era): Readonly<Record<string, Shape>> {
+  if (era === "modern") return row.resumable ? RESUMING : {};
+  return row.action === "call" ? TASK : {};
 }
 
 function requireModernMeta(meta: JsonObject): void {

@@ -94,7 +94,6 @@ export function createSessions(options: SessionsOptions): Sessions {
   const { store, replicas, seal, clock, log, newId, onEnd } = options;
   const idle = options.limits.session_idle_ms;
   const counts = createSessionCounts(store, options.capsOf, idle * 1.5);
-  // Least recently used first, so that the idle ones stand at the front.
   const entries = new Map<string, Entry>();
   const watchers = new Map<string, Set<(session: ClientSession | undefined) => void>>();
 
@@ -125,8 +124,6 @@ export function createSessions(options: SessionsOptions): Sessions {
 
   function use(entry: Entry): void {
     entry.seen = clock();
-    entries.delete(entry.session.id);
-    entries.set(entry.session.id, entry);
     if (entry.seen - entry.counted < idle / 4) return;
     entry.counted = entry.seen;
     counts.keep(entry.key, entry.session.owner).catch(unheard);
@@ -145,7 +142,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     for (const entry of [...entries.values()]) {
       const unused = clock() - entry.seen;
       // Long before its life is over: an answer may take longer than a client may be silent.
-      if (unused < idle / 3) return;
+      if (unused < idle / 3) continue;
       const busy = entry.session.requests.size > 0;
       if (!busy && unused < idle) continue;
       const sealed = busy ? await store.touch(entry.key, idle) : await store.get(entry.key);

@@ -20,7 +20,7 @@ import type { Scope } from "./scope.ts";
 export interface Ask {
   readonly method: string;
   readonly params: JsonObject;
-  readonly progressToken?: string | number;
+  readonly progressToken?: string | number | undefined;
   /** Progress, with the caller's token; of `subscriptions/listen` all that it brings. */
   onNotification?(method: string, params: string): void;
 }

@@ -40,8 +40,8 @@ export function outboundParams(
   own: JsonObject | null,
   progressToken?: number,
 ): JsonObject {
+  if (params._meta === undefined && own === null && progressToken === undefined) return params;
   const { _meta: given, ...rest } = params;
-  if (given === undefined && own === null && progressToken === undefined) return params;
   const passed = isJsonObject(given) ? Object.entries(given).filter(([key]) => !OWN_META.has(key)) : [];
   const token = progressToken === undefined ? {} : { progressToken };
   const meta: JsonObject = { ...Object.fromEntries(passed), ...own, ...token };

@@ -1,6 +1,6 @@
 import type { ClientAnswer, UpstreamAnswer } from "../domain.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { joinMembers, membersOf } from "../lib/members.ts";
+import { joinMembers, membersOf, readObject } from "../lib/members.ts";
 
 /** A JSON-RPC message of an upstream. What is passed on is kept as the text that the upstream sent. */
 export type Message =
@@ -11,45 +11,40 @@ export type Message =
 /** Reads one message; undefined when the text is not JSON, or not JSON-RPC 2.0. */
 export function readMessage(text: string): Message | undefined {
   try {
-    return messageOf(membersOf(oneLine(text)));
+    const { value, members } = readObject(oneLine(text));
+    return messageOf(value, members);
   } catch {
     return undefined;
   }
 }
 
-function messageOf(raw: ReadonlyMap<string, string>): Message | undefined {
+function messageOf(value: JsonObject, raw: ReadonlyMap<string, string>): Message | undefined {
+  const { jsonrpc, method } = value;
+  if (jsonrpc !== "2.0") return undefined;
+  if (typeof method !== "string") return responseOf(value, raw);
   const id = raw.get("id");
-  const method = parsed(raw.get("method"));
-  if (parsed(raw.get("jsonrpc")) !== "2.0") return undefined;
-  // Some servers leave the id out where they should say null.
-  if (typeof method !== "string") return responseOf((parsed(id) as Json) ?? null, raw);
   const params = raw.get("params") ?? "{}";
   return id === undefined
     ? { kind: "notification", method, params }
     : { kind: "request", id, method, params };
 }
 
-function responseOf(id: Json, raw: ReadonlyMap<string, string>): Message | undefined {
+function responseOf(value: JsonObject, raw: ReadonlyMap<string, string>): Message | undefined {
+  // Some servers leave the id out where they should say null.
+  const { id = null, result: said } = value;
   const [result, error] = [raw.get("result"), raw.get("error")];
-  if (result?.startsWith("{") && error === undefined) {
+  if (result !== undefined && isJsonObject(said) && error === undefined) {
     return {
       kind: "response",
       id,
-      answer: { kind: "result", text: result, isError: saysIsError(result) },
+      answer: { kind: "result", text: result, isError: said.isError === true },
       code: 0,
     };
   }
-  const value = parsed(error);
-  if (error === undefined || result !== undefined || !isJsonObject(value)) return undefined;
-  const { code, message } = value;
+  if (error === undefined || result !== undefined || !isJsonObject(value.error)) return undefined;
+  const { code, message } = value.error;
   if (typeof code !== "number" || !Number.isInteger(code) || typeof message !== "string") return undefined;
   return { kind: "response", id, answer: { kind: "error", text: error, isError: true }, code };
-}
-
-/** Large answers are parsed a second time only if they could say `isError`, also in escapes. */
-function saysIsError(result: string): boolean {
-  if (!result.includes("isError") && !result.includes("\\u")) return false;
-  return (JSON.parse(result) as JsonObject).isError === true;
 }
 
 function parsed(text: string | undefined): unknown {

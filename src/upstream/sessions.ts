@@ -70,7 +70,7 @@ export interface SessionsOptions {
   end(session: Session): Promise<void>;
 }
 
-/** One session for each owner, least recently used first: two owners never share one. */
+/** One session for each owner: two owners never share one. */
 export function createSessions({ max, idleMs, clock, shared, end }: SessionsOptions): Sessions {
   const held = new Map<string, Held>();
   const sweepMs = Math.max(1000, idleMs / 4);
@@ -102,18 +102,17 @@ export function createSessions({ max, idleMs, clock, shared, end }: SessionsOpti
 
   function makeRoom(): void {
     if (held.size < max) return;
-    for (const [owner, one] of held) {
-      if (one.users > 0) continue;
-      drop(owner, one).catch(() => {});
-      return;
-    }
-    throw new PortcullisError("overloaded", { reason: `all ${max} upstream sessions are in use` });
+    const [idlest] = [...held].filter(([, { users }]) => users === 0).sort(([, a], [, b]) => a.used - b.used);
+    if (idlest === undefined)
+      throw new PortcullisError("overloaded", { reason: `all ${max} upstream sessions are in use` });
+    drop(...idlest).catch(() => {});
   }
 
   function opened(owner: string, open: Open): Held {
     makeRoom();
     const session = shared === undefined ? open() : shared.find(owner, open);
     const one: Held = { session, ready: undefined, used: clock(), users: 0 };
+    held.set(owner, one);
     session.then(
       (ready) => {
         one.ready = ready;
@@ -128,9 +127,6 @@ export function createSessions({ max, idleMs, clock, shared, end }: SessionsOpti
   return {
     async with(owner, scope, open, use) {
       const one = held.get(owner) ?? opened(owner, open);
-      held.delete(owner);
-      held.set(owner, one);
-      one.used = clock();
       one.users += 1;
       try {
         return await use(one.ready ?? (await scope.race(one.session)));
