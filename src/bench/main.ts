@@ -33,7 +33,7 @@ const field: readonly { name: string; contender: Contender; headers: Record<stri
 ];
 
 // Until what is measured is compiled: a gateway has more code than a forwarder.
-for (const one of field) await load(one.contender, { connections: 16, seconds: 10, headers: one.headers });
+for (const one of field) await load(one.contender, { connections: 16, seconds: 20, headers: one.headers });
 
 console.log(
   "tools/call                  calls/s   of direct  of forwarder   p50 ms   p99 ms  CPU ms/call   RSS MB  failed",
