@@ -1,6 +1,8 @@
 import { PortcullisError } from "../lib/errors.ts";
 
 const LATER_MS = 20;
+/** Turns of the event loop that a group waits for others to join it. */
+const MOST_TURNS = 8;
 
 /** Lines that reach the disk together, in one write. */
 interface Group {
@@ -73,15 +75,26 @@ export function createGroupCommit(options: {
     onFailure(failure);
   }
 
+  /** A write costs as much as a call: as long as each turn of the event loop brings more lines, they go together. */
+  async function gather(): Promise<void> {
+    let gathered = 0;
+    for (let turn = 0; turn < MOST_TURNS; turn += 1) {
+      const lines = queue[0]?.lines.length ?? 0;
+      if (lines === gathered) return;
+      gathered = lines;
+      await new Promise<void>((next) => setImmediate(next));
+    }
+  }
+
   async function run(): Promise<void> {
-    // What arrives in this turn of the event loop belongs to the same group.
-    await new Promise<void>((next) => setImmediate(next));
+    await gather();
     for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
       try {
         await commit(group);
       } catch (cause) {
         fail(cause, group);
       }
+      await gather();
     }
     running = null;
   }
