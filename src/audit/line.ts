@@ -212,19 +212,18 @@ const UNCHECKED = `,"crc":"00000000"}`;
 const CHECKSUM_BYTES = UNCHECKED.length;
 /** Where the digits stand, from the end of the line. */
 const DIGITS = `00000000"}\n`.length;
-const sum = Buffer.alloc(4);
+const HEX = Buffer.from("0123456789abcdef");
 
-/** CRC-32 in eight digits. */
-function checksum(bytes: Buffer): string {
-  sum.writeUInt32BE(crc32(bytes));
-  return sum.toString("hex");
+/** Eight digits, in place. */
+function putHex(line: Buffer, start: number, value: number): void {
+  for (let at = 0; at < 8; at += 1) line[start + at] = HEX[(value >>> (28 - 4 * at)) & 15] as number;
 }
 
 /** One line: stamp, members, and last the CRC-32 of all bytes before it, so that torn and altered are told apart. */
 export function seal(seq: number, id: string, time: string, text: string): Buffer {
   const line = Buffer.from(`{"v":1,"seq":${seq},"id":"${id}","time":"${time}"${text}${UNCHECKED}\n`);
   const body = line.subarray(0, line.length - CHECKSUM_BYTES - 1);
-  line.write(checksum(body), line.length - DIGITS, "latin1");
+  putHex(line, line.length - DIGITS, crc32(body));
   return line;
 }
 
@@ -233,7 +232,7 @@ export function isSealed(bytes: Buffer): boolean {
   const end = bytes.length - CHECKSUM_BYTES;
   if (end <= 0) return false;
   const [, digits] = CHECKSUM.exec(bytes.toString("latin1", end)) ?? [];
-  return digits === checksum(bytes.subarray(0, end));
+  return digits !== undefined && Number.parseInt(digits, 16) === crc32(bytes.subarray(0, end));
 }
 
 /** The record of a sealed line, without its checksum; null if it is not one of ours. */
