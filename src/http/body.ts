@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { PortcullisError } from "../lib/errors.ts";
+import { Gathered } from "../lib/gathered.ts";
 
 type Fail = (error: PortcullisError) => void;
 
@@ -25,20 +26,18 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
     if (request.readableDidRead) return reject(new PortcullisError("body_consumed"));
     if (Number(request.headers["content-length"] ?? 0) > limit) return reject(tooLarge());
     const { socket } = request;
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const body = new Gathered();
     const fail: Fail = (error) => {
       settle();
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
-      size += chunk.length;
-      if (size > limit) fail(tooLarge());
-      else chunks.push(chunk);
+      if (body.length + chunk.length > limit) fail(tooLarge());
+      else body.add(chunk);
     };
     const onEnd = (): void => {
       settle();
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size));
+      resolve(body.take());
     };
     const onBroken = (): void => fail(new PortcullisError("body_incomplete"));
     const settle = (): void => {

@@ -1,3 +1,5 @@
+import { Gathered } from "./gathered.ts";
+
 export interface LinesOptions {
   /** A longer line is skipped to its end, so that what follows is read as usual. */
   readonly maxBytes: number;
@@ -8,25 +10,19 @@ export interface LinesOptions {
 
 /** Cuts a byte stream into lines in bounded memory. */
 export function createLines({ maxBytes, onLine, onTooLong }: LinesOptions): (chunk: Buffer) => void {
-  let held: Buffer[] = [];
-  let bytes = 0;
+  let held = new Gathered();
   let skipping = false;
 
   function hold(part: Buffer): void {
-    bytes += part.length;
-    if (bytes > maxBytes) {
-      skipping = true;
-      held = [];
-    } else if (!skipping) {
-      held.push(part);
-    }
+    skipping ||= held.length + part.length > maxBytes;
+    if (skipping) held = new Gathered();
+    else held.add(part);
   }
 
   function finish(): void {
-    const line = Buffer.concat(held);
+    const line = held.take();
     const skipped = skipping;
-    held = [];
-    bytes = 0;
+    held = new Gathered();
     skipping = false;
     if (skipped) onTooLong();
     else onLine(line);

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { createParser } from "eventsource-parser";
 import type { Dispatcher } from "undici";
 import { PortcullisError } from "../lib/errors.ts";
+import { Gathered } from "../lib/gathered.ts";
 
 export interface ExchangeLimits {
   /** Bytes of one JSON answer, or of one event. */
@@ -125,16 +126,15 @@ function wholeBody(
   deliver: (text: string) => void,
   fail: (error: PortcullisError) => void,
 ): Body {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const body = new Gathered();
   return {
     feed(chunk) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) fail(protocolError(`the answer is larger than ${maxBytes} bytes`));
-      else chunks.push(chunk);
+      if (body.length + chunk.length > maxBytes)
+        fail(protocolError(`the answer is larger than ${maxBytes} bytes`));
+      else body.add(chunk);
     },
     end() {
-      const all = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+      const all = body.take();
       if (isUtf8(all)) deliver(all.toString("utf8"));
       else fail(protocolError("the answer is not UTF-8"));
     },

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { EventStream, Exchange } from "../../src/domain.ts";
 import type { Listening } from "../../src/http/http.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
+import { collected } from "../support/memory.ts";
 import { createEdge, type Edge, LIMITS, type Running, run } from "./edge.ts";
 import { BODY, firstAnswer, open, request, rest, send } from "./raw.ts";
 
@@ -142,6 +143,30 @@ describe("slow clients", () => {
     expect((await send(port, request(port, {}))).status).toBe(200);
     await Promise.all(closed);
     expect(edge.handled).toHaveLength(1);
+  });
+
+  test("a body that comes a byte a chunk takes the room of its bytes", async () => {
+    const edge = createEdge({ limits: { ...LIMITS, body: 1 << 20 } });
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    socket.write(
+      request(port, {
+        headers: [
+          ["Content-Length", null],
+          ["Transfer-Encoding", "chunked"],
+        ],
+        body: "",
+      }),
+    );
+    const chunks = Buffer.from("1\r\n \r\n".repeat(200_000));
+    const before = collected();
+    await new Promise((sent) => socket.write(chunks, sent));
+    await new Promise((read) => setTimeout(read, 1500));
+    expect(collected() - before).toBeLessThan(16 << 20);
+    socket.write("2\r\n{}\r\n0\r\n\r\n");
+    expect((await firstAnswer(socket)).status).toBe(200);
+    socket.destroy();
+    expect(edge.handled[0]?.body).toEqual({});
   });
 
   test("a body cut short decides nothing", async () => {
