@@ -47,6 +47,7 @@ export async function listen(
     },
     (request, response) => {
       unasked.delete(request.socket);
+      response.on("timeout", cutStalled);
       if (mcp.handle(request, response)) return;
       app(request as never, response as never, () =>
         refuse(request, response, new PortcullisError("not_found_path")),
@@ -58,6 +59,7 @@ export async function listen(
       .refuse(request, response, error)
       .catch((err: unknown) => options.log.error({ err }, "a refusal failed"));
   };
+  server.timeout = header_ms + body_ms;
   server.on("connection", (socket: Socket) => {
     unasked.add(socket);
     socket.once("close", () => unasked.delete(socket));
@@ -85,6 +87,11 @@ export async function listen(
       return closeWithin(server, deadlineMs);
     },
   };
+}
+
+/** A silent connection may wait for its answer; one that takes nothing of it would be held, with the answer, for ever. */
+function cutStalled(socket: Socket): void {
+  if (socket.writableLength > 0) socket.destroy();
 }
 
 /** What a connection's failure means, or undefined where nothing was asked. */

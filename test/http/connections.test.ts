@@ -145,6 +145,33 @@ describe("slow clients", () => {
     expect(edge.handled).toHaveLength(1);
   });
 
+  test.each([
+    ["an MCP answer", request(0, { headers: [["Host", "mcp.example"]] })],
+    ["another route's", request(0, { method: "GET", target: "/metrics", body: "" })],
+  ])("who takes nothing of %s loses its connection", async (_, asked) => {
+    const large = "x".repeat(1 << 20);
+    const edge = createEdge({ limits, metrics: async () => large });
+    edge.handle = async ({ reply }) => reply.json(200, JSON.stringify(large));
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    socket.pause();
+    socket.write(Buffer.concat(Array.from({ length: 50 }, () => asked)));
+    await new Promise((stalled) => setTimeout(stalled, 1500));
+    const taken = rest(socket);
+    socket.resume();
+    expect((await taken).length).toBeLessThan(50 << 20);
+  });
+
+  test("who waits for an answer longer than any client may take is not cut", async () => {
+    const edge = createEdge({ limits });
+    edge.handle = async ({ reply }) => {
+      await new Promise((done) => setTimeout(done, 1200));
+      reply.json(200, "{}");
+    };
+    const { port } = await listening(edge);
+    expect((await send(port, request(port, {}))).status).toBe(200);
+  });
+
   test("a body that comes a byte a chunk takes the room of its bytes", async () => {
     const edge = createEdge({ limits: { ...LIMITS, body: 1 << 20 } });
     const { port } = await listening(edge);
