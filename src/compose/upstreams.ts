@@ -21,7 +21,7 @@ export interface UpstreamParts {
   readonly config: Config;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly credentials: Pick<Credentials, "obtain">;
-  /** How many of so many processes of one upstream a tenant may have. */
+  /** How many of so many sessions or processes of one upstream a tenant may have. */
   readonly share: Share;
   /** Through which replicas go on with each other's upstream sessions; null: there is one replica. */
   readonly shared: Pick<Sharing, "store" | "seal"> | null;
@@ -59,6 +59,7 @@ async function open(name: string, settings: Settings, parts: StdioParts): Promis
       clientInfo,
       ...(credential !== undefined && { credential: () => ownCredential(credential, name, given, parts) }),
       ...(shared !== null && { shared: shared.store, seal: shared.seal }),
+      share,
       log,
       clock,
     });

@@ -1,7 +1,18 @@
-import type { StdioLimits } from "./life.ts";
-import type { Holder } from "./place.ts";
+import type { Who } from "../domain.ts";
 
-/** Whose processes run, so that nobody keeps the others out. */
+/** Whose something is; null: nobody's own. */
+export interface Holder {
+  readonly tenant: string | null;
+  readonly person: string | null;
+}
+
+export const NOBODY: Holder = { tenant: null, person: null };
+
+export function holderOf(who: Who | undefined): Holder {
+  return who === undefined ? NOBODY : { tenant: who.tenant, person: who.person ?? who.user };
+}
+
+/** Who holds how many of what there are few of, processes or sessions, so that nobody keeps the others out. */
 export interface Crowd {
   /** What has to be made room for first; null: there is room for one more of this holder's. */
   ruleFor(holder: Holder): Rule | null;
@@ -15,31 +26,61 @@ export interface Rule {
   mayGo(other: Holder): boolean;
 }
 
-type Limits = Pick<StdioLimits, "children" | "childrenPerUser"> & { readonly childrenPerTenant: number };
+export interface CrowdLimits {
+  /** What is counted, in the plural. */
+  readonly of: string;
+  readonly max: number;
+  readonly perTenant: number;
+  readonly perPerson: number;
+}
 
 /** Who has their share makes room among their own. Otherwise those who have as many: nobody loses one to who has more. */
-export function createCrowd({ children, childrenPerTenant, childrenPerUser }: Limits): Crowd {
-  const running: Holder[] = [];
-  const countOf = (isIts: (one: Holder) => boolean) => running.filter(isIts).length;
-  const ofTenant = (holder: Holder) => countOf(({ tenant }) => tenant === holder.tenant);
+export function createCrowd({ of, max, perTenant, perPerson }: CrowdLimits): Crowd {
+  const tenants = createCounts();
+  const persons = createCounts();
+  let size = 0;
+
+  function count(holder: Holder, change: 1 | -1): void {
+    size += change;
+    tenants.add(holder.tenant, change);
+    persons.add(personOf(holder), change);
+  }
 
   return {
     ruleFor(holder) {
       const { tenant, person } = holder;
-      const isPersons = (one: Holder) => one.tenant === tenant && one.person === person;
-      const isTenants = (one: Holder) => one.tenant === tenant;
-      if (person !== null && countOf(isPersons) >= childrenPerUser)
-        return { reason: `the user's ${childrenPerUser} processes are in use`, mayGo: isPersons };
-      if (tenant !== null && countOf(isTenants) >= childrenPerTenant)
-        return { reason: `the tenant's ${childrenPerTenant} processes are in use`, mayGo: isTenants };
-      if (running.length < children) return null;
-      const own = tenant === null ? 0 : ofTenant(holder);
-      return {
-        reason: `all ${children} processes are in use`,
-        mayGo: (other) => ofTenant(other) >= own,
-      };
+      if (person !== null && persons.of(personOf(holder)) >= perPerson) {
+        const mayGo = (other: Holder) => other.tenant === tenant && other.person === person;
+        return { reason: `the user's ${perPerson} ${of} are in use`, mayGo };
+      }
+      if (tenant !== null && tenants.of(tenant) >= perTenant)
+        return {
+          reason: `the tenant's ${perTenant} ${of} are in use`,
+          mayGo: (other) => other.tenant === tenant,
+        };
+      if (size < max) return null;
+      const own = tenant === null ? 0 : tenants.of(tenant);
+      return { reason: `all ${max} ${of} are in use`, mayGo: (other) => tenants.of(other.tenant) >= own };
     },
-    enter: (holder) => void running.push(holder),
-    leave: (holder) => void running.splice(running.indexOf(holder), 1),
+    enter: (holder) => count(holder, 1),
+    leave: (holder) => count(holder, -1),
+  };
+}
+
+/** A user of one name in two tenants is two persons. */
+function personOf({ tenant, person }: Holder): string {
+  return JSON.stringify([tenant, person]);
+}
+
+function createCounts() {
+  const counts = new Map<string | null, number>();
+  const of = (key: string | null) => counts.get(key) ?? 0;
+  return {
+    of,
+    add(key: string | null, change: number) {
+      const count = of(key) + change;
+      if (count === 0) counts.delete(key);
+      else counts.set(key, count);
+    },
   };
 }

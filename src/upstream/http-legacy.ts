@@ -5,6 +5,7 @@ import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import type { Secret } from "../lib/secret.ts";
+import type { Crowd } from "./crowd.ts";
 import { announcesLogging, initializeParams, knownCapabilities, legacyIdentity } from "./era.ts";
 import { type Access, type Outcome, statusError } from "./http-call.ts";
 import { LegacyCall } from "./legacy-call.ts";
@@ -24,7 +25,8 @@ export interface LegacyOptions {
   readonly content: readonly string[];
   readonly openMs: number;
   readonly sessionIdleMs: number;
-  readonly sessions: number;
+  /** Whose sessions there are. */
+  readonly crowd: Crowd;
   readonly shared: SharedSessions | undefined;
   readonly reconnect: Backoff;
   readonly log: Log;
@@ -57,7 +59,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
   const { link, content, shared } = options;
   const standalones = new WeakMap<Session, Standalone>();
   const sessions = createSessions({
-    max: options.sessions,
+    crowd: options.crowd,
     idleMs: options.sessionIdleMs,
     clock: options.clock,
     shared,
@@ -111,15 +113,14 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
   }
 
   async function ask(request: UpstreamRequest, scope: Scope, again = true): Promise<UpstreamAnswer> {
-    const { owner } = request;
     const outcome = await sessions.with(
-      owner,
+      request,
       scope,
       () => open(request),
       async (session) => {
         const outcome = await askIn(session, request, scope);
         if (!isLost(session, outcome)) return outcome;
-        await lose(owner, session);
+        await lose(request.owner, session);
         return undefined;
       },
     );
@@ -182,7 +183,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
 
   const attach = createLegacyListener({
     openMs: options.openMs,
-    with: (wanted, scope, use) => sessions.with(wanted.owner, scope, () => open(wanted), use),
+    with: (wanted, scope, use) => sessions.with(wanted, scope, () => open(wanted), use),
     standaloneOf,
     setLogLevel,
     tell,
@@ -196,7 +197,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       try {
         const opener = { clientInfo: null, credential, decisionId: "" };
         return await sessions.with(
-          GATEWAY_OWNER,
+          { owner: GATEWAY_OWNER },
           scope,
           () => open(opener),
           async ({ identity }) => identity,

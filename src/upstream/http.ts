@@ -13,6 +13,7 @@ import { type Log, withFields } from "../lib/log.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import type { Seal } from "../lib/seal.ts";
 import type { Secret } from "../lib/secret.ts";
+import { createCrowd } from "./crowd.ts";
 import { createDispatchers } from "./dispatchers.ts";
 import { announcedLists, type EraChoice } from "./era.ts";
 import { createLegacyEra } from "./http-legacy.ts";
@@ -39,6 +40,8 @@ export interface HttpUpstreamOptions {
   readonly seal?: Seal;
   readonly timeouts?: Partial<HttpTimeouts>;
   readonly limits?: Partial<HttpLimits>;
+  /** How many of so many legacy sessions one tenant may have; default: all. */
+  readonly share?: (max: number) => number;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -61,6 +64,8 @@ export interface HttpLimits {
   readonly streamBytes: number;
   /** Legacy sessions held at a time, and streams beside calls. */
   readonly sessions: number;
+  /** And legacy sessions of one user, all runs included. */
+  readonly sessionsPerUser: number;
   /** For calls. */
   readonly connections: number;
 }
@@ -71,13 +76,20 @@ const TIMEOUTS: HttpTimeouts = {
   sessionIdleMs: 1_800_000,
   reconnect: { firstMs: 1000, maxMs: 60_000 },
 };
-const LIMITS: HttpLimits = { answerBytes: 8 << 20, streamBytes: 64 << 20, sessions: 1000, connections: 256 };
+const LIMITS: HttpLimits = {
+  answerBytes: 8 << 20,
+  streamBytes: 64 << 20,
+  sessions: 1000,
+  sessionsPerUser: 128,
+  connections: 256,
+};
 const CONTENT = ["content-type", "application/json", "accept", "application/json, text/event-stream"];
 const NO_CREDENTIAL: ReadonlyMap<string, Secret> = new Map();
 
 /** An upstream over Streamable HTTP. Connections are kept; redirects are never followed, calls never retried. */
 export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
   const { name, clientInfo, clock, era, credential = async () => NO_CREDENTIAL } = options;
+  const { share = (max: number) => max } = options;
   const timeouts = { ...TIMEOUTS, ...options.timeouts };
   const limits = { ...LIMITS, ...options.limits };
   const log = withFields(options.log, { upstream: name });
@@ -114,7 +126,12 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     content: CONTENT,
     openMs,
     sessionIdleMs,
-    sessions: limits.sessions,
+    crowd: createCrowd({
+      of: "upstream sessions",
+      max: limits.sessions,
+      perTenant: share(limits.sessions),
+      perPerson: limits.sessionsPerUser,
+    }),
     shared: sharedSessions(),
     reconnect,
     log,

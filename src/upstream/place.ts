@@ -2,6 +2,7 @@ import type { UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Secret } from "../lib/secret.ts";
+import { type Holder, holderOf, NOBODY } from "./crowd.ts";
 
 /** Which children of an upstream are held apart: none, those of two tenants, of two users, of two leases. */
 export type Isolation = "shared" | "tenant" | "user" | "lease";
@@ -21,16 +22,9 @@ export interface Place {
   readonly holder: Holder;
 }
 
-/** null: what is nobody's own. */
-export interface Holder {
-  readonly tenant: string | null;
-  readonly person: string | null;
-}
-
 export type Asker = Partial<Pick<UpstreamRequest, "who" | "credential" | "lease" | "clientCapabilities">>;
 
 const NO_ENV: ReadonlyMap<string, Secret> = new Map();
-const NOBODY: Holder = { tenant: null, person: null };
 const APART = { oneUser: false, gateways: false, capabilities: {}, env: NO_ENV, holder: NOBODY };
 
 /**
@@ -54,11 +48,11 @@ export function placeOf(isolation: Isolation, asker: Asker): Place {
   }
   if (isolation === "shared") return { ...APART, key: "shared", gateways: true };
   if (who === undefined) return { ...APART, key: keyOf("gateway", sha256), gateways: true, env };
-  const { tenant, user, person = user } = who;
+  const { tenant, user } = who;
   if (isolation === "tenant")
     return { ...APART, key: keyOf("tenant", tenant), holder: { tenant, person: null } };
   const capabilities = clientCapabilities ?? {};
-  const held = { oneUser: true, gateways: false, capabilities, env, holder: { tenant, person } };
+  const held = { oneUser: true, gateways: false, capabilities, env, holder: holderOf(who) };
   const owner = [tenant, user, digest(capabilities)];
   return isolation === "user"
     ? { ...held, key: keyOf("user", ...owner) }

@@ -6,10 +6,11 @@ import type {
   UpstreamRequest,
 } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import type { Holder } from "./crowd.ts";
 import { announcedLists } from "./era.ts";
 import { type Call, createHearers } from "./hearers.ts";
 import { createLife, type Kin } from "./life.ts";
-import type { Holder, Place } from "./place.ts";
+import type { Place } from "./place.ts";
 import { createScope, NO_LIMIT_MS, type Scope } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
 import { createSubscriptions } from "./subscriptions.ts";

@@ -1,7 +1,9 @@
-import type { UpstreamIdentity } from "../domain.ts";
+import type { UpstreamIdentity, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { GATEWAY_OWNER } from "../lib/owner.ts";
 import { Transients } from "../lib/transients.ts";
+import { type Crowd, type Holder, holderOf, type Rule } from "./crowd.ts";
 import type { LegacyCall } from "./legacy-call.ts";
 import type { Scope } from "./scope.ts";
 import type { SharedSessions } from "./shared-sessions.ts";
@@ -42,16 +44,20 @@ export function createSession(id: string, identity: UpstreamIdentity, content: r
 
 interface Held {
   readonly session: Promise<Session>;
+  /** Among whose it is counted; null: the gateway's own, which ends for nobody. */
+  readonly holder: Holder | null;
   ready: Session | undefined;
   used: number;
   users: number;
 }
 
 type Open = () => Promise<Session>;
+/** Whose session it is, and among whose it is counted. */
+type Asker = Pick<UpstreamRequest, "owner" | "who">;
 
 export interface Sessions {
   /** Runs `use` with the owner's session, opening it (once for all who wait) if there is none. It is not ended before. */
-  with<T>(owner: string, scope: Scope, open: Open, use: (session: Session) => Promise<T>): Promise<T>;
+  with<T>(asker: Asker, scope: Scope, open: Open, use: (session: Session) => Promise<T>): Promise<T>;
   /** The owner's session, where there is one. */
   known(owner: string): Promise<Session | undefined>;
   /** Drops a session that its server no longer knows, unless another took its place. */
@@ -61,7 +67,7 @@ export interface Sessions {
 }
 
 export interface SessionsOptions {
-  readonly max: number;
+  readonly crowd: Crowd;
   readonly idleMs: number;
   readonly clock: Clock;
   /** What other replicas know of them; undefined: there are none. */
@@ -71,25 +77,38 @@ export interface SessionsOptions {
 }
 
 /** One session for each owner: two owners never share one. */
-export function createSessions({ max, idleMs, clock, shared, end }: SessionsOptions): Sessions {
+export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOptions): Sessions {
   const held = new Map<string, Held>();
   const sweepMs = Math.max(1000, idleMs / 4);
   const sweep = setInterval(endIdle, sweepMs).unref();
-  // Longer than a shared entry lives without use: if it is there still, another replica goes on with the session.
+  // Longer than another replica is known to have it without use.
   const mostIdleMs = shared === undefined ? idleMs : idleMs + 2 * sweepMs;
 
-  /** Lets go of a session, and ends it unless another replica goes on with it. */
+  /** Lets go of a session, and ends it unless another replica has it as well. */
   async function drop(owner: string, one: Held): Promise<void> {
     const session = await put(owner, one);
-    if (session !== undefined && !(await shared?.holds(owner, session))) await end(session);
+    if (session === undefined) return;
+    if (shared === undefined || (await shared.leave(owner, session))) await end(session);
+  }
+
+  /** Ends a session, unless other replicas may go on with it. */
+  async function pass(owner: string, one: Held): Promise<void> {
+    const session = await put(owner, one);
+    if (session !== undefined && !(await shared?.pass(owner, session))) await end(session);
   }
 
   /** Out of what is held; undefined where the server would not know what to end. */
   async function put(owner: string, one: Held): Promise<Session | undefined> {
-    if (held.get(owner) === one) held.delete(owner);
+    remove(owner, one);
     const session = await one.session.catch(() => undefined);
     session?.over.abort();
     return session?.id === "" ? undefined : session;
+  }
+
+  function remove(owner: string, one: Held): void {
+    if (held.get(owner) !== one) return;
+    held.delete(owner);
+    if (one.holder !== null) crowd.leave(one.holder);
   }
 
   function endIdle(): void {
@@ -100,33 +119,42 @@ export function createSessions({ max, idleMs, clock, shared, end }: SessionsOpti
     }
   }
 
-  function makeRoom(): void {
-    if (held.size < max) return;
-    const [idlest] = [...held].filter(([, { users }]) => users === 0).sort(([, a], [, b]) => a.used - b.used);
-    if (idlest === undefined)
-      throw new PortcullisError("overloaded", { reason: `all ${max} upstream sessions are in use` });
-    drop(...idlest).catch(() => {});
+  function makeRoom(holder: Holder): void {
+    for (let rule = crowd.ruleFor(holder); rule !== null; rule = crowd.ruleFor(holder)) {
+      const idlest = idlestOf(rule);
+      if (idlest === undefined) throw new PortcullisError("overloaded", { reason: rule.reason });
+      drop(...idlest).catch(() => {});
+    }
   }
 
-  function opened(owner: string, open: Open): Held {
-    makeRoom();
+  function idlestOf({ mayGo }: Rule): [string, Held] | undefined {
+    let idlest: [string, Held] | undefined;
+    for (const [owner, one] of held) {
+      if (one.users > 0 || one.holder === null || !mayGo(one.holder)) continue;
+      if (idlest === undefined || one.used < idlest[1].used) idlest = [owner, one];
+    }
+    return idlest;
+  }
+
+  function opened({ owner, who }: Asker, open: Open): Held {
+    const holder = owner === GATEWAY_OWNER ? null : holderOf(who);
+    if (holder !== null) makeRoom(holder);
     const session = shared === undefined ? open() : shared.find(owner, open);
-    const one: Held = { session, ready: undefined, used: clock(), users: 0 };
+    const one: Held = { session, holder, ready: undefined, used: clock(), users: 0 };
     held.set(owner, one);
+    if (holder !== null) crowd.enter(holder);
     session.then(
       (ready) => {
         one.ready = ready;
       },
-      () => {
-        if (held.get(owner) === one) held.delete(owner);
-      },
+      () => remove(owner, one),
     );
     return one;
   }
 
   return {
-    async with(owner, scope, open, use) {
-      const one = held.get(owner) ?? opened(owner, open);
+    async with(asker, scope, open, use) {
+      const one = held.get(asker.owner) ?? opened(asker, open);
       one.users += 1;
       try {
         return await use(one.ready ?? (await scope.race(one.session)));
@@ -137,7 +165,8 @@ export function createSessions({ max, idleMs, clock, shared, end }: SessionsOpti
     },
     known: async (owner) => held.get(owner)?.ready ?? shared?.known(owner),
     async forget(owner, session) {
-      if (held.get(owner)?.ready === session) held.delete(owner);
+      const one = held.get(owner);
+      if (one?.ready === session) remove(owner, one);
       session.over.abort();
       await shared?.lose(owner, session);
     },
@@ -150,7 +179,7 @@ export function createSessions({ max, idleMs, clock, shared, end }: SessionsOpti
     },
     async close() {
       clearInterval(sweep);
-      await Promise.allSettled([...held].map(([owner, one]) => drop(owner, one)));
+      await Promise.allSettled([...held].map(([owner, one]) => pass(owner, one)));
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { SharedStore } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
+import { randomId } from "../lib/ids.ts";
 import { type JsonObject, sha256 } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
@@ -28,7 +29,10 @@ export interface SharedSessions {
   known(owner: string): Promise<Session | undefined>;
   /** It is in use: it lives on. */
   keep(owner: string): void;
-  holds(owner: string, session: Session): Promise<boolean>;
+  /** This replica lets go of it. true: no other has it, and none will find it. */
+  leave(owner: string, session: Session): Promise<boolean>;
+  /** This replica stops. true: others may go on with it. */
+  pass(owner: string, session: Session): Promise<boolean>;
   /** Forgets it. */
   lose(owner: string, session: Session): Promise<void>;
   /** Forgets and returns whichever the owner has. */
@@ -39,6 +43,8 @@ export interface SharedSessions {
 export function createSharedSessions(options: SharedSessionsOptions): SharedSessions {
   const { store, seal, idleMs, content, log, clock } = options;
   const keyOf = (owner: string) => `upstream:${options.upstream}:${sha256(owner)}`;
+  const replicasOf = (owner: string) => `${keyOf(owner)}:replicas`;
+  const replica = randomId();
 
   async function tried<T>(operation: Promise<T>): Promise<T | undefined> {
     try {
@@ -62,29 +68,55 @@ export function createSharedSessions(options: SharedSessionsOptions): SharedSess
 
   async function forget(owner: string): Promise<void> {
     await tried(store.delete(keyOf(owner)));
+    await leave(owner);
+  }
+
+  async function join(owner: string): Promise<void> {
+    await tried(store.join(replicasOf(owner), replica, idleMs, Number.MAX_SAFE_INTEGER));
+  }
+
+  async function leave(owner: string): Promise<void> {
+    await tried(store.leave(replicasOf(owner), replica));
+  }
+
+  async function put(owner: string, { id, identity }: Session): Promise<void> {
+    const key = keyOf(owner);
+    const kept: JsonObject = { id, identity: { ...identity } };
+    await tried(store.set(key, seal.seal(key, kept, NEVER), idleMs));
+  }
+
+  async function holds(owner: string, { id }: Session): Promise<boolean> {
+    return (await stored(owner))?.id === id;
   }
 
   return {
     async find(owner, open) {
       const known = await stored(owner);
-      if (known !== undefined) return known;
-      const session = await open();
+      const session = known ?? (await open());
       if (session.id === "" || owner === GATEWAY_OWNER) return session;
-      const { id, identity } = session;
-      const key = keyOf(owner);
-      const kept: JsonObject = { id, identity: { ...identity } };
-      await tried(store.set(key, seal.seal(key, kept, NEVER), idleMs));
+      await join(owner);
+      if (known === undefined) await put(owner, session);
       return session;
     },
     known: stored,
     keep(owner) {
-      if (owner !== GATEWAY_OWNER) void tried(store.touch(keyOf(owner), idleMs));
+      if (owner === GATEWAY_OWNER) return;
+      void tried(store.touch(keyOf(owner), idleMs));
+      void join(owner);
     },
-    async holds(owner, { id }) {
-      return (await stored(owner))?.id === id;
+    async leave(owner, session) {
+      await leave(owner);
+      const others = await tried(store.members(replicasOf(owner)));
+      if (others !== undefined && others.length > 0) return false;
+      if (await holds(owner, session)) await forget(owner);
+      return true;
     },
-    async lose(owner, { id }) {
-      if ((await stored(owner))?.id === id) await forget(owner);
+    async pass(owner, session) {
+      await leave(owner);
+      return holds(owner, session);
+    },
+    async lose(owner, session) {
+      if (await holds(owner, session)) await forget(owner);
     },
     async take(owner) {
       const known = await stored(owner);

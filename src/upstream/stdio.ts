@@ -4,11 +4,11 @@ import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
 import type { Command } from "./child.ts";
-import { createCrowd } from "./crowd.ts";
+import { createCrowd, type Holder } from "./crowd.ts";
 import type { EraChoice } from "./era.ts";
 import type { Kin, StdioLimits, StdioTimeouts } from "./life.ts";
 import type { OrphanGuard } from "./orphans.ts";
-import { type Asker, type Holder, type Isolation, placeOf } from "./place.ts";
+import { type Asker, type Isolation, placeOf } from "./place.ts";
 import { createScope } from "./scope.ts";
 import { createSeat, type Seat } from "./seat.ts";
 
@@ -52,7 +52,13 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
   const listeners = new Set<(what: Listed) => void>();
   const seats = new Map<string, Seat>();
   const { share = (max: number) => max } = options;
-  const crowd = createCrowd({ ...limits, childrenPerTenant: share(limits.children) });
+  const { children, childrenPerUser } = limits;
+  const crowd = createCrowd({
+    of: "processes",
+    max: children,
+    perTenant: share(children),
+    perPerson: childrenPerUser,
+  });
   let closed = false;
 
   const kin: Kin = {

@@ -30,6 +30,7 @@ const PROMPT = { messages: [{ role: "user", content: { type: "text", text: "hi" 
 
 const TOOLS: Record<string, Tool> = {
   echo: async () => "echo",
+  hang: (_, { signal }) => new Promise((done) => signal.addEventListener("abort", done)),
   elicit: (_, extra) => extra.sendRequest({ method: "elicitation/create", params: FORM }, ElicitResultSchema),
   sample: (_, extra) =>
     extra.sendRequest(

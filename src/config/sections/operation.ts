@@ -37,7 +37,9 @@ export const limits = z
       .gt(0)
       .max(1)
       .default(0.5)
-      .describe("The part of the sessions, held calls and streams that one tenant of several may hold."),
+      .describe(
+        "The part of the sessions, held calls, streams and processes that one tenant of several may hold.",
+      ),
     session_idle_ms: milliseconds.default(1_800_000),
     in_flight: count.default(1000).describe("Requests that are being answered."),
     drain_ms: milliseconds.default(10_000).describe("How long open requests may finish at SIGTERM."),
