@@ -123,7 +123,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const sessions = openSessions(ground, sharing, upstreams, credentials, share);
   const conversations = openConversations(ground, sharing, share);
   endLeases(ground, credentials, policies, accounts);
-  const holdings = { sessions, held: conversations.held, credentials };
+  const holdings = { sessions, held: conversations.held, credentials, upstreams };
   if (runs !== null) endRuns(runs, holdings, log);
   endSuspended(suspensions, holdings, runs);
   accounts?.onLink((id) => {

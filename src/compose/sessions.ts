@@ -1,5 +1,5 @@
 import type { Credentials, LeaseScope } from "../credential/credentials.ts";
-import type { Upstream } from "../domain.ts";
+import type { Holder, Upstream } from "../domain.ts";
 import type { Held } from "../gate/held.ts";
 import { holderOf, ownedBy, runOf, tenantOf } from "../gate/principal.ts";
 import { randomId } from "../lib/ids.ts";
@@ -64,28 +64,42 @@ export interface Holdings {
   readonly sessions: Sessions;
   readonly held: Held;
   readonly credentials: Pick<Credentials, "revokeWhere">;
+  readonly upstreams: ReadonlyMap<string, Pick<Upstream, "releaseWhere">>;
 }
 
-/** Ends what is held here for some owners, whose leases have these scopes. Resolves after one attempt on each. */
+/** For whom it is held, in the words of each room. */
+interface Whose {
+  owns(owner: string): boolean;
+  leases(scope: LeaseScope): boolean;
+  holds(holder: Holder): boolean;
+}
+
+/** Ends what is held here for them. Settles after one attempt on each. */
 async function letGo(
-  { sessions, held, credentials }: Holdings,
-  isIts: (owner: string) => boolean,
-  isOf: (scope: LeaseScope) => boolean,
+  { sessions, held, credentials, upstreams }: Holdings,
+  { owns, leases, holds }: Whose,
   reason: string,
 ): Promise<void> {
-  held.drop(isIts);
-  await Promise.all([credentials.revokeWhere(isOf, reason), sessions.deleteWhere(isIts)]);
+  held.drop(owns);
+  const attempts = await Promise.allSettled([
+    credentials.revokeWhere(leases, reason),
+    sessions.deleteWhere(owns),
+    ...[...upstreams.values()].map((upstream) => upstream.releaseWhere(holds)),
+  ]);
+  for (const attempt of attempts) if (attempt.status === "rejected") throw attempt.reason;
 }
 
 /** Whatever a run holds here ends with it. */
 export function endRuns(runs: Runs, holdings: Holdings, log: Ground["log"]): void {
   runs.onEnd((id, why) => {
-    letGo(
-      holdings,
-      (owner) => runOf(owner) === id,
-      ({ run }) => run === id,
-      RUN_OVER[why],
-    ).catch((err: unknown) => log.warn({ err, run: id }, "sessions of a run were not ended"));
+    const its: Whose = {
+      owns: (owner) => runOf(owner) === id,
+      leases: ({ run }) => run === id,
+      holds: ({ user }) => user !== null && runOf(user) === id,
+    };
+    letGo(holdings, its, RUN_OVER[why]).catch((err: unknown) =>
+      log.warn({ err, run: id }, "sessions of a run were not ended"),
+    );
   });
 }
 
@@ -101,15 +115,12 @@ export function endSuspended(
   holdings: Holdings,
   runs: Pick<Runs, "endWhere"> | null,
 ): void {
-  suspensions.onSuspend((id) =>
-    Promise.all([
-      letGo(
-        holdings,
-        (owner) => tenantOf(owner) === id,
-        ({ tenant }) => tenant === id,
-        "the tenant was suspended",
-      ),
-      runs?.endWhere(id, () => true),
-    ]),
-  );
+  suspensions.onSuspend((id) => {
+    const its: Whose = {
+      owns: (owner) => tenantOf(owner) === id,
+      leases: ({ tenant }) => tenant === id,
+      holds: ({ tenant }) => tenant === id,
+    };
+    return Promise.all([letGo(holdings, its, "the tenant was suspended"), runs?.endWhere(id, () => true)]);
+  });
 }

@@ -54,6 +54,9 @@ export interface Who {
   readonly person?: string;
 }
 
+/** Whose a session or process is; null: nobody's own. */
+export type Holder = { readonly [Part in keyof Who]-?: string | null };
+
 /** A server's question to its client; `params` is raw JSON text. */
 export interface Question {
   readonly kind: QuestionKind;
@@ -120,6 +123,8 @@ export interface Upstream {
   request(request: UpstreamRequest): Promise<UpstreamReply>;
   /** Ends what is held for this owner (an upstream session). */
   release(owner: string): Promise<void>;
+  /** Ends what is held for whoever matches, in use or not. */
+  releaseWhere(matches: (holder: Holder) => boolean): Promise<void>;
   /** Tells it that the roots of this owner's client changed, where a session is held for that. Never rejects. */
   rootsChanged(owner: string): Promise<void>;
   /**

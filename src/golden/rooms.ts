@@ -159,6 +159,7 @@ function keptUpstream(name: string, traces: Traces): Upstream {
       return { kind: "result", text: "{}", isError: false, era: "legacy" };
     },
     release: async () => {},
+    releaseWhere: async () => {},
     rootsChanged: async () => {},
     listen: async () => ({ refused: new Map() }),
     onChange: () => () => {},

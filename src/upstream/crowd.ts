@@ -1,15 +1,11 @@
-import type { Who } from "../domain.ts";
+import type { Holder, Who } from "../domain.ts";
 
-/** Whose something is; null: nobody's own. */
-export interface Holder {
-  readonly tenant: string | null;
-  readonly person: string | null;
-}
-
-export const NOBODY: Holder = { tenant: null, person: null };
+export const NOBODY: Holder = { tenant: null, user: null, person: null };
 
 export function holderOf(who: Who | undefined): Holder {
-  return who === undefined ? NOBODY : { tenant: who.tenant, person: who.person ?? who.user };
+  if (who === undefined) return NOBODY;
+  const { tenant, user, person = user } = who;
+  return { tenant, user, person };
 }
 
 /** Who holds how many of what there are few of, processes or sessions, so that nobody keeps the others out. */

@@ -1,4 +1,4 @@
-import type { UpstreamAnswer, UpstreamIdentity, UpstreamRequest } from "../domain.ts";
+import type { Holder, UpstreamAnswer, UpstreamIdentity, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
@@ -41,6 +41,7 @@ export interface LegacyEra {
   /** Follows the GET stream of the owner's session, and subscribes. */
   readonly attach: Attach;
   release(owner: string): Promise<void>;
+  releaseWhere(matches: (holder: Holder) => boolean): Promise<void>;
   rootsChanged(owner: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -209,6 +210,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     ask,
     attach,
     release: sessions.release,
+    releaseWhere: sessions.releaseWhere,
     async rootsChanged(owner) {
       const session = await sessions.known(owner);
       if (session === undefined) return;

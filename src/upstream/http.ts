@@ -229,6 +229,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
       listenings.release(owner);
       await legacy.release(owner);
     },
+    releaseWhere: legacy.releaseWhere,
     rootsChanged: legacy.rootsChanged,
     listen: listenings.listen,
     onChange: watch.add,

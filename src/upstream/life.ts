@@ -1,11 +1,10 @@
-import type { Era, Listed } from "../domain.ts";
+import type { Era, Holder, Listed } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Command } from "./child.ts";
 import { type Connection, connect } from "./connection.ts";
-import type { Holder } from "./crowd.ts";
 import type { EraChoice } from "./era.ts";
 import type { OrphanGuard } from "./orphans.ts";
 import type { Place } from "./place.ts";

@@ -1,8 +1,8 @@
-import type { UpstreamRequest } from "../domain.ts";
+import type { Holder, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Secret } from "../lib/secret.ts";
-import { type Holder, holderOf, NOBODY } from "./crowd.ts";
+import { holderOf, NOBODY } from "./crowd.ts";
 
 /** Which children of an upstream are held apart: none, those of two tenants, of two users, of two leases. */
 export type Isolation = "shared" | "tenant" | "user" | "lease";
@@ -50,7 +50,7 @@ export function placeOf(isolation: Isolation, asker: Asker): Place {
   if (who === undefined) return { ...APART, key: keyOf("gateway", sha256), gateways: true, env };
   const { tenant, user } = who;
   if (isolation === "tenant")
-    return { ...APART, key: keyOf("tenant", tenant), holder: { tenant, person: null } };
+    return { ...APART, key: keyOf("tenant", tenant), holder: { ...NOBODY, tenant } };
   const capabilities = clientCapabilities ?? {};
   const held = { oneUser: true, gateways: false, capabilities, env, holder: holderOf(who) };
   const owner = [tenant, user, digest(capabilities)];

@@ -1,4 +1,5 @@
 import type {
+  Holder,
   Listening,
   ListenRequest,
   UpstreamIdentity,
@@ -6,7 +7,6 @@ import type {
   UpstreamRequest,
 } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import type { Holder } from "./crowd.ts";
 import { announcedLists } from "./era.ts";
 import { type Call, createHearers } from "./hearers.ts";
 import { createLife, type Kin } from "./life.ts";
@@ -35,6 +35,7 @@ export interface Seat {
   readonly isVacant: boolean;
   /** It may be started again. */
   end(): Promise<void>;
+  /** The same, and nobody listens or owns it any more. */
   close(): Promise<void>;
 }
 
@@ -231,6 +232,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
     end,
     async close() {
       for (const owner of [...listeners.keys()]) unlisten(owner);
+      owners.clear();
       await end();
     },
   };

@@ -1,9 +1,9 @@
-import type { UpstreamIdentity, UpstreamRequest } from "../domain.ts";
+import type { Holder, UpstreamIdentity, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import { Transients } from "../lib/transients.ts";
-import { type Crowd, type Holder, holderOf, type Rule } from "./crowd.ts";
+import { type Crowd, holderOf, type Rule } from "./crowd.ts";
 import type { LegacyCall } from "./legacy-call.ts";
 import type { Scope } from "./scope.ts";
 import type { SharedSessions } from "./shared-sessions.ts";
@@ -63,6 +63,7 @@ export interface Sessions {
   /** Drops a session that its server no longer knows, unless another took its place. */
   forget(owner: string, session: Session): Promise<void>;
   release(owner: string): Promise<void>;
+  releaseWhere(matches: (holder: Holder) => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -136,7 +137,9 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
     return idlest;
   }
 
-  function opened({ owner, who }: Asker, open: Open): Held {
+  function opened({ owner, who }: Asker, scope: Scope, open: Open): Held {
+    // Whoever ended it may have released the owner's sessions as well.
+    if (scope.error !== undefined) throw scope.error;
     const holder = owner === GATEWAY_OWNER ? null : holderOf(who);
     if (holder !== null) makeRoom(holder);
     const session = shared === undefined ? open() : shared.find(owner, open);
@@ -152,9 +155,20 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
     return one;
   }
 
+  async function release(owner: string): Promise<void> {
+    const one = held.get(owner);
+    const own = one === undefined ? undefined : await put(owner, one);
+    const other = shared?.take(owner);
+    // The store may be long in answering.
+    await Promise.all([
+      own && end(own),
+      other?.then((taken) => (taken === undefined || taken.id === own?.id ? undefined : end(taken))),
+    ]);
+  }
+
   return {
     async with(asker, scope, open, use) {
-      const one = held.get(asker.owner) ?? opened(asker, open);
+      const one = held.get(asker.owner) ?? opened(asker, scope, open);
       one.users += 1;
       try {
         return await use(one.ready ?? (await scope.race(one.session)));
@@ -170,12 +184,10 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
       session.over.abort();
       await shared?.lose(owner, session);
     },
-    async release(owner) {
-      const one = held.get(owner);
-      const own = one === undefined ? undefined : await put(owner, one);
-      const other = await shared?.take(owner);
-      if (own !== undefined) await end(own);
-      if (other !== undefined && other.id !== own?.id) await end(other);
+    release,
+    async releaseWhere(matches) {
+      const found = [...held].filter(([, { holder }]) => holder !== null && matches(holder));
+      await Promise.all(found.map(([owner]) => release(owner)));
     },
     async close() {
       clearInterval(sweep);

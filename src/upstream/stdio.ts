@@ -1,10 +1,18 @@
-import type { Era, Listed, ListenRequest, Upstream, UpstreamReply, UpstreamRequest } from "../domain.ts";
+import type {
+  Era,
+  Holder,
+  Listed,
+  ListenRequest,
+  Upstream,
+  UpstreamReply,
+  UpstreamRequest,
+} from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
 import type { Command } from "./child.ts";
-import { createCrowd, type Holder } from "./crowd.ts";
+import { createCrowd } from "./crowd.ts";
 import type { EraChoice } from "./era.ts";
 import type { Kin, StdioLimits, StdioTimeouts } from "./life.ts";
 import type { OrphanGuard } from "./orphans.ts";
@@ -148,6 +156,10 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
     request,
     async release(owner) {
       await Promise.all([...seats.values()].map((seat) => seat.release(owner)));
+    },
+    async releaseWhere(matches) {
+      const found = [...seats.values()].filter(({ holder }) => matches(holder));
+      await Promise.all(found.map((seat) => seat.close()));
     },
     async rootsChanged(owner) {
       for (const seat of seats.values()) seat.rootsChanged(owner);

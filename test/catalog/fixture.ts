@@ -95,6 +95,7 @@ export function fixture(name: string, ...pages: string[]): Fixture {
       return { kind: "result", text: this.pages[at] ?? "{}", isError: false, era: "legacy" };
     },
     release: async () => {},
+    releaseWhere: async () => {},
     rootsChanged: async () => {},
     listen: async () => ({ refused: new Map() }),
     onChange(listener) {

@@ -15,6 +15,7 @@ const tools = {
   },
   seen: () => text(seen),
   env: () => text(process.env),
+  pid: () => text(process.pid),
   tell: ({ progressToken }, id) => {
     send({ method: "notifications/progress", params: { progressToken, progress: 1, message: API_TOKEN } });
     send({ id, error: { code: -32000, message: `refused: ${API_TOKEN}` } });

@@ -37,6 +37,7 @@ function saying(text: string): Upstream {
       return { refused: new Map([["file:///a", text]]) };
     },
     release: async () => {},
+    releaseWhere: async () => {},
     rootsChanged: async () => {},
     onChange: () => () => {},
     close: async () => {},
