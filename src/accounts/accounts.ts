@@ -56,8 +56,12 @@ export interface AccountsOptions {
   readonly log: Log;
 }
 
+/** `replaced`: it took the place of another link, maybe with another account there. */
 export type LinkChange = LinkKey &
-  ({ readonly what: "linked"; readonly elicitation: string } | { readonly what: "unlinked" });
+  (
+    | { readonly what: "linked"; readonly elicitation: string; readonly replaced: boolean }
+    | { readonly what: "unlinked" }
+  );
 
 /** A link as its user and an operator see it; no secret in it. */
 export interface LinkView {
@@ -187,8 +191,10 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
     store,
     async keep({ id, ...key }, tokens) {
       const scopes = tokens.scope ?? providers[key.account]?.scopes.join(" ") ?? "";
-      await links.put(key, await sealHeld(keys, key, heldOf(tokens, clock)), scopes, new Date(clock()));
-      onChange({ ...key, what: "linked", elicitation: id });
+      const sealed = await sealHeld(keys, key, heldOf(tokens, clock));
+      // The old one's tokens are not revoked there: if it is the same account, that may end the new ones as well.
+      const { replaced } = await links.put(key, sealed, scopes, new Date(clock()));
+      onChange({ ...key, what: "linked", elicitation: id, replaced });
     },
   });
   const signIn = createSignIn({ publicUrl, issuers: options.signIn, master, cookies, store, fetch, clock });

@@ -28,8 +28,8 @@ export interface Links {
   of(owner: Owner): Promise<readonly Link[]>;
   /** By user and account; `subject` undefined: all of the tenant's. */
   inTenant(tenant: string, subject: string | undefined): Promise<readonly (Owner & Link)[]>;
-  /** A new link, or in place of the old one. */
-  put(key: LinkKey, sealed: string, scopes: string, now: Date): Promise<void>;
+  /** A new link, or in place of the old one: whether there was one. */
+  put(key: LinkKey, sealed: string, scopes: string, now: Date): Promise<{ readonly replaced: boolean }>;
   /** Takes the row for its refresh, if it still has this version and nobody else has it. */
   claim(key: LinkKey, version: number, holder: string): Promise<boolean>;
   /** What the holder of the claim has to say, which ends it; false: the link is no longer the one that was claimed. */
@@ -105,8 +105,10 @@ export function createLinks({ query }: Pick<Database, "query">): Links {
         VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7)
         ON CONFLICT (tenant, issuer, subject, account) DO UPDATE SET
         sealed = $5, scopes = $6, version = old.version + 1, linked_at = $7, refreshed_at = $7,
-        claimed_by = NULL, claimed_until = NULL`;
-      await query(sql, [...of(key), sealed, scopes, now]);
+        claimed_by = NULL, claimed_until = NULL
+        RETURNING version`;
+      const [row] = await query(sql, [...of(key), sealed, scopes, now]);
+      return { replaced: Number(row?.version) > 1 };
     },
     async claim(key, version, holder) {
       const sql = `UPDATE portcullis_account_links

@@ -18,23 +18,25 @@ import { vaultsOf } from "./vaults.ts";
 
 type Section = NonNullable<Config["accounts"]>;
 
-/** Whose link ended: one user's, or all of a tenant's. */
-export interface Unlinked {
+/** Links that ended: of one user or all of a tenant's; with one account, or with all. */
+export interface EndedLinks {
   readonly tenant: string;
   readonly user: { readonly issuer: string; readonly subject: string } | null;
+  readonly account: string | null;
+  /** Another one took its place. */
+  readonly replaced: boolean;
 }
 
 /** Connected accounts, and what other rooms are told of them, at every replica. */
 export interface LinkedAccounts extends Accounts {
-  /** `account` null: all of them. */
-  onUnlink(listener: (whose: Unlinked, account: string | null) => void): void;
+  onLinkEnd(listener: (ended: EndedLinks) => void): void;
   /** Calls back at the replica where the user linked, with the elicitation that asked for it. */
   onLink(listener: (elicitation: string) => void): void;
 }
 
 /** The gateway as a client of the embedded authorization server. */
 const SIGN_IN_CLIENT = "portcullis-accounts";
-const UNLINKED = "account unlinked";
+const ENDED = "account link ended";
 
 /** What the embedded authorization server has to know of the pages: nothing where there are none. */
 export function signInAt({ accounts, listen }: Pick<Config, "accounts" | "listen">) {
@@ -57,7 +59,7 @@ export async function openAccounts(
   const { config, clock, log, closing } = ground;
   const { accounts: section } = config;
   if (section === undefined) return null;
-  const unlinked = new Set<(whose: Unlinked, account: string | null) => void>();
+  const ended = new Set<(ended: EndedLinks) => void>();
   const linked = new Set<(elicitation: string) => void>();
   const secrets = secretsOf(ground);
   const database = closing.add(await openDatabase(section, ground), (opened) => opened.close());
@@ -73,8 +75,10 @@ export async function openAccounts(
     ...(admit && { admit }),
     onChange(change) {
       const { tenant, issuer, subject, account } = change;
+      const replaced = change.what === "linked" && change.replaced;
+      // First: whoever hears that it is linked calls again.
+      if (change.what === "unlinked" || replaced) tell({ tenant, issuer, subject, account, replaced });
       if (change.what === "linked") for (const listener of linked) listener(change.elicitation);
-      else tell({ tenant, issuer, subject, account });
     },
     fetch,
     clock,
@@ -83,17 +87,28 @@ export async function openAccounts(
   closing.add(accounts, (opened) => opened.close());
 
   /** Here at once, whether the others can be told or not. */
-  function tell(ended: JsonObject): void {
-    hear(ended);
-    replicas.broadcast(UNLINKED, ended).catch((err: unknown) => log.warn({ err }, "replicas were not told"));
+  function tell(whose: JsonObject): void {
+    hear(whose);
+    replicas.broadcast(ENDED, whose).catch((err: unknown) => log.warn({ err }, "replicas were not told"));
   }
-  function hear({ tenant, issuer = null, subject = null, account = null }: JsonObject): void {
+  function hear({
+    tenant,
+    issuer = null,
+    subject = null,
+    account = null,
+    replaced = false,
+  }: JsonObject): void {
     const user = issuer === null ? null : { issuer: String(issuer), subject: String(subject) };
-    const whose = { tenant: String(tenant), user };
-    for (const listener of unlinked) listener(whose, account === null ? null : String(account));
+    const links: EndedLinks = {
+      tenant: String(tenant),
+      user,
+      account: account === null ? null : String(account),
+      replaced: replaced === true,
+    };
+    for (const listener of ended) listener(links);
   }
-  replicas.onMessage(UNLINKED, (ended, from) => {
-    if (from !== replicas.node) hear(ended);
+  replicas.onMessage(ENDED, (whose, from) => {
+    if (from !== replicas.node) hear(whose);
   });
 
   return {
@@ -106,7 +121,7 @@ export async function openAccounts(
         tell({ tenant });
       }
     },
-    onUnlink: (listener) => void unlinked.add(listener),
+    onLinkEnd: (listener) => void ended.add(listener),
     onLink: (listener) => void linked.add(listener),
   };
 }

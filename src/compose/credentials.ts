@@ -51,12 +51,13 @@ export function endLeases(
 ): void {
   const outdated = outdatedBy(policies);
   policies.onChange(() => credentials.retireWhere((scope) => outdated(scope) !== null, POLICIES_CHANGED));
-  linked?.onUnlink((owner, account) => {
-    const ended = ({ tenant, issuer, subject, source }: LeaseScope) =>
-      tenant === owner.tenant &&
-      (owner.user === null || (owner.user.issuer === issuer && owner.user.subject === subject)) &&
-      accountOf(config, source, account);
-    void credentials.revokeWhere(ended, "the account was unlinked");
+  linked?.onLinkEnd(({ tenant, user, account, replaced }) => {
+    const isIts = (scope: LeaseScope) =>
+      scope.tenant === tenant &&
+      (user === null || (user.issuer === scope.issuer && user.subject === scope.subject)) &&
+      accountOf(config, scope.source, account);
+    const reason = replaced ? "the account was linked anew" : "the account was unlinked";
+    void credentials.revokeWhere(isIts, reason);
   });
 }
 

@@ -47,7 +47,7 @@ test("an agent that needs an account is told where, its user links it, and the a
   expect(await world.hub.accepts(token.reveal())).toBe(true);
   expect(expires).toBeGreaterThan(Date.now() + 290_000);
   const key = { tenant: "acme", issuer: world.issuer, subject: "ann", account: "hub" };
-  expect(world.changes).toEqual([{ ...key, what: "linked", elicitation: id }]);
+  expect(world.changes).toEqual([{ ...key, what: "linked", elicitation: id, replaced: false }]);
   expect(await world.accounts.list(ann)).toMatchObject([
     { account: "hub", state: "linked", scopes: ["openid", "read"] },
   ]);

@@ -122,9 +122,9 @@ describe.each([
 
   test("a link that was made anew or removed cannot be settled by an old claim", async () => {
     const key = aKey();
-    await links.put(key, "one", "a", NOW);
+    expect(await links.put(key, "one", "a", NOW)).toEqual({ replaced: false });
     await links.claim(key, 1, "old");
-    await links.put(key, "new", "a", NOW);
+    expect(await links.put(key, "new", "a", NOW)).toEqual({ replaced: true });
     expect(await links.settle(key, "old", change)).toBe(false);
     await links.claim(key, 2, "older");
     await links.remove(key);

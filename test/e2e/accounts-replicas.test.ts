@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freePort } from "../../src/demo/world.ts";
 import { linkAt } from "../accounts/browser.ts";
@@ -7,7 +9,7 @@ import { startPostgres } from "../support/postgres.ts";
 import { startValkey, type Valkey } from "../support/valkey.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { leaseRecords } from "./vault-world.ts";
-import { callTool, openWorld, until, type World } from "./world.ts";
+import { callTool, openWorld, until, type World, type WorldOptions } from "./world.ts";
 
 const POLICY = `package authz
 
@@ -19,6 +21,9 @@ let spy: Spy;
 let valkey: Valkey;
 let postgres: Awaited<ReturnType<typeof startPostgres>>;
 let worlds: readonly World[];
+/** A third replica, with the first one's URL and users. */
+let twin: World;
+let twinUrl: string;
 
 /** Two replicas with one PostgreSQL and one Valkey, each with users of its own issuer. */
 beforeAll(async () => {
@@ -43,17 +48,25 @@ beforeAll(async () => {
     HUB_SECRET: SECRET,
     DATABASE: postgres.urlOf("postgres", postgres.password),
   };
-  const open = (port = 0) =>
-    openWorld({ config, listen: { port, public_url: `http://127.0.0.1:${port}` }, policies: POLICY, env });
+  const open = (port = 0, more: Partial<WorldOptions> = {}) => {
+    const listen = { port, public_url: `http://127.0.0.1:${port}`, ...more.listen };
+    return openWorld({ config, policies: POLICY, env, ...more, listen });
+  };
   worlds = [await open(ports[0]), await open(ports[1])];
+  const key = "state/authorization-server.pem";
+  const files = { [key]: readFileSync(join(worlds[0]?.directory ?? "", key), "utf8") };
+  const port = await freePort(0);
+  const listen = { public_url: worlds[0]?.origin ?? "", allowed_hosts: [`127.0.0.1:${port}`] };
+  twin = await open(port, { files, listen });
+  twinUrl = `http://127.0.0.1:${port}/mcp/main`;
 }, 60_000);
 afterAll(async () => {
-  await Promise.all(worlds.map((world) => world.close()));
+  await Promise.all([...worlds, twin].map((world) => world.close()));
   await Promise.all([spy, hub, valkey, postgres].map((one) => one.close()));
 });
 
-async function call(world: World, user: string): Promise<string> {
-  const { body } = await callTool(world.url("main"), "read", {}, { token: await world.token(user, "main") });
+async function call(world: World, user: string, url = world.url("main")): Promise<string> {
+  const { body } = await callTool(url, "read", {}, { token: await world.token(user, "main") });
   const [asked] = (body.error?.data.elicitations ?? []) as unknown as readonly { readonly url: string }[];
   return asked?.url ?? body.error?.data.code ?? "read";
 }
@@ -63,13 +76,27 @@ async function link(world: World, user: string): Promise<void> {
   expect(await call(world, user)).toBe("read");
 }
 
-/** That a user's lease at a replica ended since the account is no longer linked. */
-const ended = (world: World, user: string) =>
+/** That a user's lease at a replica ended since the account is no longer linked, or another one is. */
+const ended = (world: World, user: string, why = "the account was unlinked") =>
   until(`the end of ${user}'s lease`, async () =>
-    (await leaseRecords(world)).some(
-      ({ subject, reason }) => subject === user && reason === "the account was unlinked",
-    ),
+    (await leaseRecords(world)).some(({ subject, reason }) => subject === user && reason === why),
   );
+
+test("another account that is linked at one replica takes the place of the first at the other, at once", async () => {
+  const [one] = worlds as readonly [World, World];
+  const [first, second] = [await call(one, "ann"), await call(one, "ann")];
+  expect(await linkAt(first, "ann")).toBe(200);
+  const account = async () => {
+    expect(await call(twin, "ann", twinUrl)).toBe("read");
+    return spy.calls().at(-1)?.headers.authorization;
+  };
+  const before = await account();
+  expect(await account()).toBe(before);
+  hub.user = "ann-at-home";
+  expect(await linkAt(second, "ann")).toBe(200);
+  await ended(twin, "ann", "the account was linked anew");
+  expect(await account()).not.toBe(before);
+});
 
 test("an operator unlinks at one replica what was linked and is used at the other", async () => {
   const [one, other] = worlds as readonly [World, World];
@@ -91,7 +118,7 @@ test("shredding at one replica ends what is held at the other, and at itself als
   await link(one, "dee");
   await link(one, "bob");
   expect(await one.gateway.operator.shred({ tenant: "acme", reason: "", by: "root" })).toMatchObject({
-    links: 2,
+    links: 3,
   });
   await Promise.all([ended(one, "bob"), ended(other, "ann")]);
   expect(await call(other, "ann")).toContain("/accounts/link/");

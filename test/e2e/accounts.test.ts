@@ -106,6 +106,28 @@ test("a modern client that can show a page is asked; one that cannot is told wit
   expect(told.body.error).toMatchObject({ code: -32042, data: { code: "account_required" } });
 });
 
+test("linking another account over a linked one ends what was held with the first", async () => {
+  const url = world.url("main");
+  const token = await world.token("bob", "main");
+  const call = async () => (await callTool(url, "read", {}, { token })).body;
+  const asked = async () =>
+    ((await call()).error?.data.elicitations ?? []) as unknown as readonly Elicitation[];
+  const [[one], [other]] = [await asked(), await asked()];
+  const account = async () => {
+    expect((await call()).error).toBeUndefined();
+    const headers = { authorization: spy.calls().at(-1)?.headers.authorization ?? "" };
+    return ((await (await fetch(`${hub.issuer}/me`, { headers })).json()) as JsonObject).sub;
+  };
+  hub.user = "bob-at-work";
+  expect(await linkAt(one?.url ?? "", "bob")).toBe(200);
+  expect(await account()).toBe("bob-at-work");
+  hub.user = "bob-at-home";
+  expect(await linkAt(other?.url ?? "", "bob")).toBe(200);
+  expect(await account()).toBe("bob-at-home");
+  const ended = (await leaseRecords(world)).filter((one) => one.subject === "bob" && one.event === "dropped");
+  expect(ended.map(({ reason }) => reason)).toEqual(["the account was linked anew"]);
+});
+
 test("unlinking ends what was held with the account", async () => {
   const url = world.url("main");
   const token = await world.token("ann", "main");
