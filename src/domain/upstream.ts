@@ -17,7 +17,7 @@ export interface UpstreamRequest {
   readonly decisionId: string;
   readonly credential: ReadonlyMap<string, Secret>;
   /** The lease that `credential` came from, where it travels in an environment or as a certificate as well. */
-  readonly lease?: Lease;
+  readonly lease?: Lease | undefined;
   /** Who asks, for upstreams whose processes are held apart; absent: the gateway itself. */
   readonly who?: Who;
   readonly signal: Cancellable;

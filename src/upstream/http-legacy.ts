@@ -64,8 +64,8 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     idleMs: options.sessionIdleMs,
     clock: options.clock,
     shared,
-    async end({ headers }) {
-      await link.post({ method: "DELETE", headers, access: NOTHING });
+    async end({ headers }, access) {
+      await link.post({ method: "DELETE", headers, access });
     },
   });
 
@@ -198,7 +198,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       try {
         const opener = { clientInfo: null, credential, decisionId: "" };
         return await sessions.with(
-          { owner: GATEWAY_OWNER },
+          { owner: GATEWAY_OWNER, credential },
           scope,
           () => open(opener),
           async ({ identity }) => identity,

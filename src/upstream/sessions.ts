@@ -4,6 +4,7 @@ import { PortcullisError } from "../lib/errors.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import { Transients } from "../lib/transients.ts";
 import { type Crowd, holderOf, type Rule } from "./crowd.ts";
+import type { Access } from "./http-call.ts";
 import type { LegacyCall } from "./legacy-call.ts";
 import type { Scope } from "./scope.ts";
 import type { SharedSessions } from "./shared-sessions.ts";
@@ -49,11 +50,14 @@ interface Held {
   ready: Session | undefined;
   used: number;
   users: number;
+  /** What it was last used with: a server that wants a credential wants it for the end as well. */
+  credential: Asker["credential"];
+  lease: Asker["lease"];
 }
 
 type Open = () => Promise<Session>;
 /** Whose session it is, and among whose it is counted. */
-type Asker = Pick<UpstreamRequest, "owner" | "who">;
+type Asker = Pick<UpstreamRequest, "owner" | "who" | "credential" | "lease">;
 
 export interface Sessions {
   /** Runs `use` with the owner's session, opening it (once for all who wait) if there is none. It is not ended before. */
@@ -74,8 +78,10 @@ export interface SessionsOptions {
   /** What other replicas know of them; undefined: there are none. */
   readonly shared: SharedSessions | undefined;
   /** Tells the upstream that a session is over. */
-  end(session: Session): Promise<void>;
+  end(session: Session, access: Access): Promise<void>;
 }
+
+const NOTHING: Access = { credential: new Map() };
 
 /** One session for each owner: two owners never share one. */
 export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOptions): Sessions {
@@ -89,13 +95,13 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
   async function drop(owner: string, one: Held): Promise<void> {
     const session = await put(owner, one);
     if (session === undefined) return;
-    if (shared === undefined || (await shared.leave(owner, session))) await end(session);
+    if (shared === undefined || (await shared.leave(owner, session))) await end(session, one);
   }
 
   /** Ends a session, unless other replicas may go on with it. */
   async function pass(owner: string, one: Held): Promise<void> {
     const session = await put(owner, one);
-    if (session !== undefined && !(await shared?.pass(owner, session))) await end(session);
+    if (session !== undefined && !(await shared?.pass(owner, session))) await end(session, one);
   }
 
   /** Out of what is held; undefined where the server would not know what to end. */
@@ -137,13 +143,13 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
     return idlest;
   }
 
-  function opened({ owner, who }: Asker, scope: Scope, open: Open): Held {
+  function opened({ owner, who, credential, lease }: Asker, scope: Scope, open: Open): Held {
     // Whoever ended it may have released the owner's sessions as well.
     if (scope.error !== undefined) throw scope.error;
     const holder = owner === GATEWAY_OWNER ? null : holderOf(who);
     if (holder !== null) makeRoom(holder);
     const session = shared === undefined ? open() : shared.find(owner, open);
-    const one: Held = { session, holder, ready: undefined, used: clock(), users: 0 };
+    const one: Held = { session, holder, ready: undefined, used: clock(), users: 0, credential, lease };
     held.set(owner, one);
     if (holder !== null) crowd.enter(holder);
     session.then(
@@ -161,8 +167,10 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
     const other = shared?.take(owner);
     // The store may be long in answering.
     await Promise.all([
-      own && end(own),
-      other?.then((taken) => (taken === undefined || taken.id === own?.id ? undefined : end(taken))),
+      own && one && end(own, one),
+      other?.then((taken) =>
+        taken === undefined || taken.id === own?.id ? undefined : end(taken, one ?? NOTHING),
+      ),
     ]);
   }
 
@@ -170,6 +178,8 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
     async with(asker, scope, open, use) {
       const one = held.get(asker.owner) ?? opened(asker, scope, open);
       one.users += 1;
+      one.credential = asker.credential;
+      one.lease = asker.lease;
       try {
         return await use(one.ready ?? (await scope.race(one.session)));
       } finally {

@@ -98,3 +98,17 @@ test("what makes room at one replica is ended only where no other has it", async
   for (const of of [1, 2]) await call(b, ANN, of);
   await expect.poll(() => server.sessions.has(both)).toBe(false);
 });
+
+test("a session is ended with the credential that it was last used with", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url);
+  for (const lease of ["first", "last"]) {
+    const credential = new Map([["authorization", new Secret(`Bearer ${lease}`)]]);
+    await upstream.request(calling("echo", {}, { credential }));
+  }
+  await upstream.release("ann");
+  expect(server.seen.at(-1)).toMatchObject({
+    verb: "DELETE",
+    request: { headers: { authorization: "Bearer last" } },
+  });
+});
