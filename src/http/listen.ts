@@ -7,8 +7,9 @@ import {
 } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Express } from "express";
-import { PortcullisError } from "../lib/errors.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { errorText } from "../lib/rpc.ts";
+import { checkFraming, checkHeadersSingle } from "./headers.ts";
 import { type McpOptions, type McpRoute, record } from "./mcp.ts";
 import { clientIpOf } from "./place.ts";
 
@@ -49,6 +50,8 @@ export async function listen(
       unasked.delete(request.socket);
       response.on("timeout", cutStalled);
       if (mcp.handle(request, response)) return;
+      const misframed = faultOf(request);
+      if (misframed !== undefined) return refuse(request, response, misframed);
       app(request as never, response as never, () =>
         refuse(request, response, new PortcullisError("not_found_path")),
       );
@@ -87,6 +90,17 @@ export async function listen(
       return closeWithin(server, deadlineMs);
     },
   };
+}
+
+/** The MCP route judges for itself; on one connection a request that two readers frame differently is any route's. */
+function faultOf(request: IncomingMessage): PortcullisError | undefined {
+  try {
+    checkHeadersSingle(request);
+    checkFraming(request);
+    return undefined;
+  } catch (thrown) {
+    return toPortcullisError(thrown);
+  }
 }
 
 /** A silent connection may wait for its answer; one that takes nothing of it would be held, with the answer, for ever. */

@@ -64,6 +64,12 @@ describe("bytes that never become a request are refused and recorded", () => {
       `POST /mcp/support HTTP/1.1\r\nHost: mcp.example\r\nTransfer-Encoding: xchunked\r\n\r\n`,
       "transfer_encoding_refused",
     ],
+    [
+      "Transfer-Encoding: xchunked beside the MCP route",
+      `GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\nGET /metrics HTTP/1.1\r\nHost: a\r\n\r\n`,
+      "transfer_encoding_refused",
+    ],
+    ["Host twice, beside it", "GET /metrics HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n", "header_repeated"],
     ["no Host", "POST /mcp/support HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "host_refused"],
     [
       "an unknown Expect",
