@@ -1,7 +1,9 @@
 import { mkdir, rm } from "node:fs/promises";
-import { createServer, request as httpRequest, type Server } from "node:http";
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
+import { connect } from "node:net";
 import { dirname } from "node:path";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { Gathered } from "../lib/gathered.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 
 /** What the operator's commands ask of a running gateway, by name. */
@@ -12,13 +14,24 @@ export interface Control {
 }
 
 const MAX_BYTES = 64 * 1024;
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** Longer than any command takes that a gateway works on. */
+const PATIENCE_MS = 120_000;
+
+/** sun_path of unix(7), without its end. A longer path would be cut, and be the socket of every path that starts alike. */
+const MAX_PATH = process.platform === "linux" ? 107 : 103;
 
 /**
  * Answers the commands of the same machine's operator on a Unix socket: who may open the file may ask. It is no TCP
  * port, so that no page in a browser and no other user can reach it.
  */
 export async function openControl(path: string, verbs: ControlVerbs): Promise<Control> {
+  checkPath(path);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  // Nobody can ask what its socket was taken from: not its status, nor to suspend a tenant.
+  if (await isAnswered(path))
+    throw new PortcullisError("control_unusable", { reason: `another gateway answers at ${path}` });
   await rm(path, { force: true });
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -76,29 +89,79 @@ function parsed(body: string): unknown {
   }
 }
 
-/** Asks the running gateway. Rejects with its error, or `upstream_unavailable` where none is running. */
-export async function askControl(path: string, verb: string, ask: JsonObject): Promise<Json> {
-  const text = await send(path, verb, JSON.stringify(ask));
-  const answer: unknown = JSON.parse(text);
+/**
+ * Asks the running gateway. Rejects with its error; `upstream_unavailable` where none is running, anything else where one
+ * is that may have done what it was asked.
+ */
+export async function askControl(
+  path: string,
+  verb: string,
+  ask: JsonObject,
+  patienceMs = PATIENCE_MS,
+): Promise<Json> {
+  checkPath(path);
+  const answer = parsed(await send(path, verb, JSON.stringify(ask), patienceMs));
   if (!isJsonObject(answer))
-    throw new PortcullisError("upstream_protocol", { reason: "the gateway gave no answer" });
+    throw new PortcullisError("upstream_protocol", { reason: `what answers at ${path} is no gateway` });
   if (isJsonObject(answer.error))
     throw new PortcullisError("params_invalid", { reason: String(answer.error.message) });
   return answer.result ?? null;
 }
 
-function send(path: string, verb: string, body: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const call = httpRequest({ socketPath: path, path: `/${verb}`, method: "POST" }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("end", () => resolve(Buffer.concat(chunks).toString()));
-    });
-    call.on("error", (cause) =>
-      reject(
-        new PortcullisError("upstream_unavailable", { reason: `no gateway is running with ${path}`, cause }),
-      ),
-    );
-    call.end(body);
+function checkPath(path: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= MAX_PATH) return;
+  const reason = `state.path is too long for a socket: ${path} has ${bytes} bytes, of at most ${MAX_PATH}`;
+  throw new PortcullisError("control_unusable", { reason });
+}
+
+/** Whether somebody listens there, or else it is a file that was left behind. */
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const tell = (answered: boolean) => () => {
+      socket.destroy();
+      resolve(answered);
+    };
+    socket.once("connect", tell(true)).once("error", tell(false));
   });
+}
+
+function send(path: string, verb: string, body: string, patienceMs: number): Promise<string> {
+  const signal = AbortSignal.timeout(patienceMs);
+  let isReached = false;
+  const failure = (cause: unknown): PortcullisError => {
+    if (signal.aborted)
+      return new PortcullisError("upstream_timeout", {
+        reason: `the gateway at ${path} does not answer`,
+        cause,
+      });
+    return isReached
+      ? new PortcullisError("upstream_protocol", { reason: `the gateway at ${path} broke off`, cause })
+      : new PortcullisError("upstream_unavailable", { reason: `no gateway is running with ${path}`, cause });
+  };
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown): void => reject(failure(cause));
+    const call = httpRequest(
+      { socketPath: path, path: `/${verb}`, method: "POST", signal, agent: false },
+      (response) => {
+        whole(response).then(resolve, fail);
+      },
+    );
+    call.on("socket", (socket) =>
+      socket.once("connect", () => {
+        isReached = true;
+      }),
+    );
+    call.on("error", fail).end(body);
+  });
+}
+
+async function whole(response: IncomingMessage): Promise<string> {
+  const body = new Gathered();
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    body.add(chunk);
+    if (body.length > MAX_ANSWER_BYTES) throw new Error("the answer does not end");
+  }
+  return body.take().toString();
 }

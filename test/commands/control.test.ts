@@ -1,5 +1,8 @@
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { request } from "node:http";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
@@ -24,11 +27,55 @@ test("only the owner can open the socket and its folder", async () => {
 });
 
 test("a socket that a killed gateway left behind is replaced", async () => {
-  const killed = await openControl(path, verbs);
+  const script = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
+  mkdirSync(join(folder, "state"), { recursive: true });
+  expect(spawnSync(process.execPath, ["-e", script]).signal).toBe("SIGKILL");
+  expect(statSync(path).isSocket()).toBe(true);
   control = await openControl(path, verbs);
   expect(await askControl(path, "echo", { a: 1 })).toEqual({ a: 1 });
-  await killed.close();
 });
+
+test("a gateway does not take the socket of one that is running", async () => {
+  control = await openControl(path, { who: async () => "the first" });
+  await expect(openControl(path, verbs)).rejects.toMatchObject({
+    code: "control_unusable",
+    reason: `another gateway answers at ${path}`,
+  });
+  expect(await askControl(path, "who", {})).toBe("the first");
+});
+
+test("a path that a socket would cut short is refused, at both ends", async () => {
+  const long = join(folder, "x".repeat(110), "control.sock");
+  const refused = { code: "control_unusable", reason: expect.stringContaining("state.path is too long") };
+  await expect(openControl(long, verbs)).rejects.toMatchObject(refused);
+  await expect(askControl(long, "echo", {})).rejects.toMatchObject(refused);
+});
+
+test.each([
+  ["is silent", "", "upstream_timeout"],
+  [
+    "breaks off within its answer",
+    'HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n{"result"',
+    "upstream_protocol",
+  ],
+  ["goes away before it", null, "upstream_protocol"],
+  ["is no gateway", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "upstream_protocol"],
+])(
+  "who answers there and %s leaves no command waiting, or thinking that nobody runs",
+  async (_, bytes, code) => {
+    mkdirSync(join(folder, "state"), { recursive: true });
+    const server = createServer((socket) => {
+      socket
+        .on("error", () => {})
+        .once("data", () => {
+          if (bytes !== "") socket.end(bytes ?? "");
+        });
+    }).listen(path);
+    await once(server, "listening");
+    await expect(askControl(path, "echo", {}, 500)).rejects.toMatchObject({ code });
+    await new Promise((closed) => server.close(closed));
+  },
+);
 
 test.each(["reboot", "__proto__", "toString", "../echo", ""])("there is no verb %j", async (verb) => {
   control = await openControl(path, verbs);

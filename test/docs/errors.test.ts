@@ -121,5 +121,6 @@ const PINNED = [
   "cancelled 200 -32008",
   "shutting_down 503 -32002",
   "overloaded 503 -32002",
+  "control_unusable 500 -32603",
   "internal 500 -32603",
 ];
