@@ -17,12 +17,14 @@ export interface Question {
 /** "Choose a sample user": one click signs in and consents. */
 export function choicePage(question: Question): Page {
   const target = URL.parse(question.redirectUri);
+  // Only where the web's names lead is a host somebody's: any program may claim `its.scheme://well-known.example`.
+  const answered = /^https?:$/.test(target?.protocol ?? "") ? target?.host : undefined;
   const from =
     question.clientHost === "" ? "" : ` (described at <code>${escaped(question.clientHost)}</code>)`;
   const body = `
 <h1>${escaped(question.client)} wants to act for a sample user</h1>
 <p>This program${from} asks for <code>${escaped(question.scopes.join(" "))}</code> on ${question.resources.map((one) => `<code>${escaped(one)}</code>`).join(", ")}.
-It will be answered at <code>${escaped(target?.host || question.redirectUri)}</code>.</p>
+It will be answered at <code>${escaped(answered ?? question.redirectUri)}</code>.</p>
 <form method="post">
 ${question.users.map(userButton).join("\n")}
 <button class="quiet" name="cancel" value="yes">Do not allow this</button>

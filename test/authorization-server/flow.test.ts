@@ -202,6 +202,17 @@ test("the page shows the sample users, escapes what clients say of themselves, a
   expect(shown.headers.get("x-frame-options")).toBe("DENY");
 });
 
+test.each([
+  ["https://app.example/callback", "app.example"],
+  ["http://127.0.0.1:39999/callback", "127.0.0.1:39999"],
+  ["evil.app://claude.ai/callback", "evil.app://claude.ai/callback"],
+])("the page says where %s really leads", async (redirect_uri, shown) => {
+  const world = await aWorld();
+  const client = await aClient(world, { redirect_uris: [redirect_uri] });
+  const page = await aBrowser(world.origin).open(client.authorizationUrl({ redirect_uri }));
+  expect(await page.text()).toContain(`It will be answered at <code>${shown}</code>`);
+});
+
 test("another browser cannot answer for the one that was asked", async () => {
   const world = await aWorld();
   const client = await aClient(world);
