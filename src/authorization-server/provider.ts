@@ -20,6 +20,13 @@ const TTL = {
   Session: 600,
 };
 
+/** Bytes. Whoever registers names what is fetched, and must not decide how much of it is kept. */
+const FETCH_LIMITS = {
+  "client_id metadata document": 5_120,
+  sector_identifier_uri: 5_120,
+  jwks_uri: 65_536,
+};
+
 export interface FixedClient {
   readonly client_id: string;
   readonly client_name: string;
@@ -69,6 +76,7 @@ export async function loadProvider(options: ProviderOptions): Promise<Provider> 
     scopes: ["openid", "offline_access", ...options.scopes],
     clients: (options.clients ?? []).map(fixedClient),
     fetch: fetchWith(options.clientMetadata),
+    fetchResponseBodyLimits: FETCH_LIMITS,
     features: {
       ...FEATURES,
       resourceIndicators: {

@@ -5,6 +5,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import * as v2 from "@modelcontextprotocol/client";
 import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
 import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js";
@@ -13,7 +14,7 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { Agent, fetch as undiciFetch } from "undici";
 import { expect, test } from "vitest";
-import { REDIRECT } from "./oauth.ts";
+import { aClient, REDIRECT } from "./oauth.ts";
 import { aBrowser, aWorld, later, type Serve, type World } from "./world.ts";
 
 const INFO = { name: "a stock client", version: "1.0.0" };
@@ -118,7 +119,7 @@ const CLIENTS = [
 ] as const;
 
 /** A client metadata document on https, under a certificate made for this test. */
-async function aMetadataDocument() {
+async function aMetadataDocument(instead?: string) {
   const folder = mkdtempSync(join(tmpdir(), "authorization-server-"));
   const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
   const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"];
@@ -136,10 +137,17 @@ async function aMetadataDocument() {
   execFileSync("openssl", ["req", "-x509", ...pair, ...subject], { stdio: "pipe" });
   const ca = readFileSync(certificate, "utf8");
   let fetches = 0;
+  let sent = 0;
   let document = {};
   const server = createServer({ key: readFileSync(key), cert: ca }, (_, response) => {
     fetches += 1;
-    response.setHeader("content-type", "application/json").end(JSON.stringify(document));
+    const { socket } = response;
+    response.once("close", () => {
+      sent = socket?.bytesWritten ?? 0;
+    });
+    response.setHeader("content-type", "application/json");
+    if (instead === undefined) response.end(JSON.stringify(document));
+    else Readable.from(instead.match(/.{1,65536}/g) ?? []).pipe(response);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -157,6 +165,7 @@ async function aMetadataDocument() {
     get fetches() {
       return fetches;
     },
+    sent: () => sent,
     clientMetadata: {
       hosts: [host],
       fetch: ((input: string, init: object) =>
@@ -204,6 +213,14 @@ test.each(CLIENTS)(
     expect(memory.tokens.refresh_token).not.toBe(before?.refresh_token);
   },
 );
+
+test("who registers does not decide how much is fetched", async () => {
+  const document = await aMetadataDocument("x".repeat(64 << 20));
+  const world = await aWorld({ clientMetadata: document.clientMetadata });
+  const { registered } = await aClient(world, { sector_identifier_uri: document.url });
+  expect(registered.status).toBe(400);
+  expect(document.sent()).toBeLessThan(16 << 20);
+});
 
 test("a client metadata document on loopback is not fetched unless its host is allowed", async () => {
   const document = await aMetadataDocument();
