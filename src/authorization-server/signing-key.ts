@@ -6,7 +6,8 @@ import {
   type KeyObject,
   sign,
 } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { randomId } from "../lib/ids.ts";
 import type { JsonObject } from "../lib/json.ts";
 
 /** The ES256 key that access tokens are signed with. */
@@ -31,15 +32,27 @@ function readKey(file: string): KeyObject | undefined {
   try {
     return createPrivateKey(readFileSync(file));
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (isNamed(error, "ENOENT")) return undefined;
     throw error;
   }
 }
 
+/** Processes that start together (one `stdio` for each client) have one key: the first that is there, and it whole. */
 function writeKey(file: string): KeyObject {
-  const key = newKey();
-  writeFileSync(file, key.export({ type: "pkcs8", format: "pem" }), { mode: 0o600, flag: "wx" });
-  return key;
+  const own = `${file}.${randomId()}`;
+  writeFileSync(own, newKey().export({ type: "pkcs8", format: "pem" }), { mode: 0o600, flush: true });
+  try {
+    linkSync(own, file);
+  } catch (error) {
+    if (!isNamed(error, "EEXIST")) throw error;
+  } finally {
+    rmSync(own);
+  }
+  return createPrivateKey(readFileSync(file));
+}
+
+function isNamed(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
 
 function signingKey(key: KeyObject): SigningKey {

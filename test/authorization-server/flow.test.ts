@@ -1,9 +1,12 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, stat } from "node:fs/promises";
 import { request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import express from "express";
 import { expect, test } from "vitest";
 import { createAuthorizationServer } from "../../src/authorization-server/server.ts";
@@ -321,4 +324,20 @@ test("it is answered the same under an Express mount, and leaves what is not its
   const { handles } = world.authorizationServer;
   expect(["/oauth/auth", "/.well-known/oauth-authorization-server/oauth"].every(handles)).toBe(true);
   expect(["/oauth", "/oauthx/auth", "/OAuth/auth", "/mcp/support", "/"].some(handles)).toBe(false);
+});
+
+test("processes that start together have one key", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "authorization-server-"));
+  const fixture = fileURLToPath(new URL("./start.fixture.mjs", import.meta.url));
+  const module = new URL("../../dist/authorization-server/signing-key.js", import.meta.url).href;
+  for (let round = 0; round < 5; round++) {
+    const file = join(folder, `${round}.pem`);
+    const moment = String(Date.now() + 1000);
+    const run = promisify(execFile);
+    const opened = await Promise.all(
+      Array.from({ length: 4 }, () => run(process.execPath, [fixture, module, file, moment])),
+    );
+    expect(new Set(opened.map(({ stdout }) => stdout)).size).toBe(1);
+  }
+  expect(await readdir(folder)).toEqual(["0.pem", "1.pem", "2.pem", "3.pem", "4.pem"]);
 });
