@@ -2,6 +2,7 @@ import type { Lease, LeaseEntry } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import { dropTimer } from "../lib/timers.ts";
 import type { MintedLease } from "./source.ts";
 
 /** A lease is not handed out in its last 5 s, or last fifth if it lives shorter: a call takes time. */
@@ -88,7 +89,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
 
   /** Sleeps until the next thing to do: to renew it while it is in use, to let go of it when it is over. */
   function wake(): void {
-    clearTimeout(timer);
+    dropTimer(timer);
     if (expires === Number.POSITIVE_INFINITY) return;
     const due = (used || holders > 0) && renewAt < expires ? renewAt : expires;
     timer = setTimeout(tick, Math.min(Math.max(due - clock(), 1), LONGEST_TIMER_MS)).unref();
@@ -143,7 +144,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   }
 
   function letGo(): void {
-    clearTimeout(timer);
+    dropTimer(timer);
     given.onEnd();
     ended.abort();
   }
@@ -223,7 +224,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
         given.onEnd();
       }
     },
-    abandon: () => clearTimeout(timer),
+    abandon: () => dropTimer(timer),
   };
 }
 

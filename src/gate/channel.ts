@@ -1,5 +1,6 @@
 import type { ClientAnswer, CredentialChoice, Lease, ListenRequest, Question } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { dropTimer } from "../lib/timers.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -111,7 +112,7 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
-      clearTimeout(timer);
+      dropTimer(timer);
       signal.removeEventListener("abort", done);
       resolve();
     };

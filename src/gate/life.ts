@@ -1,5 +1,6 @@
 import type { Identity } from "../domain.ts";
 import type { Cancellable } from "../lib/cancellation.ts";
+import { dropTimer } from "../lib/timers.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** How long a stream may go on: no longer than the token that opened it, nor than its exchange. */
@@ -27,7 +28,7 @@ export function beginLife(
     signal.addEventListener(
       "abort",
       () => {
-        clearTimeout(expiry);
+        dropTimer(expiry);
         exchange.removeEventListener("abort", end);
         resolve();
       },

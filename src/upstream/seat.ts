@@ -7,6 +7,7 @@ import type {
   UpstreamRequest,
 } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { dropTimer } from "../lib/timers.ts";
 import { announcedLists } from "./era.ts";
 import { type Call, createHearers } from "./hearers.ts";
 import { createLife, type Kin } from "./life.ts";
@@ -83,7 +84,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
 
   /** Looks again when the child may be due to end. */
   function arm(): void {
-    clearTimeout(ending);
+    dropTimer(ending);
     if (!life.isOn) return;
     const idle = subscriptions.size > 0 ? Number.POSITIVE_INFINITY : used + timeouts.idleMs;
     const due = Math.min(idle, place.env.size > 0 ? leaseEnds : idle) - clock();
@@ -98,14 +99,14 @@ export function createSeat(place: Place, kin: Kin): Seat {
   }
 
   async function end(): Promise<void> {
-    clearTimeout(ending);
+    dropTimer(ending);
     await life.end();
     watchAgain(timeouts.restart.maxMs);
   }
 
   /** Whoever waits to hear of a resource does not lose that with the child. */
   function watchAgain(ms: number): void {
-    clearTimeout(watching);
+    dropTimer(watching);
     if (subscriptions.size === 0 || hasExpired()) return;
     watching = setTimeout(
       () => {

@@ -6,6 +6,7 @@ import type { MintedLease } from "../../src/credential/source.ts";
 import type { LeaseEntry } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { timerLists } from "../timer-lists.ts";
 import { handClock } from "./support.ts";
 
 /** The lease cache over a source that keeps account of what it gave and what was given back. */
@@ -259,4 +260,13 @@ test("what is revoked while its minting is recorded is counted once and handed t
   expect(await ending).toBe(1);
   await refused;
   expect(revoked).toEqual(["lease-1"]);
+});
+
+test("leases that were revoked early leave nothing that waits for their expiry", async () => {
+  const { leases, mint, clock } = world(1000);
+  const before = timerLists();
+  for (let at = 0; at < 100; at += 1)
+    await leases.obtain(`k${at}`, async () => ({ ...(await mint()), expires: clock() + 600_000 + at }));
+  expect(await leases.revokeWhere(() => true, "over")).toBe(100);
+  expect(timerLists() - before).toBeLessThan(10);
 });
