@@ -59,6 +59,7 @@ const AREAS =
 const NAMES = new RegExp(
   `^(?:GMT|Etc/[A-Z][\\w+-]*|Australia/(?:ACT|NSW)|(?:${AREAS})(?:/[A-Z][a-z][\\w-]*)+)$`,
 );
+/** By its name in lower case: a client may choose the zone, and Intl forgives thousands of spellings of one. */
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 /** Seconds east of UTC at a moment. */
@@ -73,9 +74,10 @@ function offset(seconds: number, zone: string): number {
 }
 
 function formatOf(zone: string): Intl.DateTimeFormat {
-  const known = formats.get(zone);
-  if (known) return known;
   if (!NAMES.test(zone)) throw new RangeError("unknown zone");
+  const name = zone.toLowerCase();
+  const known = formats.get(name);
+  if (known) return known;
   const format = new Intl.DateTimeFormat("en-US-u-ca-gregory-nu-latn", {
     timeZone: zone,
     hourCycle: "h23",
@@ -86,6 +88,6 @@ function formatOf(zone: string): Intl.DateTimeFormat {
     minute: "numeric",
     second: "numeric",
   });
-  formats.set(zone, format);
+  formats.set(name, format);
   return format;
 }

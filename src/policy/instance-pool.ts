@@ -24,12 +24,15 @@ export interface InstancePool {
     now: number,
     allowance: Allowance,
   ): Evaluation;
+  /** No instance of it is kept from now on. */
   release(program: Program): void;
   readonly size: number;
 }
 
 export function createInstancePool(capacity: number): InstancePool {
   const instances = new Map<Program, Instance>();
+  /** A decision that began before a swap goes on with the program that it began with. */
+  const released = new WeakSet<Program>();
 
   /** An instance leaves the pool while it works, so that one that throws is gone and one that returns is the newest. */
   function take(program: Program, allowance: Allowance): Instance {
@@ -41,6 +44,7 @@ export function createInstancePool(capacity: number): InstancePool {
   }
 
   function put(program: Program, instance: Instance): void {
+    if (released.has(program)) return;
     if (instance.memory - program.image.byteLength > KEPT_GROWTH_BYTES) return;
     instances.set(program, instance);
     const [oldest] = instances.keys();
@@ -66,7 +70,10 @@ export function createInstancePool(capacity: number): InstancePool {
         if (instance) allowance.steps -= steps - instance.stepsLeft;
       }
     },
-    release: (program) => void instances.delete(program),
+    release(program) {
+      released.add(program);
+      instances.delete(program);
+    },
     get size() {
       return instances.size;
     },

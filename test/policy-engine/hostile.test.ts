@@ -1,3 +1,4 @@
+import { queryObjects } from "node:v8";
 import { afterAll, expect, test } from "vitest";
 import { createInstance, jsonBuffer, loadProgram } from "../../src/policy/instance.ts";
 import { createInstancePool } from "../../src/policy/instance-pool.ts";
@@ -213,4 +214,37 @@ holds.ctor if input.arguments["constructor"]`);
   const source = engine.requirements(context(), target());
   const sent = JSON.parse('{"__proto__": "set"}') as Record<string, string>;
   expect(source.hold([wanted("proto"), wanted("ctor")], sent)).toEqual([true, false]);
+});
+
+test("a zone of a client's choice is kept once, however its name is spelled", async () => {
+  const policy = `
+grant contains {"reason": "all"} if input.target.kind == "tool"
+holds.nowhere if {
+	some zone in input.arguments.zones
+	time.clock([0, zone])[0] > 24
+}
+`;
+  const source = (await engineOf(policy)).requirements(context(), target());
+  const zones = Array.from({ length: 512 }, (_, at) => {
+    const letters = [..."enosaires"].map((one, bit) => (at & (1 << bit) ? one.toUpperCase() : one)).join("");
+    return `America/Argentina/Bu${letters.slice(0, 4)}_${letters.slice(4)}`;
+  });
+  const formats = () => Number(queryObjects(Intl.DateTimeFormat));
+  const before = formats();
+  expect(source.hold([wanted("nowhere")], { zones })).toEqual([false]);
+  expect(formats() - before).toBeLessThanOrEqual(1);
+});
+
+test("a decision that began before a swap leaves no instance of the old policies behind", async () => {
+  const pool = createInstancePool(8);
+  const policy = await build(POLICY);
+  const programs = await Promise.all([1, 2, 3].map(() => loadProgram(policy.wasm, "{}", LIMITS)));
+  const input = JSON.stringify({ ...context(), targets: [target()] });
+  for (const program of programs) {
+    const ask = () => pool.evaluate(program, "portcullis/capabilities", input, NOW, { steps: LIMITS.steps });
+    expect(ask().ok).toBe(true);
+    pool.release(program);
+    expect(ask().ok).toBe(true);
+    expect(pool.size).toBe(0);
+  }
 });
