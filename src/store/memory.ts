@@ -35,14 +35,18 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): SharedS
   }
 
   function membersOf(set: string): Map<string, number> {
-    const members = sets.get(set) ?? new Map<string, number>();
+    return sets.get(set) ?? new Map<string, number>();
+  }
+
+  function livingOf(set: string): Map<string, number> {
+    const members = membersOf(set);
     for (const [member, expires] of members) if (expires <= clock()) members.delete(member);
     return members;
   }
 
   function sweep(): void {
     for (const map of [values, logs]) for (const key of map.keys()) alive<unknown>(map, key);
-    for (const set of sets.keys()) if (membersOf(set).size === 0) sets.delete(set);
+    for (const set of sets.keys()) if (livingOf(set).size === 0) sets.delete(set);
   }
 
   const sweeping = setInterval(sweep, SWEEP_MS).unref();
@@ -73,7 +77,9 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): SharedS
       return alive(values, key) !== undefined && values.delete(key);
     },
     async join(set, member, ttlMs, max) {
-      const members = membersOf(set);
+      // All are looked at only where there seem to be too many: otherwise each that joins would cost the more, the more
+      // there are.
+      const members = membersOf(set).size < max ? membersOf(set) : livingOf(set);
       if (!members.has(member) && members.size >= max) return false;
       sets.set(set, members.set(member, clock() + ttlMs));
       return true;
@@ -84,7 +90,7 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): SharedS
       if (members.size === 0) sets.delete(set);
     },
     async members(set) {
-      return [...membersOf(set).keys()];
+      return [...livingOf(set).keys()];
     },
     async append(log, value, limits, ttlMs) {
       const entries: Entries = alive(logs, log)?.value ?? { first: 1, values: [], bytes: 0 };
