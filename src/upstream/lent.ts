@@ -39,6 +39,10 @@ export function createLent(): Lent {
       ownersOf(lease).add(owner);
     },
     of: (owner) => leases.get(owner) ?? NONE,
-    release: (owner) => void leases.delete(owner),
+    release(owner) {
+      // A lease may serve many sessions, one after the other.
+      for (const lease of leases.get(owner) ?? []) owners.get(lease)?.delete(owner);
+      leases.delete(owner);
+    },
   };
 }

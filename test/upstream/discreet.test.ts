@@ -1,3 +1,4 @@
+import { queryObjects } from "node:v8";
 import { expect, test } from "vitest";
 import type { Lease, ListenRequest, Question, Upstream, UpstreamRequest } from "../../src/domain.ts";
 import { abortSignalOf } from "../../src/lib/cancellation.ts";
@@ -107,4 +108,26 @@ test("of a lease that is over nothing is kept, and nothing of what another owner
   expect(await answer("ann")).toBe("tok-123456 [withheld]");
   await upstream.release("ann");
   expect(await answer("ann")).toBe("tok-123456 tok-654321");
+});
+
+test("of an owner that was let go nothing is kept with a lease that lives on", async () => {
+  const upstream = discreet({ ...saying("{}"), release: async () => {} }, []);
+  const lease = leaseOf("Bearer s3cr3t-s3cr3t", { ended: new AbortController().signal });
+  /** After a full collection. */
+  const used = () => {
+    queryObjects(Secret);
+    return process.memoryUsage().heapUsed;
+  };
+  const serve = async (from: number, to: number) => {
+    for (let at = from; at < to; at += 1) {
+      const owner = `session ${at} ${"x".repeat(200)}`;
+      await upstream.request({ ...calling("echo", {}), owner, lease });
+      await upstream.release(owner);
+    }
+  };
+  await serve(0, 1000);
+  const before = used();
+  await serve(1000, 31_000);
+  // Owners alone would be over 6 MB.
+  expect(used() - before).toBeLessThan(3e6);
 });
