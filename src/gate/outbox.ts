@@ -80,7 +80,8 @@ export function createOutboxes(
     });
     const linger = () => {
       clearTimeout(ending);
-      if (!writing.alone || followers.size > 0) return;
+      // Whose answer is whole has nothing to linger for.
+      if (!writing.alone || followers.size > 0 || writings.get(stream) !== writing) return;
       ending = setTimeout(() => exchange.cancel(), LINGER_MS).unref();
     };
     const writing: Writing = {

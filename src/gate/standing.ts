@@ -76,7 +76,7 @@ export async function stand(
   // What happens before the client is back is kept for it.
   let lingering: NodeJS.Timeout | undefined;
   exchange.outlive(() => {
-    lingering = setTimeout(life.end, LINGER_MS).unref();
+    if (!life.signal.aborted) lingering = setTimeout(life.end, LINGER_MS).unref();
   });
   const leaving = [
     leavePlace,

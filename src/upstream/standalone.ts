@@ -174,7 +174,7 @@ export function createStandalone(options: StandaloneOptions): Standalone {
     if (!members.delete(member)) return;
     if (listener() === undefined) questions.close();
     if (members.size > 0) return;
-    if (lingerMs === 0) stop();
+    if (lingerMs === 0 || session.over.signal.aborted) stop();
     else linger = setTimeout(stop, lingerMs).unref();
   }
 
