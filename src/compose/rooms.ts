@@ -13,6 +13,7 @@ import { createCapabilities } from "../gate/capabilities.ts";
 import { createChanges } from "../gate/changes.ts";
 import { createElicitations } from "../gate/elicitations.ts";
 import { createHeld } from "../gate/held.ts";
+import type { LoadLimits } from "../gate/load.ts";
 import { NO_RUNS, narrowCapabilities, narrowCredentials } from "../gate/narrowing.ts";
 import { createOutboxes } from "../gate/outbox.ts";
 import { createQuestions } from "../gate/questions.ts";
@@ -148,7 +149,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     servers: settingsOf(config),
     mayUse: tenancy.mayUse,
     timeoutOf: (upstream) => config.upstreams[upstream]?.timeout_ms ?? 0,
-    limits: { page: PAGE, inFlight: config.limits.in_flight },
+    limits: { page: PAGE, ...loadLimits(config.limits.in_flight, share) },
     gatewayInfo: ground.info,
     onChange: createChanges({ catalog, policies, log }),
     admission,
@@ -286,4 +287,10 @@ function settingsOf({ servers }: Config): Rooms["servers"] {
       { title, instructions },
     ]),
   );
+}
+
+/** Half of what its tenant may have is one user's. */
+function loadLimits(inFlight: number, share: Share): LoadLimits {
+  const perTenant = share(inFlight);
+  return { inFlight, perTenant, perUser: Math.max(1, Math.floor(perTenant / 2)) };
 }

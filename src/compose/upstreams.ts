@@ -2,6 +2,7 @@ import type { Config } from "../config/config.ts";
 import { resolveSecret } from "../config/secret.ts";
 import type { Credentials } from "../credential/credentials.ts";
 import type { Principal, Upstream } from "../domain.ts";
+import { MOST_HELD } from "../gate/held.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
@@ -60,6 +61,8 @@ async function open(name: string, settings: Settings, parts: StdioParts): Promis
       ...(credential !== undefined && { credential: () => ownCredential(credential, name, given, parts) }),
       ...(shared !== null && { shared: shared.store, seal: shared.seal }),
       share,
+      // One each for whatever may be under way: nobody's slow calls keep the others' waiting.
+      limits: { connections: parts.config.limits.in_flight + MOST_HELD },
       log,
       clock,
     });

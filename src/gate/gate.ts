@@ -22,6 +22,7 @@ import { get } from "./get.ts";
 import { canBeAsked } from "./interaction.ts";
 import { list } from "./list.ts";
 import { listen } from "./listen.ts";
+import { createLoad, type Load, type Place } from "./load.ts";
 import { ownerOf, whoOf } from "./principal.ts";
 import { read } from "./read.ts";
 import { recordUnasked, type Seen } from "./records.ts";
@@ -63,23 +64,18 @@ export interface Gate {
 }
 
 export function createGate(rooms: Rooms): Gate {
-  let inFlight = 0;
+  const load = createLoad(rooms.limits);
 
   async function handle(exchange: Exchange): Promise<void> {
     const seen: Seen = seenAt(rooms, exchange);
-    let isCounted = true;
-    inFlight += 1;
-    const rest = (): void => {
-      if (isCounted) inFlight -= 1;
-      isCounted = false;
-    };
+    const place: Place = { isIn: false, who: null };
     try {
-      if (inFlight > rooms.limits.inFlight) throw new PortcullisError("overloaded");
-      await answer(exchange, seen, rooms, rest);
+      load.enter(place);
+      await answer(exchange, seen, rooms, { place, load });
     } catch (thrown) {
       await refuse(exchange, seen, toPortcullisError(thrown), rooms);
     } finally {
-      rest();
+      load.leave(place);
     }
   }
 
@@ -91,9 +87,12 @@ export function createGate(rooms: Rooms): Gate {
   };
 }
 
-type Rest = Ask["rest"];
-
-async function answer(exchange: Exchange, seen: Seen, rooms: Rooms, rest: Rest): Promise<void> {
+async function answer(
+  exchange: Exchange,
+  seen: Seen,
+  rooms: Rooms,
+  { place, load }: { readonly place: Place; readonly load: Load },
+): Promise<void> {
   if (exchange.verb === "POST") seen.message = readMessage(exchange);
   // Whatever is wrong with the message: who has no token learns that alone.
   const identity = await rooms.identity.authenticate(
@@ -103,12 +102,13 @@ async function answer(exchange: Exchange, seen: Seen, rooms: Rooms, rest: Rest):
   seen.identity = identity;
   const { principal } = identity;
   rooms.admission.check(principal);
+  load.admit(place, whoOf(identity));
   if (!rooms.mayUse(principal.tenant, exchange.server)) {
     throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
   }
   const stop = rooms.admission.onEnd(principal, () => exchange.cancel());
   try {
-    await enter(exchange, { seen, identity, rest }, rooms);
+    await enter(exchange, { seen, identity, rest: () => load.leave(place) }, rooms);
   } finally {
     stop();
   }
@@ -117,7 +117,7 @@ async function answer(exchange: Exchange, seen: Seen, rooms: Rooms, rest: Rest):
 interface Entering {
   readonly seen: Seen;
   readonly identity: Identity;
-  readonly rest: Rest;
+  readonly rest: Ask["rest"];
 }
 
 async function enter(exchange: Exchange, entering: Entering, rooms: Rooms): Promise<void> {

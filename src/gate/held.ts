@@ -24,7 +24,8 @@ export interface Held {
   close(): void;
 }
 
-const MAX = 1000;
+/** All in all, each with its request upstream. */
+export const MOST_HELD = 1000;
 const MAX_PER_USER = 16;
 const SWEEP_MS = 10_000;
 
@@ -59,7 +60,7 @@ export function createHeld(
     const [oldest] = own;
     if (oldest !== undefined && own.length >= MAX_PER_USER) end(...oldest);
     const tenants = [...entries.values()].filter(({ holder }) => holder.tenant === tenant);
-    if (entries.size >= MAX || tenants.length >= share(MAX))
+    if (entries.size >= MOST_HELD || tenants.length >= share(MOST_HELD))
       throw new PortcullisError("overloaded", { reason: "too many calls wait for answers" });
   }
 

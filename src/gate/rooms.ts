@@ -16,6 +16,7 @@ import type { Asides } from "./asides.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Elicitations } from "./elicitations.ts";
 import type { Held } from "./held.ts";
+import type { LoadLimits } from "./load.ts";
 import type { Outboxes } from "./outbox.ts";
 import type { Questions } from "./questions.ts";
 import type { Streams } from "./streams.ts";
@@ -63,7 +64,7 @@ export interface Rooms {
   mayUse(tenant: string, server: string): boolean;
   /** Milliseconds that an upstream may take for one request. */
   timeoutOf(upstream: string): number;
-  readonly limits: { readonly page: number; readonly inFlight: number };
+  readonly limits: { readonly page: number } & LoadLimits;
   readonly gatewayInfo: JsonObject;
   /** Calls back when what a virtual server shows may have changed: its catalog or the policies. Returns how to stop. */
   onChange(server: string, listener: () => void): () => void;

@@ -52,7 +52,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
     servers: new Map(Object.keys(config.servers).map((name) => [name, { title: "", instructions: "" }])),
     mayUse: tenancy.mayUse,
     timeoutOf: () => 1000,
-    limits: { page: Number.MAX_SAFE_INTEGER, inFlight: 1 },
+    limits: { page: Number.MAX_SAFE_INTEGER, inFlight: 1, perTenant: 1, perUser: 1 },
     gatewayInfo: {},
     onChange: () => () => {},
     admission: { check() {}, onEnd: () => () => {} },

@@ -38,10 +38,12 @@ export const limits = z
       .max(1)
       .default(0.5)
       .describe(
-        "The part of the sessions, held calls, streams and processes that one tenant of several may hold.",
+        "The part of the requests, sessions, held calls, streams and processes that one tenant of several may hold.",
       ),
     session_idle_ms: milliseconds.default(1_800_000),
-    in_flight: count.default(1000).describe("Requests that are being answered."),
+    in_flight: count
+      .default(1000)
+      .describe("Requests that are being answered; half of what its tenant may have is one user's."),
     drain_ms: milliseconds.default(10_000).describe("How long open requests may finish at SIGTERM."),
   })
   .prefault({});
