@@ -69,7 +69,11 @@ command("serve", "guard the configured servers until stopped").action(
 
 command("stdio", "guard one virtual server for a local client, over stdin and stdout")
   .option("--server <name>", "the virtual server; needed where there are several")
-  .action(runs(async () => (await import("./commands/stdio.ts")).stdio));
+  .action(async (...given: unknown[]) => {
+    await runs(async () => (await import("./commands/stdio.ts")).stdio)(...given);
+    // Its client may hold the input open, or have read nothing: either would keep the process.
+    process.exit();
+  });
 
 command("check", "check the configuration and the policies, each against the other").action(
   runs(async () => (await import("./commands/check.ts")).check),

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Exchange } from "../domain.ts";
 import { type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json } from "../lib/json.ts";
@@ -173,8 +174,14 @@ export async function serveStdio(options: StdioTransportOptions): Promise<void> 
   await settled(tasks, limits.drain_ms, over);
   leave(() => true);
   await session.close();
-  await writer.flush();
+  await Promise.race([
+    writer.flush(),
+    sleep(over.aborted ? FLUSH_MS : limits.drain_ms, undefined, { ref: false }),
+  ]);
 }
+
+/** At a signal: the client's next one cannot be caught, and whoever reads at all has long read by then. */
+const FLUSH_MS = 1000;
 
 interface Put {
   /** Its text is the response, also where an event brought it. */

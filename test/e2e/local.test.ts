@@ -186,3 +186,23 @@ test("without a user's place in the configuration, or a server's name, it says s
   const [code] = await once(child, "exit");
   expect([code, said]).toEqual([2, "portcullis: name a virtual server with --server: legacy, modern\n"]);
 });
+
+test.each([
+  ["at a signal, while its client keeps the input open", "reads", "SIGTERM"],
+  ["at a signal, when its client reads nothing", "ignores", "SIGTERM"],
+  ["when its client reads no more, and keeps the input open", "leaves", null],
+] as const)("the process ends %s", async (_, client, signal) => {
+  const child = spawn(process.execPath, argsOf("modern"), { stdio: ["pipe", "pipe", "ignore"] });
+  const ended = once(child, "exit");
+  child.stdin.on("error", () => {}).write("{}\n");
+  await once(child.stdout, "readable");
+  if (client === "reads") child.stdout.resume();
+  if (client === "leaves") child.stdout.destroy();
+  child.stdin.write("{}\n".repeat(30_000));
+  await new Promise((going) => setTimeout(going, 1000));
+  if (signal !== null) child.kill(signal);
+  const waited = new Promise((resolve) => setTimeout(resolve, 15_000, "still there").unref());
+  const end = await Promise.race([ended, waited]);
+  child.kill("SIGKILL");
+  expect(end).toEqual([0, null]);
+});
