@@ -50,12 +50,12 @@ export interface UpstreamRequest {
 export interface Who {
   readonly tenant: string;
   readonly user: string;
-  /** By whom is counted: the user with all their runs. Absent: as `user`. */
-  readonly person?: string;
+  /** By whom is counted: the user with all their runs. */
+  readonly person: string;
 }
 
 /** Whose a session or process is; null: nobody's own. */
-export type Holder = { readonly [Part in keyof Who]-?: string | null };
+export type Holder = { readonly [Part in keyof Who]: string | null };
 
 /** A server's question to its client; `params` is raw JSON text. */
 export interface Question {

@@ -22,7 +22,7 @@ import { get } from "./get.ts";
 import { canBeAsked } from "./interaction.ts";
 import { list } from "./list.ts";
 import { listen } from "./listen.ts";
-import { createLoad, type Load, type Place } from "./load.ts";
+import { createLoad, type Load, type Slot } from "./load.ts";
 import { ownerOf, whoOf } from "./principal.ts";
 import { read } from "./read.ts";
 import { recordUnasked, type Seen } from "./records.ts";
@@ -68,14 +68,14 @@ export function createGate(rooms: Rooms): Gate {
 
   async function handle(exchange: Exchange): Promise<void> {
     const seen: Seen = seenAt(rooms, exchange);
-    const place: Place = { isIn: false, who: null };
+    const slot: Slot = { isIn: false, who: null };
     try {
-      load.enter(place);
-      await answer(exchange, seen, rooms, { place, load });
+      load.enter(slot);
+      await answer(exchange, seen, rooms, { slot, load });
     } catch (thrown) {
       await refuse(exchange, seen, toPortcullisError(thrown), rooms);
     } finally {
-      load.leave(place);
+      load.leave(slot);
     }
   }
 
@@ -91,7 +91,7 @@ async function answer(
   exchange: Exchange,
   seen: Seen,
   rooms: Rooms,
-  { place, load }: { readonly place: Place; readonly load: Load },
+  { slot, load }: { readonly slot: Slot; readonly load: Load },
 ): Promise<void> {
   if (exchange.verb === "POST") seen.message = readMessage(exchange);
   // Whatever is wrong with the message: who has no token learns that alone.
@@ -102,13 +102,13 @@ async function answer(
   seen.identity = identity;
   const { principal } = identity;
   rooms.admission.check(principal);
-  load.admit(place, whoOf(identity));
+  load.admit(slot, whoOf(identity));
   if (!rooms.mayUse(principal.tenant, exchange.server)) {
     throw new PortcullisError("tenant_unknown", { reason: "this tenant is not given this virtual server" });
   }
   const stop = rooms.admission.onEnd(principal, () => exchange.cancel());
   try {
-    await enter(exchange, { seen, identity, rest: () => load.leave(place) }, rooms);
+    await enter(exchange, { seen, identity, rest: () => load.leave(slot) }, rooms);
   } finally {
     stop();
   }

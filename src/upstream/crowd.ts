@@ -1,12 +1,7 @@
-import type { Holder, Who } from "../domain.ts";
+import type { Holder } from "../domain.ts";
+import { createCounts } from "../lib/counts.ts";
 
 export const NOBODY: Holder = { tenant: null, user: null, person: null };
-
-export function holderOf(who: Who | undefined): Holder {
-  if (who === undefined) return NOBODY;
-  const { tenant, user, person = user } = who;
-  return { tenant, user, person };
-}
 
 /** Who holds how many of what there are few of, processes or sessions, so that nobody keeps the others out. */
 export interface Crowd {
@@ -32,8 +27,8 @@ export interface CrowdLimits {
 
 /** Who has their share makes room among their own. Otherwise those who have as many: nobody loses one to who has more. */
 export function createCrowd({ of, max, perTenant, perPerson }: CrowdLimits): Crowd {
-  const tenants = createCounts();
-  const persons = createCounts();
+  const tenants = createCounts<string | null>();
+  const persons = createCounts<string>();
   let size = 0;
 
   function count(holder: Holder, change: 1 | -1): void {
@@ -66,17 +61,4 @@ export function createCrowd({ of, max, perTenant, perPerson }: CrowdLimits): Cro
 /** A user of one name in two tenants is two persons. */
 function personOf({ tenant, person }: Holder): string {
   return JSON.stringify([tenant, person]);
-}
-
-function createCounts() {
-  const counts = new Map<string | null, number>();
-  const of = (key: string | null) => counts.get(key) ?? 0;
-  return {
-    of,
-    add(key: string | null, change: number) {
-      const count = of(key) + change;
-      if (count === 0) counts.delete(key);
-      else counts.set(key, count);
-    },
-  };
 }

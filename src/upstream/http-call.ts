@@ -17,6 +17,7 @@ const MOST_TRIES = 5;
 
 /** With what a request travels. */
 export type Access = Pick<UpstreamRequest, "credential" | "lease" | "traceparent">;
+export const NOTHING: Access = { credential: new Map() };
 
 export interface Call {
   readonly id: number;

@@ -7,7 +7,7 @@ import { GATEWAY_OWNER } from "../lib/owner.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { Crowd } from "./crowd.ts";
 import { announcesLogging, initializeParams, knownCapabilities, legacyIdentity } from "./era.ts";
-import { type Access, type Outcome, statusError } from "./http-call.ts";
+import { type Access, NOTHING, type Outcome, statusError } from "./http-call.ts";
 import { LegacyCall } from "./legacy-call.ts";
 import { createLegacyListener } from "./legacy-listener.ts";
 import type { Link } from "./link.ts";
@@ -51,7 +51,6 @@ export type Opener = Pick<
   "clientInfo" | "clientCapabilities" | "credential" | "lease" | "decisionId"
 >;
 
-const NOTHING: Access = { credential: new Map() };
 /** After the last call that could be asked something, a session's stream stays open for the next one. */
 const LINGER_MS = 30_000;
 

@@ -2,7 +2,7 @@ import type { Holder, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Secret } from "../lib/secret.ts";
-import { holderOf, NOBODY } from "./crowd.ts";
+import { NOBODY } from "./crowd.ts";
 
 /** Which children of an upstream are held apart: none, those of two tenants, of two users, of two leases. */
 export type Isolation = "shared" | "tenant" | "user" | "lease";
@@ -52,7 +52,7 @@ export function placeOf(isolation: Isolation, asker: Asker): Place {
   if (isolation === "tenant")
     return { ...APART, key: keyOf("tenant", tenant), holder: { ...NOBODY, tenant } };
   const capabilities = clientCapabilities ?? {};
-  const held = { oneUser: true, gateways: false, capabilities, env, holder: holderOf(who) };
+  const held = { oneUser: true, gateways: false, capabilities, env, holder: who };
   const owner = [tenant, user, digest(capabilities)];
   return isolation === "user"
     ? { ...held, key: keyOf("user", ...owner) }

@@ -3,8 +3,8 @@ import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import { Transients } from "../lib/transients.ts";
-import { type Crowd, holderOf, type Rule } from "./crowd.ts";
-import type { Access } from "./http-call.ts";
+import { type Crowd, NOBODY, type Rule } from "./crowd.ts";
+import { type Access, NOTHING } from "./http-call.ts";
 import type { LegacyCall } from "./legacy-call.ts";
 import type { Scope } from "./scope.ts";
 import type { SharedSessions } from "./shared-sessions.ts";
@@ -81,8 +81,6 @@ export interface SessionsOptions {
   end(session: Session, access: Access): Promise<void>;
 }
 
-const NOTHING: Access = { credential: new Map() };
-
 /** One session for each owner: two owners never share one. */
 export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOptions): Sessions {
   const held = new Map<string, Held>();
@@ -146,7 +144,7 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
   function opened({ owner, who, credential, lease }: Asker, scope: Scope, open: Open): Held {
     // Whoever ended it may have released the owner's sessions as well.
     if (scope.error !== undefined) throw scope.error;
-    const holder = owner === GATEWAY_OWNER ? null : holderOf(who);
+    const holder = owner === GATEWAY_OWNER ? null : (who ?? NOBODY);
     if (holder !== null) makeRoom(holder);
     const session = shared === undefined ? open() : shared.find(owner, open);
     const one: Held = { session, holder, ready: undefined, used: clock(), users: 0, credential, lease };

@@ -9,10 +9,10 @@ import { serveStateful } from "./legacy-server.ts";
 import { calling, closeAll, httpUpstream } from "./servers.ts";
 
 afterEach(closeAll);
-const ANN = { tenant: "acme", user: "ann" };
+const ANN = { tenant: "acme", user: "ann", person: "ann" };
 const RUN = { tenant: "acme", user: "a run of ann's", person: "ann" };
-const BOB = { tenant: "acme", user: "bob" };
-const DEE = { tenant: "globex", user: "dee" };
+const BOB = { tenant: "acme", user: "bob", person: "bob" };
+const DEE = { tenant: "globex", user: "dee", person: "dee" };
 const half = (max: number) => max / 2;
 
 type Server = Awaited<ReturnType<typeof serveStateful>>;
@@ -77,7 +77,7 @@ test("no tenant loses a session to one that has more, nor the gateway its own to
   const dees = await sessionOf(server, upstream, DEE, 1);
   const anns = await sessionOf(server, upstream, ANN, 1);
   await call(upstream, BOB, 1);
-  await call(upstream, { tenant: "acme", user: "cho" }, 1);
+  await call(upstream, { tenant: "acme", user: "cho", person: "cho" }, 1);
   await countOf(server).toBe(3 + 1);
   expect([own, dees, anns].map((id) => server.sessions.has(id))).toEqual([true, true, false]);
 });

@@ -6,8 +6,8 @@ import { asking, calling, closeAll, event, isRunning, OFFICIAL, stdioUpstream, t
 
 const HELD = [resolve(import.meta.dirname, "held-server.mjs")];
 const MODERN = [resolve(import.meta.dirname, "modern-stdio.mjs")];
-const ANN = { tenant: "acme", user: "ann" };
-const BOB = { tenant: "acme", user: "bob" };
+const ANN = { tenant: "acme", user: "ann", person: "ann" };
+const BOB = { tenant: "acme", user: "bob", person: "bob" };
 const UPDATED = "notifications/resources/updated";
 const clientCapabilities = { sampling: {}, elicitation: {}, roots: {} };
 afterEach(closeAll);

@@ -8,9 +8,9 @@ import type { StdioUpstreamOptions } from "../../src/upstream/stdio.ts";
 import { BASE_ENV, calling, closeAll, event, isRunning, stdioUpstream } from "./servers.ts";
 
 const HELD = [resolve(import.meta.dirname, "held-server.mjs")];
-const ANN = { tenant: "acme", user: "ann" };
-const BOB = { tenant: "acme", user: "bob" };
-const DEE = { tenant: "globex", user: "dee" };
+const ANN = { tenant: "acme", user: "ann", person: "ann" };
+const BOB = { tenant: "acme", user: "bob", person: "bob" };
+const DEE = { tenant: "globex", user: "dee", person: "dee" };
 const signal = new AbortController().signal;
 afterEach(closeAll);
 
@@ -66,7 +66,7 @@ test("two tenants never share a child, two users of one tenant do", async () => 
 
 test("two users never share a child, nor do users of one name in two tenants", async () => {
   const upstream = held("user");
-  const twin = { tenant: "globex", user: "ann" };
+  const twin = { tenant: "globex", user: "ann", person: "ann" };
   const pids = await Promise.all([ANN, BOB, twin].map((who) => pidOf(upstream, { who })));
   expect(new Set(pids).size).toBe(3);
   expect(await pidOf(upstream, { who: ANN, owner: "another session of ann's" })).toBe(pids[0]);
@@ -251,14 +251,18 @@ test("who has the most makes room: a tenant's processes end none of a tenant tha
   const dee = await pidOf(upstream, { who: DEE });
   const ann = await pidOf(upstream, { who: ANN });
   await pidOf(upstream, { who: BOB });
-  await pidOf(upstream, { who: { tenant: "acme", user: "cho" } });
+  await pidOf(upstream, { who: { tenant: "acme", user: "cho", person: "cho" } });
   await gone(ann);
   expect(isRunning(dee)).toBe(true);
 });
 
 test("many at once stay within the limit", async () => {
   const upstream = held("user", { limits: { children: 3 } });
-  const users = Array.from({ length: 9 }, (_, at) => ({ tenant: "acme", user: `user ${at}` }));
+  const users = Array.from({ length: 9 }, (_, at) => ({
+    tenant: "acme",
+    user: `user ${at}`,
+    person: `user ${at}`,
+  }));
   const asked = await Promise.allSettled(users.map((who) => whoAnswers(upstream, { who })));
   const answered = asked.flatMap((one) => (one.status === "fulfilled" ? [one.value.pid] : []));
   expect(answered.filter(isRunning).length).toBeLessThanOrEqual(3);
