@@ -110,13 +110,13 @@ function viewOf(
     of: (kind: ListedKind) => lists.get(kind) ?? [],
     find: (kind: ListedKind, name: string) => byName.get(kind)?.get(name),
     resource(uri: string) {
-      const place = upstreamUri(names, uri);
-      return place && addresses.get(place.upstream)?.find(place.uri);
+      const own = upstreamUri(names, uri);
+      return own && addresses.get(own.upstream)?.find(own.uri);
     },
     effort(uri: string) {
-      const place = upstreamUri(names, uri);
-      const read = readUri(place?.uri ?? "");
-      return place && read.ok ? (addresses.get(place.upstream)?.effort(read.uri) ?? 0) : 0;
+      const own = upstreamUri(names, uri);
+      const read = readUri(own?.uri ?? "");
+      return own && read.ok ? (addresses.get(own.upstream)?.effort(read.uri) ?? 0) : 0;
     },
     exposeUri: (upstream: string, uri: string) => exposedUri(names, upstream, uri),
     own(upstream: string, kind: "server" | QuestionKind) {

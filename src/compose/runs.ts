@@ -1,9 +1,10 @@
 import type { Config } from "../config/config.ts";
 import type { Principal } from "../domain.ts";
 import { readBody } from "../http/body.ts";
+import { clientIpOf } from "../http/client-ip.ts";
 import { checkContent, checkFraming, checkHeadersSingle, checkQuery } from "../http/headers.ts";
+import { createHostOriginChecks } from "../http/host-origin.ts";
 import type { Handler } from "../http/http.ts";
-import { clientIpOf, createPlace } from "../http/place.ts";
 import { sendJson } from "../http/reply.ts";
 import type { IdentityStage } from "../identity/identity.ts";
 import { createRunTokens } from "../identity/run-token.ts";
@@ -80,13 +81,13 @@ export function runsMount(parts: {
 /** The checks of the guarded URLs, for a route beside them. No browser's page is served: there is no CORS. */
 function edgeOf({ listen }: Settings): Edge {
   const { public_url: publicUrl, allowed_hosts: allowedHosts } = listen;
-  const place = createPlace({ publicUrl, allowedHosts, allowedOrigins: [] });
+  const hostAndOrigin = createHostOriginChecks({ publicUrl, allowedHosts, allowedOrigins: [] });
   return {
     check(request) {
       checkHeadersSingle(request);
       checkFraming(request);
-      place.checkHost(request);
-      place.originOf(request);
+      hostAndOrigin.checkHost(request);
+      hostAndOrigin.originOf(request);
       checkQuery(request.url?.split("?", 2)[1]);
     },
     async json(request, { bytes, depth }) {

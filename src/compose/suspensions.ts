@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { AccountsOptions } from "../accounts/accounts.ts";
 import type { DecisionLog } from "../domain.ts";
 import type { Admission } from "../gate/rooms.ts";
-import { clientIpOf } from "../http/place.ts";
+import { clientIpOf } from "../http/client-ip.ts";
 import type { Clock } from "../lib/clock.ts";
 import { entryBesideMcp } from "../lib/decision-entry.ts";
 import { toPortcullisError } from "../lib/errors.ts";

@@ -24,14 +24,14 @@ export interface SourceDocument {
   readonly value: unknown;
   /** Syntax, duplicate keys, aliases beyond bounds. */
   readonly problems: readonly ConfigProblem[];
-  /** Gives a finding its place. */
+  /** Says where in the file a finding stands. */
   locate(finding: Finding): ConfigProblem;
 }
 
 /** Reads one YAML 1.2 document. Never throws; anchors expand to at most 100 aliases. */
 export function readDocument(text: string, file: string): SourceDocument {
   const lines = new LineCounter();
-  const place = (offset: number): { row: number; col: number } => {
+  const positionOf = (offset: number): { row: number; col: number } => {
     const { line, col } = lines.linePos(offset);
     return { row: line, col };
   };
@@ -39,7 +39,7 @@ export function readDocument(text: string, file: string): SourceDocument {
     code,
     message,
     file,
-    ...(offset < 0 ? { row: 0, col: 0 } : place(offset)),
+    ...(offset < 0 ? { row: 0, col: 0 } : positionOf(offset)),
     hint,
   });
   const failed = (problems: readonly ConfigProblem[]): SourceDocument => ({

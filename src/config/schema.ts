@@ -14,30 +14,30 @@ import { sessions } from "./sections/sessions.ts";
 import { tenants } from "./sections/tenants.ts";
 import { upstreams } from "./sections/upstreams.ts";
 import { vault } from "./sections/vaults.ts";
-import { name, type Place } from "./values.ts";
+import { name, type ToAbsolute } from "./values.ts";
 
 /** The whole of portcullis.yaml. Each section owns its keys, defaults and checks. */
-export function configSchema(place: Place) {
+export function configSchema(absolute: ToAbsolute) {
   return z.strictObject({
     listen: listen.prefault({}),
     issuers: issuers.default([]),
-    authorization_server: authorizationServer(place).optional(),
+    authorization_server: authorizationServer(absolute).optional(),
     local: local.optional(),
-    upstreams: upstreams(place),
+    upstreams: upstreams(absolute),
     servers,
-    credentials: credentials(place).prefault({}),
-    vaults: z.record(name, vault(place)).prefault({}),
-    accounts: accounts(place).optional(),
-    signing_key: secretRef(place)
+    credentials: credentials(absolute).prefault({}),
+    vaults: z.record(name, vault(absolute)).prefault({}),
+    accounts: accounts(absolute).optional(),
+    signing_key: secretRef(absolute)
       .optional()
       .describe("The gateway's own key: PKCS #8 in PEM, P-256 or Ed25519. Without: a new one at each start."),
-    sessions: sessions(place).prefault({}),
+    sessions: sessions(absolute).prefault({}),
     runs: runs.optional(),
-    policies: policies(place),
-    tenants: tenants(place),
-    pins: pins(place),
-    state: state(place),
-    audit: audit(place),
+    policies: policies(absolute),
+    tenants: tenants(absolute),
+    pins: pins(absolute),
+    state: state(absolute),
+    audit: audit(absolute),
     limits,
     log,
   });

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PortcullisError } from "../lib/errors.ts";
 import { Secret } from "../lib/secret.ts";
-import type { Place } from "./values.ts";
+import type { ToAbsolute } from "./values.ts";
 
 /** Where a secret is kept; the configuration itself holds none. */
 export type SecretRef =
@@ -14,17 +14,17 @@ export interface SecretStore {
 }
 
 /** `env:NAME` or `file:PATH`. */
-export function secretRef(place: Place) {
+export function secretRef(absolute: ToAbsolute) {
   return z
     .string()
     .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, "write env:NAME or file:PATH")
-    .transform((text) => toSecretRef(text, place))
+    .transform((text) => toSecretRef(text, absolute))
     .describe("Where the secret is kept: env:NAME or file:PATH.");
 }
 
-export function toSecretRef(text: string, place: Place): SecretRef {
+export function toSecretRef(text: string, absolute: ToAbsolute): SecretRef {
   const rest = text.slice(text.indexOf(":") + 1);
-  return text.startsWith("env:") ? { kind: "env", name: rest } : { kind: "file", path: place(rest) };
+  return text.startsWith("env:") ? { kind: "env", name: rest } : { kind: "file", path: absolute(rest) };
 }
 
 /** The secret itself; a file's last line end is no part of it. Throws `internal`, naming the place and never the value. */

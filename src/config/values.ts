@@ -2,10 +2,10 @@ import { resolve } from "node:path";
 import { z } from "zod";
 
 /** Turns a path of the file into an absolute one. */
-export type Place = (path: string) => string;
+export type ToAbsolute = (path: string) => string;
 
 /** Paths stand relative to the file that names them. */
-export function relativeTo(directory: string): Place {
+export function relativeTo(directory: string): ToAbsolute {
   return (path) => resolve(directory, path);
 }
 
@@ -51,8 +51,8 @@ export const labels = z.array(name).readonly();
 
 export const words = z.array(z.string().min(1).max(256)).readonly();
 
-export function path(place: Place) {
-  return z.string().min(1).transform(place).describe("Relative to this file.");
+export function path(absolute: ToAbsolute) {
+  return z.string().min(1).transform(absolute).describe("Relative to this file.");
 }
 
 function hasUserInfo(text: string): boolean {

@@ -66,8 +66,8 @@ function fieldOf(fields: SecretFields, name: string): Secret {
   return found;
 }
 
-function unfit(field: string, place: string): PortcullisError {
+function unfit(field: string, where: string): PortcullisError {
   return new PortcullisError("credential_unavailable", {
-    reason: `field "${field}" of the secret cannot stand in ${place}`,
+    reason: `field "${field}" of the secret cannot stand in ${where}`,
   });
 }

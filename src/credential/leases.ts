@@ -1,8 +1,8 @@
 import type { Lease, LeaseEntry } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { createFairCache } from "./fair-cache.ts";
 import { type HeldLease, holdLease, type LeaseScope, type LifeParts } from "./held-lease.ts";
 import { patiently } from "./patience.ts";
-import { createPlaces } from "./places.ts";
 import type { LeaseOrder, MintedLease } from "./source.ts";
 
 /** How long `close` waits for revocations; what is left then ends when it expires. */
@@ -67,7 +67,7 @@ export interface LeaseCacheOptions extends LifeParts {
 /** Holds leases for the rest of their life, at most `capacity`; what makes room is handed out no more. */
 export function createLeaseCache(options: LeaseCacheOptions): LeaseCache {
   /** What may be handed out. */
-  const held = createPlaces<HeldLease>(options.capacity);
+  const held = createFairCache<HeldLease>(options.capacity);
   /** What is not over yet, also what is being revoked. */
   const alive = new Set<HeldLease>();
   const minting = new Map<string, Minting>();
@@ -77,7 +77,7 @@ export function createLeaseCache(options: LeaseCacheOptions): LeaseCache {
     const found = held.find(tenant, key);
     if (found === undefined) return null;
     if (found.use()) return found.lease;
-    held.leave(tenant, key, found);
+    held.drop(tenant, key, found);
     return null;
   }
 
@@ -86,7 +86,7 @@ export function createLeaseCache(options: LeaseCacheOptions): LeaseCache {
       ...options,
       scope,
       decision,
-      onEnd: () => held.leave(tenant, key, one),
+      onEnd: () => held.drop(tenant, key, one),
       onOver: () => void alive.delete(one),
     });
     alive.add(one);

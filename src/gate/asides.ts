@@ -5,8 +5,8 @@ import type { Replicas } from "../protocol/replicas.ts";
 
 type AskClient = NonNullable<UpstreamRequest["onQuestion"]>;
 
-/** Whose session at which upstream. */
-export interface Place {
+/** The session that this owner has at this upstream. */
+export interface UpstreamSession {
   readonly owner: string;
   readonly upstream: string;
 }
@@ -17,12 +17,12 @@ export interface Place {
  */
 export interface Asides {
   /** A call is in flight. Gives how to leave. */
-  join(place: Place, ask: AskClient): () => void;
+  join(session: UpstreamSession, ask: AskClient): () => void;
   /**
-   * Puts a question to the only call that is in flight at that place, at whichever replica; undefined: there is none, or
-   * more than one that it could be about.
+   * Puts a question to the only call that is in flight within that session, at whichever replica; undefined: there is
+   * none, or more than one that it could be about.
    */
-  ask(place: Place, question: Question, signal: AbortSignal): Promise<ClientAnswer | undefined>;
+  ask(session: UpstreamSession, question: Question, signal: AbortSignal): Promise<ClientAnswer | undefined>;
 }
 
 const WHO = "who was asked";
@@ -51,7 +51,7 @@ export function createAsides(
     return { ...(await only(question as unknown as Question, signal)) };
   });
 
-  /** The replica of each call at a place. */
+  /** The replica of each call within a session. */
   async function where(key: string): Promise<readonly string[]> {
     const poll = newId();
     const found: string[] = [];
@@ -66,8 +66,8 @@ export function createAsides(
   }
 
   return {
-    join(place, ask) {
-      const key = keyOf(place);
+    join(session, ask) {
+      const key = keyOf(session);
       const own: AskClient = (...asked) => ask(...asked);
       calls.set(key, (calls.get(key) ?? new Set()).add(own));
       return () => {
@@ -76,8 +76,8 @@ export function createAsides(
         if (left?.size === 0) calls.delete(key);
       };
     },
-    async ask(place, question, signal) {
-      const key = keyOf(place);
+    async ask(session, question, signal) {
+      const key = keyOf(session);
       const [only, ...others] = await where(key);
       if (only === undefined || others.length > 0) return undefined;
       const asked = { key, question: { ...question } };
@@ -87,6 +87,6 @@ export function createAsides(
   };
 }
 
-function keyOf({ owner, upstream }: Place): string {
+function keyOf({ owner, upstream }: UpstreamSession): string {
   return JSON.stringify([owner, upstream]);
 }

@@ -32,14 +32,14 @@ function offsetIn(cursor: Json, listDigest: string): number {
       text: "This cursor is no longer valid: list again from the start.",
     });
   if (typeof cursor !== "string") throw refusal();
-  let place: unknown;
+  let position: unknown;
   try {
-    place = JSON.parse(Buffer.from(cursor, "base64url").toString());
+    position = JSON.parse(Buffer.from(cursor, "base64url").toString());
   } catch {
     throw refusal();
   }
-  if (!isJsonObject(place) || place.list !== listDigest) throw refusal();
-  const { at } = place;
+  if (!isJsonObject(position) || position.list !== listDigest) throw refusal();
+  const { at } = position;
   if (typeof at !== "number" || !Number.isInteger(at) || at < 0) throw refusal();
   return at;
 }

@@ -4,13 +4,13 @@ import { errorText } from "../protocol/answers.ts";
 import { beginLife } from "./life.ts";
 import { requestOf } from "./outbox.ts";
 import type { Rooms } from "./rooms.ts";
-import type { Opening, Place } from "./standing.ts";
+import type { Opening, ResumePoint } from "./standing.ts";
 
 /** The rest of a request's answer, from wherever it is being written, until it is whole. */
 export async function follow(
   { exchange, identity, session }: Opening,
   rooms: Rooms,
-  { stream: name, last }: Place,
+  { stream: name, last }: ResumePoint,
 ): Promise<void> {
   const stream = exchange.reply.stream();
   const life = beginLife(identity, rooms, exchange.signal);

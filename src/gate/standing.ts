@@ -28,22 +28,22 @@ export interface Opening {
 
 /** Names of the streams that belong to no request start with this. */
 const OWN = "get-";
-/** From this revision on clients take an event without data for a place to resume from. */
+/** From this revision on clients take an event without data for a point to resume from. */
 const PRIMED_SINCE = "2025-11-25";
 
 export function isStanding(stream: string): boolean {
   return stream.startsWith(OWN);
 }
 
-/** Where a client goes on. */
-export type Place = Pick<Missed, "stream"> & { readonly last: string };
+/** The last event that a client has of a stream. */
+export type ResumePoint = Pick<Missed, "stream"> & { readonly last: string };
 
 /** The standing stream of a session: one at a time, the newest. A session that has one is not idle. */
 export async function stand(
   { exchange, seen, identity, session }: Opening,
   rooms: Rooms,
   decisionId: string,
-  from: Place | undefined,
+  from: ResumePoint | undefined,
 ): Promise<void> {
   const stream = exchange.reply.stream();
   const life = beginLife(identity, rooms, exchange.signal);
@@ -107,7 +107,7 @@ function createVoice(say: Say) {
   return {
     notify: (method: string, params: string) => tell(notificationText(method, params)),
     request: (id: string, method: string, params: string) => tell(requestText(id, method, params)),
-    /** A place to resume from. */
+    /** A point to resume from. */
     mark: () => tell(""),
     /** Resolves when all of it is remembered. */
     said: () => last,

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Exchange, Reply } from "../domain.ts";
 import { Cancellation } from "../lib/cancellation.ts";
 import type { Json } from "../lib/json.ts";
-import { clientIpOf } from "./place.ts";
+import { clientIpOf } from "./client-ip.ts";
 import { createReply } from "./reply.ts";
 
 export interface ExchangeOptions {

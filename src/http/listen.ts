@@ -9,9 +9,9 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Express } from "express";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { errorText } from "../lib/rpc.ts";
+import { clientIpOf } from "./client-ip.ts";
 import { checkFraming, checkHeadersSingle } from "./headers.ts";
 import { type McpOptions, type McpRoute, record } from "./mcp.ts";
-import { clientIpOf } from "./place.ts";
 
 export interface ListenLimits {
   /** The longest wait for a request's head. */

@@ -7,9 +7,10 @@ import type { Log } from "../lib/log.ts";
 import { errorText, type RequestId } from "../lib/rpc.ts";
 import { parseStrict } from "../lib/strict-json.ts";
 import { failBody, readBody } from "./body.ts";
+import { clientIpOf } from "./client-ip.ts";
 import { NodeExchange } from "./exchange.ts";
 import { checkAccept, checkContent, checkFraming, checkHeadersSingle, checkQuery } from "./headers.ts";
-import { clientIpOf, createPlace, type PlaceOptions } from "./place.ts";
+import { createHostOriginChecks, type HostOriginOptions } from "./host-origin.ts";
 import { sendJson } from "./reply.ts";
 
 /** A request that the edge refused: nothing of it reached the gate. */
@@ -30,7 +31,7 @@ export interface EdgeLimits {
   readonly keepalive_ms?: number;
 }
 
-export interface McpOptions extends PlaceOptions {
+export interface McpOptions extends HostOriginOptions {
   handle(exchange: Exchange): Promise<void>;
   hasServer(name: string): boolean;
   /** Records a refusal; the answer waits for it. */
@@ -68,7 +69,7 @@ const LINGER_MS = 1000;
 
 export function createMcpRoute(options: McpOptions): McpRoute {
   const { limits, log } = options;
-  const place = createPlace(options);
+  const hostAndOrigin = createHostOriginChecks(options);
   const serving = new WeakMap<Duplex, Serving>();
   let draining = false;
 
@@ -112,8 +113,8 @@ export function createMcpRoute(options: McpOptions): McpRoute {
   ) {
     checkHeadersSingle(request);
     checkFraming(request);
-    place.checkHost(request);
-    const origin = place.originOf(request);
+    hostAndOrigin.checkHost(request);
+    const origin = hostAndOrigin.originOf(request);
     if (origin !== undefined) allowOrigin(response, origin);
     if (draining) throw new PortcullisError("shutting_down", { headers: { Connection: "close" } });
     if (!options.hasServer(server)) throw new PortcullisError("not_found_path");

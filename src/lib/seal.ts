@@ -14,14 +14,14 @@ export interface Seal {
   /** undefined: expired, of another purpose, or not sealed with this key. `now`: milliseconds since the epoch. */
   open(purpose: string, text: string, now: number): Json | undefined;
   /** A name for a purpose: the same for all who have this key, and for nobody else. */
-  place(purpose: string): string;
+  nameFor(purpose: string): string;
 }
 
 const KEY_BYTES = 32;
 const SALT_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-const PLACE_BYTES = 12;
+const NAME_BYTES = 12;
 const HEAD_BYTES = SALT_BYTES + NONCE_BYTES;
 
 /**
@@ -46,8 +46,8 @@ export function createSeal(key: Secret | Buffer): Seal {
   }
 
   return {
-    place: (purpose) =>
-      Buffer.from(hkdfSync("sha256", master, "portcullis place", purpose, PLACE_BYTES)).toString("base64url"),
+    nameFor: (purpose) =>
+      Buffer.from(hkdfSync("sha256", master, "portcullis place", purpose, NAME_BYTES)).toString("base64url"),
     seal(purpose, value, expires) {
       const head = randomBytes(HEAD_BYTES);
       const salt = head.subarray(0, SALT_BYTES);

@@ -134,9 +134,9 @@ function overVariable(
 
 function firstStep(
   edges: readonly Edge[],
-  place: { readonly uri: string; readonly at: number; readonly ways: Ways; readonly loosely: boolean },
+  from: { readonly uri: string; readonly at: number; readonly ways: Ways; readonly loosely: boolean },
 ): { edge: Edge; text: string } | undefined {
-  const { uri, at, ways, loosely } = place;
+  const { uri, at, ways, loosely } = from;
   for (const edge of edges) {
     const to = ways[edge.to];
     const leads = (end: number) => (to?.[end] ?? 0) > 0;

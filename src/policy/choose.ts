@@ -135,7 +135,7 @@ function outOfBounds(grant: Grant, failures: readonly Failure[]): Denied {
     failures.slice(0, MAX_REASONS).map(({ pointer, keyword }) => `${pointer}: ${keyword}`),
     {
       grant,
-      text: `${place(pointer)} must ${phrase(keyword, value)} (policy).`,
+      text: `${named(pointer)} must ${phrase(keyword, value)} (policy).`,
       data: { pointer, bound: { [keyword]: value } },
     },
   );
@@ -148,13 +148,13 @@ function invalid({ grant, injected }: Candidate, { pointer, keyword, message }: 
     return deny("policy_failed", [`the value set for ${own} does not fit the schema: ${keyword}`], { grant });
   return deny("arguments_invalid", [`${pointer}: ${keyword}`], {
     grant: null,
-    text: `${place(pointer)} ${message} (schema).`,
+    text: `${named(pointer)} ${message} (schema).`,
     data: { pointer, keyword },
   });
 }
 
 /** Where something is wrong, cut: the names in a pointer are the caller's own. */
-function place(pointer: string): string {
+function named(pointer: string): string {
   if (pointer === "") return "The arguments";
   return pointer.length > 200 ? `${pointer.slice(0, 200)}…` : pointer;
 }

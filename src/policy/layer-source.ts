@@ -99,14 +99,14 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
     const warnings = meantFor(parts.layer, policy.warnings);
     status = { directory, revision, since: clock(), warnings, lastError: null };
     parts.onSwap();
-    log.info({ ...about, revision, warnings: warnings.map(place) }, "policies in force");
+    log.info({ ...about, revision, warnings: warnings.map(lineOf) }, "policies in force");
   }
 
   function refuse(problems: readonly Problem[]): void {
     status = { ...status, lastError: { at: clock(), problems } };
     const instead = loaded ? "the last good ones stay in force" : "nothing is served under them";
     log.error(
-      { ...about, revision: status.revision, problems: problems.map(place) },
+      { ...about, revision: status.revision, problems: problems.map(lineOf) },
       `policies are bad: ${instead}`,
     );
   }
@@ -147,6 +147,6 @@ function problem(code: string, message: string): Problem {
   return { severity: "error", code, message, file: "", row: 0, col: 0 };
 }
 
-function place({ file, row, col, code, message }: Problem): string {
+function lineOf({ file, row, col, code, message }: Problem): string {
   return file === "" ? `${code}: ${message}` : `${file}:${row}:${col}: ${code}: ${message}`;
 }

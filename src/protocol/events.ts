@@ -37,14 +37,14 @@ const EVENT_ID = /^([\w~-]{1,64})\.(0|[1-9]\d{0,14})$/;
 export function createEventStore({ store, seal, clock, idleMs }: EventStoreOptions): EventStore {
   return {
     async append(session, stream, text) {
-      const { log, purpose } = placeOf(session);
+      const { log, purpose } = keptOf(session);
       const sealed = seal.seal(purpose, { stream, text }, clock() + LIFE_MS);
       return `${stream}.${await store.append(log, sealed, LIMITS, idleMs)}`;
     },
     async after(session, eventId) {
       const [, stream, place] = EVENT_ID.exec(eventId) ?? [];
       if (stream === undefined || place === undefined) return undefined;
-      const { log, purpose } = placeOf(session);
+      const { log, purpose } = keptOf(session);
       const entries = await store.after(log, Number(place));
       const events = entries?.flatMap((entry) => {
         const event = seal.open(purpose, entry.value, clock());
@@ -57,7 +57,7 @@ export function createEventStore({ store, seal, clock, idleMs }: EventStoreOptio
 }
 
 /** Sealed for its session: an event that was moved to another log opens nowhere. */
-function placeOf(session: string): { readonly log: string; readonly purpose: string } {
+function keptOf(session: string): { readonly log: string; readonly purpose: string } {
   const log = `events ${sha256(session)}`;
   return { log, purpose: log };
 }

@@ -4,8 +4,8 @@ import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Seal } from "../lib/seal.ts";
 import { Transients } from "../lib/transients.ts";
+import { fileCopy, type LedgerCopy, sharedCopy } from "./copies.ts";
 import { createLedger, type Suspension } from "./ledger.ts";
-import { filePlace, type Place, sharedPlace } from "./places.ts";
 
 export type { Suspension } from "./ledger.ts";
 
@@ -39,7 +39,7 @@ export interface SuspensionsOptions {
   readonly seal: Seal;
   readonly clock: Clock;
   readonly log: Log;
-  /** How often the places are looked at, milliseconds. */
+  /** How often the copies are looked at, milliseconds. */
   readonly sweepMs?: number;
 }
 
@@ -48,7 +48,7 @@ const CHANGED = "suspensions changed";
 const SWEEP_MS = 1_000;
 /** Whoever could not look for so long does not know who is suspended: nobody is served. */
 const PATIENCE_MS = 30_000;
-/** Writers of one place at a time that one gives way to. */
+/** Writers of one copy at a time that one gives way to. */
 const ATTEMPTS = 20;
 
 /** @throws PortcullisError `internal` where the file cannot be understood */
@@ -56,8 +56,8 @@ export async function createSuspensions(options: SuspensionsOptions): Promise<Su
   const { path, store, clock, log, sweepMs = SWEEP_MS } = options;
   const ledger = createLedger();
   const listeners = new Transients<(tenant: string) => unknown>();
-  const file = filePlace(path);
-  const shared = sharedPlace({
+  const file = fileCopy(path);
+  const shared = sharedCopy({
     ...options,
     onWritten: () =>
       store.publish(CHANGED, "").catch((err: unknown) => log.warn({ err }, "replicas were not told")),
@@ -68,7 +68,7 @@ export async function createSuspensions(options: SuspensionsOptions): Promise<Su
   /** Resolves when what was held here for those that are suspended now is let go. */
   async function take(found: readonly Suspension[]): Promise<void> {
     const later = ledger.take(found);
-    // What one place told, the other must be told.
+    // What one copy told, the other must be told.
     if (later.length > 0) sync().catch(() => {});
     const ends = later
       .filter(({ lifted }) => !lifted)
@@ -78,12 +78,12 @@ export async function createSuspensions(options: SuspensionsOptions): Promise<Su
       if (end.status === "rejected") log.error({ err: end.reason }, "what a tenant held could not be ended");
   }
 
-  async function agree(place: Place): Promise<void> {
+  async function agree(copy: LedgerCopy): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const { found, version } = await place.read();
+      const { found, version } = await copy.read();
       void take(found ?? []);
       if (found !== null && ledger.equals(found)) return;
-      if (await place.write(version, ledger.all())) return;
+      if (await copy.write(version, ledger.all())) return;
     }
     throw new PortcullisError("store_unavailable", { reason: "too many write suspensions at once" });
   }

@@ -4,10 +4,10 @@ import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Command } from "./child.ts";
+import type { Compartment } from "./compartment.ts";
 import { type Connection, connect } from "./connection.ts";
 import type { EraChoice } from "./era.ts";
 import type { OrphanGuard } from "./orphans.ts";
-import type { Place } from "./place.ts";
 import type { AskClient } from "./questions.ts";
 import { createRestart } from "./restart.ts";
 import { type Ready, shakeHands } from "./stdio-handshake.ts";
@@ -60,7 +60,7 @@ interface LifeEvents {
   readonly onQuestion: AskClient;
 }
 
-/** One child after another for one place. */
+/** One child after another for one compartment. */
 export interface Life {
   /** Starts one if none lives. Rejects with `upstream_*` or `overloaded`. */
   ready(): Promise<Ready>;
@@ -77,7 +77,7 @@ interface Attempt {
   isOver: boolean;
 }
 
-export function createLife(place: Place, kin: Kin, events: LifeEvents): Life {
+export function createLife(compartment: Compartment, kin: Kin, events: LifeEvents): Life {
   const { timeouts, limits, log, clock } = kin;
   const restart = createRestart(timeouts.restart, clock);
   const processes = new Set<Connection>();
@@ -86,23 +86,23 @@ export function createLife(place: Place, kin: Kin, events: LifeEvents): Life {
   let living: Connection | undefined;
 
   async function start(mine: Attempt): Promise<Connection> {
-    await kin.enter(place.holder);
+    await kin.enter(compartment.holder);
     try {
       if (mine.isOver) throw ended();
       const connection: Connection = connect({
         ...kin,
-        env: { ...kin.env, ...Object.fromEntries(place.env) },
+        env: { ...kin.env, ...Object.fromEntries(compartment.env) },
         lineBytes: limits.answerBytes,
         backlogBytes: limits.backlogBytes,
         graceMs: timeouts.graceMs,
         onNotification: events.onNotification,
-        onQuestion: place.oneUser ? events.onQuestion : undefined,
+        onQuestion: compartment.oneUser ? events.onQuestion : undefined,
         onExit: (reason) => leave(connection, reason),
       });
       processes.add(connection);
       return connection;
     } catch (error) {
-      kin.leave(place.holder);
+      kin.leave(compartment.holder);
       throw error;
     }
   }
@@ -116,13 +116,13 @@ export function createLife(place: Place, kin: Kin, events: LifeEvents): Life {
       restart.failed();
       events.onLost();
     }
-    kin.leave(place.holder);
+    kin.leave(compartment.holder);
   }
 
   async function begin(mine: Attempt): Promise<Ready> {
     restart.check();
     const { clientInfo, era } = kin;
-    const { capabilities } = place;
+    const { capabilities } = compartment;
     const { connectMs } = timeouts;
     try {
       const options = { era: era.choice, clientInfo, capabilities, connectMs, start: () => start(mine) };

@@ -8,10 +8,10 @@ import type {
 } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { dropTimer } from "../lib/timers.ts";
+import type { Compartment } from "./compartment.ts";
 import { announcedLists } from "./era.ts";
 import { type Call, createHearers } from "./hearers.ts";
 import { createLife, type Kin } from "./life.ts";
-import type { Place } from "./place.ts";
 import { createScope, NO_LIMIT_MS, type Scope } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
 import { createSubscriptions } from "./subscriptions.ts";
@@ -40,9 +40,9 @@ export interface Seat {
   close(): Promise<void>;
 }
 
-export function createSeat(place: Place, kin: Kin): Seat {
+export function createSeat(compartment: Compartment, kin: Kin): Seat {
   const { clock, timeouts } = kin;
-  const { oneUser } = place;
+  const { oneUser } = compartment;
   const hearers = createHearers();
   const { calls, listeners } = hearers;
   const subscriptions = createSubscriptions(
@@ -59,14 +59,14 @@ export function createSeat(place: Place, kin: Kin): Seat {
   let ending: NodeJS.Timeout | undefined;
   let watching: NodeJS.Timeout | undefined;
 
-  const life = createLife(place, kin, {
+  const life = createLife(compartment, kin, {
     onReady(ready) {
       starts += 1;
       level = undefined;
       for (const { logLevel } of listeners.values()) setLevel(ready, logLevel);
       subscriptions.restore(ready);
       // Lists may have changed while no child could say so.
-      if (place.gateways && starts > 1) announcedLists(ready.identity).forEach(kin.onChange);
+      if (compartment.gateways && starts > 1) announcedLists(ready.identity).forEach(kin.onChange);
       arm();
     },
     onLost: () => watchAgain(timeouts.restart.firstMs),
@@ -79,7 +79,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
   });
 
   function hasExpired(): boolean {
-    return place.env.size > 0 && clock() >= leaseEnds;
+    return compartment.env.size > 0 && clock() >= leaseEnds;
   }
 
   /** Looks again when the child may be due to end. */
@@ -87,7 +87,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
     dropTimer(ending);
     if (!life.isOn) return;
     const idle = subscriptions.size > 0 ? Number.POSITIVE_INFINITY : used + timeouts.idleMs;
-    const due = Math.min(idle, place.env.size > 0 ? leaseEnds : idle) - clock();
+    const due = Math.min(idle, compartment.env.size > 0 ? leaseEnds : idle) - clock();
     // Past it, a call is in flight: its end is looked at as well.
     ending = setTimeout(endWhenDue, due > 0 ? Math.min(due, NO_LIMIT_MS) : timeouts.idleMs).unref();
   }
@@ -125,7 +125,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
   /** A child that has a lease in its environment ends with it. */
   function lend({ expires, ended }: NonNullable<UpstreamRequest["lease"]>): void {
     leaseEnds = ended?.aborted ? 0 : Math.max(leaseEnds, expires);
-    if (place.env.size === 0 || ended === lent) return;
+    if (compartment.env.size === 0 || ended === lent) return;
     lent = ended;
     ended?.addEventListener("abort", revoked, { once: true });
   }
@@ -218,7 +218,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
       unlisten(owner);
       if (owners.delete(owner) && owners.size === 0) await end();
     },
-    holder: place.holder,
+    holder: compartment.holder,
     get idleSince() {
       return calls.size === 0 && life.isOn ? used : undefined;
     },
@@ -227,7 +227,7 @@ export function createSeat(place: Place, kin: Kin): Seat {
     },
     get isVacant() {
       // The gateway's own remembers that its lists were read.
-      if (place.gateways && place.env.size === 0) return false;
+      if (compartment.gateways && compartment.env.size === 0) return false;
       return calls.size === 0 && listeners.size === 0 && life.isOver;
     },
     end,

@@ -12,11 +12,11 @@ import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
 import type { Command } from "./child.ts";
+import { type Asker, compartmentOf, type Isolation } from "./compartment.ts";
 import { createCrowd } from "./crowd.ts";
 import type { EraChoice } from "./era.ts";
 import type { Kin, StdioLimits, StdioTimeouts } from "./life.ts";
 import type { OrphanGuard } from "./orphans.ts";
-import { type Asker, type Isolation, placeOf } from "./place.ts";
 import { createScope } from "./scope.ts";
 import { createSeat, type Seat } from "./seat.ts";
 
@@ -110,17 +110,17 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
 
   function seatOf(asker: Asker): Seat {
     if (closed) throw new PortcullisError("upstream_unavailable", { reason: "closed" });
-    const place = placeOf(isolation, asker);
-    const found = seats.get(place.key);
+    const compartment = compartmentOf(isolation, asker);
+    const found = seats.get(compartment.key);
     if (found !== undefined) {
       // In the order of use: two uses within one millisecond have one time.
-      seats.delete(place.key);
-      seats.set(place.key, found);
+      seats.delete(compartment.key);
+      seats.set(compartment.key, found);
       return found;
     }
     sweep();
-    const seat = createSeat(place, kin);
-    seats.set(place.key, seat);
+    const seat = createSeat(compartment, kin);
+    seats.set(compartment.key, seat);
     return seat;
   }
 

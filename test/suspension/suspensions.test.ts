@@ -31,7 +31,7 @@ afterAll(async () => {
 const ACME = { tenant: "acme", reason: "stolen token", by: "root" };
 const recorded = async () => {};
 const key = randomBytes(32);
-const KEPT = `suspensions ${createSeal(key).place("suspensions")}`;
+const KEPT = `suspensions ${createSeal(key).nameFor("suspensions")}`;
 const aFile = () => join(folder, `${randomId()}.json`);
 const text = (suspensions: readonly object[]) => JSON.stringify({ v: 1, suspensions });
 

@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { secretRef } from "../secret.ts";
-import { httpUrl, name, type Place, words } from "../values.ts";
+import { httpUrl, name, type ToAbsolute, words } from "../values.ts";
 import { clientKeys, oneProof } from "./oauth-client.ts";
 
 /** A third party whose accounts users may link. */
-const provider = (place: Place) =>
+const provider = (absolute: ToAbsolute) =>
   z
     .strictObject({
-      ...clientKeys(place),
+      ...clientKeys(absolute),
       authorization_endpoint: httpUrl.optional(),
       title: z.string().min(1).max(64).optional().describe("For the pages; default: its name here."),
       scopes: words.default([]),
@@ -24,13 +24,13 @@ const provider = (place: Place) =>
     });
 
 /** Connected accounts: users link their accounts at third parties, and calls are made with those. */
-export const accounts = (place: Place) =>
+export const accounts = (absolute: ToAbsolute) =>
   z.strictObject({
-    master_key: secretRef(place).describe(
+    master_key: secretRef(absolute).describe(
       "32 bytes in base64 or hexadecimal: seals the link pages, and wraps the tenants' keys.",
     ),
     store: z
-      .strictObject({ url: secretRef(place).describe("postgres://…") })
+      .strictObject({ url: secretRef(absolute).describe("postgres://…") })
       .optional()
       .describe("PostgreSQL. Without: an embedded one in the state folder, for a single gateway."),
     transit: z
@@ -44,7 +44,7 @@ export const accounts = (place: Place) =>
       .array(
         z
           .strictObject({
-            ...clientKeys(place),
+            ...clientKeys(absolute),
             scopes: words
               .refine((scopes) => scopes.includes("openid"), "without openid there is no ID token")
               .default(["openid", "profile"]),
@@ -56,5 +56,5 @@ export const accounts = (place: Place) =>
       .describe(
         "How users sign in to link an account: the gateway as an OpenID Connect client of their issuer.",
       ),
-    providers: z.record(name, provider(place)),
+    providers: z.record(name, provider(absolute)),
   });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Place, path, tenantId, words } from "../values.ts";
+import { path, type ToAbsolute, tenantId, words } from "../values.ts";
 
 /** Sample users by name. They have no passwords: whoever reaches the login page may choose one. */
 export const users = z.record(
@@ -12,7 +12,7 @@ export const users = z.record(
 );
 
 /** The embedded authorization server, for demonstrations on one machine. */
-export const authorizationServer = (place: Place) =>
+export const authorizationServer = (absolute: ToAbsolute) =>
   z.strictObject({
-    users: z.union([path(place), users]).describe("Sample users, or the file that holds them."),
+    users: z.union([path(absolute), users]).describe("Sample users, or the file that holds them."),
   });

@@ -1,13 +1,13 @@
 import { z } from "zod";
-import { name, type Place, seconds, words } from "../values.ts";
+import { name, seconds, type ToAbsolute, words } from "../values.ts";
 import { clientKeys, oneProof } from "./oauth-client.ts";
 import { vaultSources } from "./vault-sources.ts";
 
 const upstreams = z.array(name).min(1).readonly().describe("The upstreams that may receive it.");
 
 /** What an identity provider is asked for, by configuration and a grant's role alone. */
-const asked = (place: Place) => ({
-  ...clientKeys(place),
+const asked = (absolute: ToAbsolute) => ({
+  ...clientKeys(absolute),
   audience: z.string().min(1).optional().describe("The upstream's name at the provider (RFC 8693)."),
   resource: z.url().optional().describe("The upstream's URL (RFC 8707)."),
   scopes: words.default([]),
@@ -20,7 +20,7 @@ const asked = (place: Place) => ({
 });
 
 /** Credential sources: configured ways to obtain a secret. */
-export const credentials = (place: Place) =>
+export const credentials = (absolute: ToAbsolute) =>
   z.record(
     name,
     z.discriminatedUnion("type", [
@@ -32,8 +32,8 @@ export const credentials = (place: Place) =>
         roles: words.default([]).describe("Roles that may be asked of it; none listed: no role."),
         upstreams,
       }),
-      z.strictObject({ type: z.literal("token-exchange"), ...asked(place) }).superRefine(oneProof),
-      z.strictObject({ type: z.literal("client-credentials"), ...asked(place) }).superRefine(oneProof),
+      z.strictObject({ type: z.literal("token-exchange"), ...asked(absolute) }).superRefine(oneProof),
+      z.strictObject({ type: z.literal("client-credentials"), ...asked(absolute) }).superRefine(oneProof),
       z.strictObject({
         type: z.literal("connected-account"),
         account: name.describe("One of accounts.providers."),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { secretRef } from "../secret.ts";
-import { httpUrl, isLoopback, type Place } from "../values.ts";
+import { httpUrl, isLoopback, type ToAbsolute } from "../values.ts";
 
 /** Secrets and codes sent over plain http would be anyone's. */
 const secureUrl = httpUrl.refine(
@@ -9,15 +9,15 @@ const secureUrl = httpUrl.refine(
 );
 
 /** The gateway as a client of an authorization server. */
-export const clientKeys = (place: Place) => ({
+export const clientKeys = (absolute: ToAbsolute) => ({
   issuer: secureUrl
     .optional()
     .describe("Exactly as in its metadata, which is fetched unless endpoints are named."),
   token_endpoint: secureUrl.optional(),
   revocation_endpoint: secureUrl.optional(),
   client_id: z.string().min(1).max(512),
-  client_secret: secretRef(place).optional(),
-  private_key: secretRef(place)
+  client_secret: secretRef(absolute).optional(),
+  private_key: secretRef(absolute)
     .optional()
     .describe("For private_key_jwt: PKCS #8 in PEM, P-256, Ed25519 or RSA."),
   key_id: z.string().min(1).max(256).optional().describe("The private key's kid."),

@@ -1,26 +1,28 @@
 import { z } from "zod";
-import { count, milliseconds, type Place, path, size } from "../values.ts";
+import { count, milliseconds, path, size, type ToAbsolute } from "../values.ts";
 
-export const policies = (place: Place) =>
+export const policies = (absolute: ToAbsolute) =>
   z.strictObject({
-    path: path(place).describe("The folder of the platform's layer."),
-    tenant_schema: path(place).optional().describe("JSON Schema of every tenant's record."),
+    path: path(absolute).describe("The folder of the platform's layer."),
+    tenant_schema: path(absolute).optional().describe("JSON Schema of every tenant's record."),
   });
 
 /** The definitions as they were first seen or last approved: a lockfile, to be committed and reviewed. */
-export const pins = (place: Place) =>
+export const pins = (absolute: ToAbsolute) =>
   z
-    .strictObject({ path: path(place).prefault("./pins.json").describe("The file of pinned definitions.") })
+    .strictObject({
+      path: path(absolute).prefault("./pins.json").describe("The file of pinned definitions."),
+    })
     .prefault({});
 
 /** What must survive a restart and is no record: signing keys, suspended tenants, the control socket. */
-export const state = (place: Place) =>
-  z.strictObject({ path: path(place).prefault("./.portcullis/state") }).prefault({});
+export const state = (absolute: ToAbsolute) =>
+  z.strictObject({ path: path(absolute).prefault("./.portcullis/state") }).prefault({});
 
-export const audit = (place: Place) =>
+export const audit = (absolute: ToAbsolute) =>
   z
     .strictObject({
-      path: path(place).prefault("./.portcullis/log").describe("The decision log's folder."),
+      path: path(absolute).prefault("./.portcullis/log").describe("The decision log's folder."),
       segment_bytes: size.prefault("64Mi").describe("A new file is begun at this size."),
     })
     .prefault({});

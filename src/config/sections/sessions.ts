@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { secretRef } from "../secret.ts";
-import type { Place } from "../values.ts";
+import type { ToAbsolute } from "../values.ts";
 
-const valkey = (place: Place) =>
+const valkey = (absolute: ToAbsolute) =>
   z.strictObject({
     url: z
       .string()
@@ -12,11 +12,11 @@ const valkey = (place: Place) =>
       )
       .describe("A Valkey or Redis server, from version 7 on; rediss:// is TLS."),
     username: z.string().min(1).max(128).optional(),
-    password: secretRef(place).optional(),
+    password: secretRef(absolute).optional(),
     ca: z
       .string()
       .min(1)
-      .transform(place)
+      .transform(absolute)
       .optional()
       .describe("PEM of the authority that signed its certificate; without: the system's."),
     prefix: z
@@ -27,13 +27,13 @@ const valkey = (place: Place) =>
   });
 
 /** What outlives a request and is the same for every replica. */
-export const sessions = (place: Place) =>
+export const sessions = (absolute: ToAbsolute) =>
   z.strictObject({
     store: z
-      .union([z.literal("memory"), valkey(place)])
+      .union([z.literal("memory"), valkey(absolute)])
       .default("memory")
       .describe("memory: one replica. A server: any replica serves any request."),
-    key: secretRef(place)
+    key: secretRef(absolute)
       .optional()
       .describe(
         "Seals what is kept in the store or in clients' hands: 32 characters or more, the same for all replicas.",

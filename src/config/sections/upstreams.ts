@@ -2,7 +2,7 @@ import { z } from "zod";
 import { readUri } from "../../lib/uri.ts";
 import { readTemplate } from "../../lib/uri-template.ts";
 import { type SecretRef, toSecretRef } from "../secret.ts";
-import { httpUrl, labels, milliseconds, name, type Place, path } from "../values.ts";
+import { httpUrl, labels, milliseconds, name, path, type ToAbsolute } from "../values.ts";
 
 const common = {
   labels: labels
@@ -33,10 +33,10 @@ const common = {
   timeout_ms: milliseconds.default(60_000).describe("The longest wait for one answer."),
 };
 
-const overHttp = (place: Place) =>
+const overHttp = (absolute: ToAbsolute) =>
   z.strictObject({
     url: httpUrl.describe("The Streamable HTTP endpoint."),
-    ca: path(place).optional().describe("PEM: the authority of its certificate; without, the system's."),
+    ca: path(absolute).optional().describe("PEM: the authority of its certificate; without, the system's."),
     era: z
       .enum(["auto", "legacy", "modern"])
       .default("auto")
@@ -52,7 +52,7 @@ export type EnvironmentValue = string | SecretRef;
 const SECRET_NAME = /(^|_)(TOKEN|SECRET|KEY|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$/i;
 const REFERENCE = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/;
 
-const environment = (place: Place) =>
+const environment = (absolute: ToAbsolute) =>
   z
     .record(
       z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "not a name for an environment variable"),
@@ -71,12 +71,12 @@ const environment = (place: Place) =>
         });
       }
     })
-    .transform((variables) => mapValues(variables, (value) => environmentValue(value, place)))
+    .transform((variables) => mapValues(variables, (value) => environmentValue(value, absolute)))
     .describe("Literals, env:NAME or file:PATH for secrets, path:PATH for a path made absolute.");
 
-function environmentValue(value: string, place: Place): EnvironmentValue {
-  if (REFERENCE.test(value)) return toSecretRef(value, place);
-  return value.startsWith("path:") ? place(value.slice("path:".length)) : value;
+function environmentValue(value: string, absolute: ToAbsolute): EnvironmentValue {
+  if (REFERENCE.test(value)) return toSecretRef(value, absolute);
+  return value.startsWith("path:") ? absolute(value.slice("path:".length)) : value;
 }
 
 function mapValues<From, To>(
@@ -86,19 +86,19 @@ function mapValues<From, To>(
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
-const overStdio = (place: Place) =>
+const overStdio = (absolute: ToAbsolute) =>
   z.strictObject({
     command: z
       .array(z.string().min(1))
       .min(1)
       .readonly()
       .describe("The program and its arguments; no shell."),
-    env: environment(place),
+    env: environment(absolute),
     cwd: z
       .string()
       .min(1)
       .prefault(".")
-      .transform(place)
+      .transform(absolute)
       .describe("Relative to this file; its folder by default."),
     isolation: z
       .enum(["shared", "tenant", "user", "lease"])
@@ -110,11 +110,11 @@ const overStdio = (place: Place) =>
   });
 
 /** The real MCP servers, over Streamable HTTP (`url`) or stdio (`command`). */
-export const upstreams = (place: Place) =>
+export const upstreams = (absolute: ToAbsolute) =>
   z.record(
     name,
     z.union([
-      overHttp(place).transform((given) => ({ transport: "http" as const, ...given })),
-      overStdio(place).transform((given) => ({ transport: "stdio" as const, ...given })),
+      overHttp(absolute).transform((given) => ({ transport: "http" as const, ...given })),
+      overStdio(absolute).transform((given) => ({ transport: "stdio" as const, ...given })),
     ]),
   );

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { secretRef } from "../secret.ts";
-import { httpUrl, isLoopback, milliseconds, type Place, path } from "../values.ts";
+import { httpUrl, isLoopback, milliseconds, path, type ToAbsolute } from "../values.ts";
 import { pathTemplate, vaultPath } from "./vault-paths.ts";
 
 /** Tokens and secrets over plain http would be anyone's. */
@@ -17,12 +17,12 @@ const address = httpUrl
     "write scheme, host and port only",
   );
 
-const appRole = (place: Place) =>
+const appRole = (absolute: ToAbsolute) =>
   z.strictObject({
     type: z.literal("approle"),
     mount: vaultPath.default("approle"),
-    role_id: secretRef(place),
-    secret_id: secretRef(place).describe("Read anew at each login, so that it may be rotated."),
+    role_id: secretRef(absolute),
+    secret_id: secretRef(absolute).describe("Read anew at each login, so that it may be rotated."),
   });
 
 const jwt = z.strictObject({
@@ -33,19 +33,19 @@ const jwt = z.strictObject({
 });
 
 /** Vault or OpenBao servers that credential sources are in. */
-export const vault = (place: Place) =>
+export const vault = (absolute: ToAbsolute) =>
   z.strictObject({
     address,
-    ca: path(place).optional().describe("PEM: the authority of its certificate; without, the system's."),
+    ca: path(absolute).optional().describe("PEM: the authority of its certificate; without, the system's."),
     namespace: pathTemplate
       .optional()
       .describe("The tenant's own, such as tenants/{tenant}; needs OpenBao or Vault Enterprise."),
     login: z
-      .discriminatedUnion("type", [jwt, appRole(place)])
+      .discriminatedUnion("type", [jwt, appRole(absolute)])
       .describe(
         "How it logs in for a user: jwt as the user, so that Vault's own policies hold tenants apart.",
       ),
-    manager: appRole(place)
+    manager: appRole(absolute)
       .extend({ namespace: vaultPath.optional() })
       .describe("The gateway's own identity, which renews and revokes."),
     issuer: z

@@ -19,7 +19,7 @@ export function createVaultDynamicSource(options: {
     obtain(request, principal, order) {
       const path = render(options.path, vault.variables(principal, request.role));
       return vault.obtain(principal, order, async ({ client, manager, user, call }) => {
-        await manager.ready(user.place.decisionId);
+        await manager.ready(user.context.decisionId);
         const startedAt = clock();
         // Nothing is made for a run that ended while it waited.
         latestEnd(request, principal, startedAt);

@@ -3,7 +3,7 @@ import type { JsonObject } from "../../lib/json.ts";
 import { createVaultClient } from "./client.ts";
 import { hasCode } from "./faults.ts";
 import { createGuard } from "./guard.ts";
-import { createManager, type Place } from "./manager.ts";
+import { createManager, type VaultContext } from "./manager.ts";
 import type { VaultConfig } from "./vault.ts";
 
 /** A Vault that the gateway asks as itself, for what is no user's secret: the keys of tenants. */
@@ -15,7 +15,7 @@ export interface VaultKeeper {
 }
 
 /** Where the gateway's own identity is. */
-const OWN: Omit<Place, "namespace"> = { tenant: "", decisionId: "" };
+const OWN: Omit<VaultContext, "namespace"> = { tenant: "", decisionId: "" };
 
 export function openVaultKeeper(
   config: Pick<VaultConfig, "address" | "ca" | "manager" | "timeoutMs">,
@@ -25,18 +25,18 @@ export function openVaultKeeper(
   const { namespace } = login;
   const client = createVaultClient(config);
   const manager = createManager({ client, guard: createGuard(clock), login, namespace, timeoutMs, clock });
-  const place = { ...OWN, namespace };
+  const context = { ...OWN, namespace };
   const call = { namespace, decisionId: "", timeoutMs };
   return {
     async write(path, body) {
       try {
-        return (await manager.ask(place, (token) => client.write(path, body, { ...call, token }))).data;
+        return (await manager.ask(context, (token) => client.write(path, body, { ...call, token }))).data;
       } catch (thrown) {
         if (hasCode(thrown, "vault_role_unknown")) return null;
         throw thrown;
       }
     },
-    delete: (path) => manager.ask(place, (token) => client.delete(path, { ...call, token })),
+    delete: (path) => manager.ask(context, (token) => client.delete(path, { ...call, token })),
     async close() {
       await manager.close();
       await client.close();

@@ -79,13 +79,13 @@ export function leased(
         const wanted = Math.ceil((latest(now) - now) / 1000);
         // It lives no longer than the token it hangs on.
         await user.refresh();
-        const { seconds, requestId } = await manager.renew(leaseId, wanted, user.place);
+        const { seconds, requestId } = await manager.renew(leaseId, wanted, user.context);
         return seconds === 0 ? null : { ...lifeFrom(now, seconds), requestId };
       },
     }),
     onGone: (listener) => void listeners.add(listener),
     async revoke() {
-      await manager.revoke(leaseId, user.place);
+      await manager.revoke(leaseId, user.context);
       return "revoked";
     },
     release,

@@ -7,7 +7,7 @@ import type { Guard } from "./guard.ts";
 import { type AppRoleLogin, appRoleLogin, type Granted } from "./login.ts";
 
 /** Where a lease or a token lives, and for which decision it is touched. */
-export interface Place {
+export interface VaultContext {
   readonly tenant: string;
   readonly namespace: string;
   readonly decisionId: string;
@@ -27,14 +27,14 @@ export interface Manager {
   renew(
     leaseId: string,
     seconds: number,
-    place: Place,
+    context: VaultContext,
   ): Promise<{ readonly seconds: number; readonly requestId: string }>;
   /** Resolves when the lease is gone; to revoke twice is no error. */
-  revoke(leaseId: string, place: Place): Promise<{ readonly requestId: string }>;
+  revoke(leaseId: string, context: VaultContext): Promise<{ readonly requestId: string }>;
   /** Ends a token, and just after it all its leases. */
-  revokeToken(accessor: string, place: Place): Promise<void>;
+  revokeToken(accessor: string, context: VaultContext): Promise<void>;
   /** Asks for something else as itself. */
-  ask<T>(place: Place, work: (token: Granted["token"]) => Promise<T>): Promise<T>;
+  ask<T>(context: VaultContext, work: (token: Granted["token"]) => Promise<T>): Promise<T>;
   /** Ends its own token. */
   close(): Promise<void>;
 }
@@ -76,7 +76,10 @@ export function createManager(options: {
     return pending;
   }
 
-  function ask<T>({ tenant, decisionId }: Place, work: (token: Granted["token"]) => Promise<T>): Promise<T> {
+  function ask<T>(
+    { tenant, decisionId }: VaultContext,
+    work: (token: Granted["token"]) => Promise<T>,
+  ): Promise<T> {
     return guard.run(tenant, "manage", async () => {
       const own = await current(decisionId);
       try {
@@ -89,9 +92,9 @@ export function createManager(options: {
     });
   }
 
-  function write(path: string, data: JsonObject, place: Place): Promise<VaultAnswer> {
-    const call = { namespace: place.namespace, decisionId: place.decisionId, timeoutMs };
-    return ask(place, (token) => client.write(path, data, { ...call, token }));
+  function write(path: string, data: JsonObject, context: VaultContext): Promise<VaultAnswer> {
+    const call = { namespace: context.namespace, decisionId: context.decisionId, timeoutMs };
+    return ask(context, (token) => client.write(path, data, { ...call, token }));
   }
 
   async function isAlive(token: Granted["token"], decisionId: string): Promise<boolean> {
@@ -106,9 +109,9 @@ export function createManager(options: {
 
   return {
     ready: async (decisionId) => void (await current(decisionId)),
-    async renew(leaseId, seconds, place) {
+    async renew(leaseId, seconds, context) {
       try {
-        const answer = await write("sys/leases/renew", { lease_id: leaseId, increment: seconds }, place);
+        const answer = await write("sys/leases/renew", { lease_id: leaseId, increment: seconds }, context);
         if (answer.leaseDuration <= 0) throw malformed("lease duration");
         return { seconds: answer.leaseDuration, requestId: answer.requestId };
       } catch (thrown) {
@@ -116,13 +119,13 @@ export function createManager(options: {
         throw thrown;
       }
     },
-    async revoke(leaseId, place) {
-      const { requestId } = await write("sys/leases/revoke", { lease_id: leaseId, sync: true }, place);
+    async revoke(leaseId, context) {
+      const { requestId } = await write("sys/leases/revoke", { lease_id: leaseId, sync: true }, context);
       return { requestId };
     },
-    async revokeToken(accessor, place) {
+    async revokeToken(accessor, context) {
       try {
-        await write("auth/token/revoke-accessor", { accessor }, place);
+        await write("auth/token/revoke-accessor", { accessor }, context);
       } catch (thrown) {
         // It is gone already.
         if (!hasCode(thrown, "vault_role_unknown")) throw thrown;

@@ -6,7 +6,7 @@ import type { Secret } from "../../lib/secret.ts";
 import type { VaultCall, VaultClient } from "./client.ts";
 import { hasCode } from "./faults.ts";
 import { type Granted, grantedBy, refused } from "./login.ts";
-import type { Manager, Place } from "./manager.ts";
+import type { Manager, VaultContext } from "./manager.ts";
 import { render, variablesOf } from "./path.ts";
 
 /** A token that hardly lives on is not used: the request takes time. */
@@ -17,7 +17,7 @@ const LONGEST_TOKEN_S = 300;
 /** The user's token at work: what it obtains ends when it ends. */
 export interface UserToken {
   readonly token: Secret;
-  readonly place: Place;
+  readonly context: VaultContext;
   /** Milliseconds since the epoch. */
   expires(): number;
   /** Lets it live on if two thirds of its life are over; what hangs on it may then live on too. */
@@ -57,7 +57,7 @@ export interface UserTokensOptions {
 /** The state of one token. */
 interface Session {
   readonly granted: Granted;
-  readonly place: Place;
+  readonly context: VaultContext;
   expires: number;
   renewAt: number;
   renewing: Promise<void> | null;
@@ -76,16 +76,16 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
 
   async function logIn(principal: Principal, decisionId: string): Promise<Session> {
     const variables = variablesOf(principal, "", options.plainIssuer);
-    const place = {
+    const context = {
       tenant: principal.tenant,
       namespace: render(options.namespace, variables),
       decisionId,
     };
     const startedAt = clock();
-    const granted = await options.login(client, callOf(place), principal);
+    const granted = await options.login(client, callOf(context), principal);
     const session: Session = {
       granted,
-      place,
+      context,
       ...lifeFrom(startedAt, granted.ttl),
       renewing: null,
       busy: 0,
@@ -93,7 +93,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
       over: false,
     };
     try {
-      const problem = unfit(granted) ?? (await misplaced(granted, place));
+      const problem = unfit(granted) ?? (await misplaced(granted, context));
       if (problem !== null) throw refused(problem);
       return session;
     } catch (thrown) {
@@ -103,10 +103,10 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   }
 
   /** A server that has no namespaces ignores the header: the token would be the root's. */
-  async function misplaced({ token }: Granted, place: Place): Promise<string | null> {
-    if (place.namespace === "") return null;
-    const { data } = await client.read("auth/token/lookup-self", { ...callOf(place), token });
-    return data.namespace_path === `${place.namespace}/`
+  async function misplaced({ token }: Granted, context: VaultContext): Promise<string | null> {
+    if (context.namespace === "") return null;
+    const { data } = await client.read("auth/token/lookup-self", { ...callOf(context), token });
+    return data.namespace_path === `${context.namespace}/`
       ? null
       : "vault did not log in to the tenant's namespace";
   }
@@ -116,7 +116,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     return { expires: startedAt + life, renewAt: startedAt + life * (2 / 3 - options.random() / 10) };
   }
 
-  function callOf({ namespace, decisionId }: Place): Omit<VaultCall, "token"> {
+  function callOf({ namespace, decisionId }: VaultContext): Omit<VaultCall, "token"> {
     return { namespace, decisionId, timeoutMs };
   }
 
@@ -132,7 +132,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   async function renew(session: Session): Promise<void> {
     const startedAt = clock();
     try {
-      const call = { ...callOf(session.place), token: session.granted.token };
+      const call = { ...callOf(session.context), token: session.granted.token };
       const { ttl } = grantedBy(await client.write("auth/token/renew-self", {}, call));
       Object.assign(session, lifeFrom(startedAt, ttl));
     } catch (thrown) {
@@ -181,9 +181,9 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     return sessionOf(key, principal, decisionId);
   }
 
-  async function isAlive({ granted, place }: Session): Promise<boolean> {
+  async function isAlive({ granted, context }: Session): Promise<boolean> {
     try {
-      await client.read("auth/token/lookup-self", { ...callOf(place), token: granted.token });
+      await client.read("auth/token/lookup-self", { ...callOf(context), token: granted.token });
       return true;
     } catch (thrown) {
       if (hasCode(thrown, "vault_denied")) return false;
@@ -195,10 +195,10 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   async function end(session: Session): Promise<void> {
     session.over = true;
     if (session.granted.accessor === "" || clock() >= session.expires) return;
-    await manager.revokeToken(session.granted.accessor, session.place).catch((thrown: unknown) => {
+    await manager.revokeToken(session.granted.accessor, session.context).catch((thrown: unknown) => {
       const code = thrown instanceof PortcullisError ? thrown.code : "internal";
       log.warn(
-        { code, tenant: session.place.tenant },
+        { code, tenant: session.context.tenant },
         "a Vault token could not be revoked; it ends when it expires",
       );
     });
@@ -245,7 +245,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   function asUser(session: Session, decisionId: string): UserToken {
     return {
       token: session.granted.token,
-      place: { ...session.place, decisionId },
+      context: { ...session.context, decisionId },
       expires: () => session.expires,
       refresh: () => refresh(session),
       hold(onDead) {

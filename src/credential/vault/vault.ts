@@ -97,8 +97,8 @@ export function openVault(config: VaultConfig, parts: VaultParts): Vault {
         guard.run(principal.tenant, "mint", () => {
           begin();
           return tokens.use(principal, decisionId, (user) => {
-            const { token, place } = user;
-            const call = { token, namespace: place.namespace, decisionId, timeoutMs: timeoutMs + GRACE_MS };
+            const { token, context } = user;
+            const call = { token, namespace: context.namespace, decisionId, timeoutMs: timeoutMs + GRACE_MS };
             return work({ client, manager, user, call });
           });
         });

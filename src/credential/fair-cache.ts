@@ -1,22 +1,22 @@
-/** Where what may be handed out stands: by tenant and key, each tenant's in the order of use. */
-export interface Places<T> {
+/** What is kept by tenant and key, each tenant's in the order of use. */
+export interface FairCache<T> {
   /** What stands there; from now on it was used last. */
   find(tenant: string, key: string): T | undefined;
-  /** Gives who has to go, where all places were taken. */
+  /** Gives who has to go, where there is no more room. */
   put(tenant: string, key: string, one: T): T | undefined;
-  /** Frees the place if it is still this one's. */
-  leave(tenant: string, key: string, one: T): void;
+  /** Takes it out, unless another stands there by now. */
+  drop(tenant: string, key: string, one: T): void;
   all(): Iterable<T>;
 }
 
 /**
  * At most `capacity` for all tenants together. When there is no more room the tenant that holds the most gives up what it
- * has not used for longest: nobody loses a place to a tenant that holds more.
+ * has not used for longest: nobody loses anything to a tenant that holds more.
  */
-export function createPlaces<T>(capacity: number): Places<T> {
+export function createFairCache<T>(capacity: number): FairCache<T> {
   /** A Map keeps the order of insertion. */
   const tenants = new Map<string, Map<string, T>>();
-  let taken = 0;
+  let size = 0;
 
   /** Only when something new is put, and all is full. */
   function surplus(own: Map<string, T>): T | undefined {
@@ -40,15 +40,15 @@ export function createPlaces<T>(capacity: number): Places<T> {
     put(tenant, key, one) {
       const own = tenants.get(tenant) ?? new Map<string, T>();
       tenants.set(tenant, own);
-      if (!own.delete(key)) taken += 1;
+      if (!own.delete(key)) size += 1;
       own.set(key, one);
-      return taken > capacity ? surplus(own) : undefined;
+      return size > capacity ? surplus(own) : undefined;
     },
-    leave(tenant, key, one) {
+    drop(tenant, key, one) {
       const own = tenants.get(tenant);
       if (own?.get(key) !== one) return;
       own.delete(key);
-      taken -= 1;
+      size -= 1;
       if (own.size === 0) tenants.delete(tenant);
     },
     *all() {

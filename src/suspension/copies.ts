@@ -8,8 +8,8 @@ import { replaceFile } from "../lib/replace-file.ts";
 import type { Seal } from "../lib/seal.ts";
 import { readSuspensions, type Suspension, suspensionsJson } from "./ledger.ts";
 
-/** Where the ledger is kept beside this process's memory, which others may change meanwhile. */
-export interface Place {
+/** The ledger as it is kept outside of this process, where others may change it meanwhile. */
+export interface LedgerCopy {
   /** null: there is none that can be read. */
   read(): Promise<{ readonly found: readonly Suspension[] | null; readonly version: string | undefined }>;
   /** false: it is no longer the version that was read. */
@@ -22,7 +22,7 @@ const FORMAT = 1;
  * A file, which outlives the process and is read by others that share its folder. One that is there and cannot be
  * understood rejects: who would go on without it would serve a tenant that is suspended.
  */
-export function filePlace(path: string): Place {
+export function fileCopy(path: string): LedgerCopy {
   return {
     async read() {
       try {
@@ -55,16 +55,16 @@ const LIFE_MS = 365 * 24 * 3600 * 1000;
  * One sealed text in the store: who can write there can lift nothing. Where it is lost, whoever knows of a suspension
  * puts it back. `onWritten` tells the other replicas to look.
  */
-export function sharedPlace(options: {
+export function sharedCopy(options: {
   readonly store: SharedStore;
   readonly seal: Seal;
   readonly clock: Clock;
   readonly log: Log;
   onWritten(): Promise<void>;
-}): Place {
+}): LedgerCopy {
   const { store, seal, clock, log, onWritten } = options;
   // Replicas with another key could only overwrite this, and this replica theirs, each as fast as the store is.
-  const key = `suspensions ${seal.place(PURPOSE)}`;
+  const key = `suspensions ${seal.nameFor(PURPOSE)}`;
 
   function open(text: string): readonly Suspension[] | null {
     const value = seal.open(PURPOSE, text, clock());

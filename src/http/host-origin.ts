@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { PortcullisError } from "../lib/errors.ts";
 
-export interface PlaceOptions {
+export interface HostOriginOptions {
   /** The URL under which callers reach the gateway: its host and its origin are always served. */
   readonly publicUrl: string;
   /** Further values of `Host`, each as it is sent: `name` or `name:port`. */
@@ -11,15 +11,19 @@ export interface PlaceOptions {
   readonly allowedOrigins: readonly string[];
 }
 
-/** Where a request says it is going, and from which web page. */
-export interface Place {
+/** Checks where a request says it is going, and from which web page. */
+export interface HostOriginChecks {
   /** Against DNS rebinding: a page's own host name, resolved to this machine, is not served. */
   checkHost(request: IncomingMessage): void;
   /** The web origin, where there is one; throws `origin_refused` unless it is allowed. */
   originOf(request: IncomingMessage): string | undefined;
 }
 
-export function createPlace({ publicUrl, allowedHosts, allowedOrigins }: PlaceOptions): Place {
+export function createHostOriginChecks({
+  publicUrl,
+  allowedHosts,
+  allowedOrigins,
+}: HostOriginOptions): HostOriginChecks {
   const { host, hostname, port, protocol, origin } = new URL(publicUrl);
   const defaultPort = protocol === "https:" ? "443" : "80";
   const hosts = new Set([host, ...allowedHosts.map((allowed) => allowed.toLowerCase())]);
@@ -51,9 +55,4 @@ function isThisLoopback(named: string, { localAddress = "", localPort }: Socket)
   return (
     LOOPBACK_NAMES.has(name) && port === String(localPort) && (local === "::1" || local.startsWith("127."))
   );
-}
-
-/** The peer's address; `X-Forwarded-*` is anyone's to write, so nothing reads it. */
-export function clientIpOf({ remoteAddress = "" }: { readonly remoteAddress?: string | undefined }): string {
-  return remoteAddress.startsWith("::ffff:") ? remoteAddress.slice(7) : remoteAddress;
 }

@@ -8,7 +8,7 @@ import { NOBODY } from "./crowd.ts";
 export type Isolation = "shared" | "tenant" | "user" | "lease";
 
 /** Whom one child is for: requests with the same key share it, and no others. */
-export interface Place {
+export interface Compartment {
   readonly key: string;
   /** Whether all its requests are one user's. Only then it may know of, and speak to, a client. */
   readonly oneUser: boolean;
@@ -28,13 +28,13 @@ const NO_ENV: ReadonlyMap<string, Secret> = new Map();
 const APART = { oneUser: false, gateways: false, capabilities: {}, env: NO_ENV, holder: NOBODY };
 
 /**
- * Where a request belongs.
+ * The compartment that a request belongs to.
  *
  * @throws PortcullisError `credential_refused` for a lease that travels in headers or as a certificate, which a child
  * would never see; and for one that travels in an environment, unless children are held apart by lease: its secret
  * would be in the hands of others.
  */
-export function placeOf(isolation: Isolation, asker: Asker): Place {
+export function compartmentOf(isolation: Isolation, asker: Asker): Compartment {
   const { who, credential, lease, clientCapabilities } = asker;
   const env = lease?.env ?? NO_ENV;
   const sha256 = lease?.sha256 ?? null;
