@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import { randomId } from "../lib/ids.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import { isLoopback } from "../lib/loopback.ts";
 import { Secret } from "../lib/secret.ts";
 import { createInteraction } from "./interaction.ts";
 import { ACCESS_TOKEN_TTL, loadProvider, type ProviderOptions } from "./provider.ts";
@@ -132,12 +133,10 @@ function withScope(query: string, [usual = ""]: readonly string[]): string {
 
 function issuerUrl({ issuer, allowRemote = false }: AuthorizationServerOptions): URL {
   const url = new URL(issuer);
-  const loopback =
-    url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(url.hostname);
   if (url.href !== issuer || url.pathname === "/" || issuer.endsWith("/")) {
     throw new TypeError(`the issuer must be an origin and a path, as URLs are written: ${issuer}`);
   }
-  if (!loopback && !allowRemote)
+  if (!isLoopback(url.hostname) && !allowRemote)
     throw new TypeError(`sample users have no passwords: ${url.host} is not loopback`);
   return url;
 }

@@ -1,7 +1,8 @@
+import { isLoopback } from "../lib/loopback.ts";
 import type { Finding } from "./problems.ts";
 import type { ParsedConfig } from "./schema.ts";
 import type { TenantSection } from "./sections/tenants.ts";
-import { type DeepReadonly, isLoopback } from "./values.ts";
+import type { DeepReadonly } from "./values.ts";
 import { waysBarred, waysOf } from "./ways.ts";
 
 type Parsed = DeepReadonly<ParsedConfig>;

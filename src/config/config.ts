@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import type { z } from "zod";
 import { toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
+import { isLoopback } from "../lib/loopback.ts";
 import { conflicts } from "./checks.ts";
 import { readDocument, type SourceDocument } from "./document.ts";
 import { type Validated, validate } from "./issues.ts";
@@ -17,7 +18,7 @@ import {
   readSource,
   type Tenants,
 } from "./tenants.ts";
-import { type DeepReadonly, isLoopback, relativeTo } from "./values.ts";
+import { type DeepReadonly, relativeTo } from "./values.ts";
 
 type Users = DeepReadonly<z.output<typeof usersSchema>>;
 

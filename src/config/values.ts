@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { isSecureUrl } from "../lib/loopback.ts";
 
 /** Turns a path of the file into an absolute one. */
 export type ToAbsolute = (path: string) => string;
@@ -47,6 +48,14 @@ export const httpUrl = z
   .refine((url) => !hasUserInfo(url), "no user name or password in a URL: it would reach logs")
   .refine((url) => !url.includes("#"), "no fragment in this URL");
 
+/** @param why what would come of plain http beyond this machine */
+export function secureUrl(why: string) {
+  return httpUrl.refine((url) => !URL.canParse(url) || isSecureUrl(new URL(url)), {
+    params: { code: "insecure" },
+    error: `this URL must be https: ${why}`,
+  });
+}
+
 export const labels = z.array(name).readonly();
 
 export const words = z.array(z.string().min(1).max(256)).readonly();
@@ -59,16 +68,6 @@ function hasUserInfo(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { username, password } = new URL(text);
   return username !== "" || password !== "";
-}
-
-/** 127.0.0.0/8, ::1 and localhost: what never leaves the machine. */
-export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === "localhost" ||
-    hostname === "[::1]" ||
-    hostname === "::1" ||
-    /^127(\.\d{1,3}){3}$/.test(hostname)
-  );
 }
 
 export type DeepReadonly<T> = T extends (infer Item)[]

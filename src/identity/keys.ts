@@ -9,6 +9,7 @@ import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, sha256 } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
+import { isSecureUrl } from "../lib/loopback.ts";
 import { fetchText } from "./fetch-text.ts";
 
 /** Not more than one fetch in this time, whatever was asked for and however it ended. */
@@ -133,12 +134,6 @@ function parseKeys(text: string): JSONWebKeySet {
 /** A source that fetches `jwks_uri` with a bounded body and time, over https or from loopback, without redirects. */
 export function remoteKeys(uri: string, fetch: typeof globalThis.fetch): KeySource {
   const url = new URL(uri);
-  if (url.protocol !== "https:" && !(url.protocol === "http:" && isLoopback(url.hostname))) {
-    throw new TypeError(`jwks_uri must be https (http on loopback only): ${uri}`);
-  }
+  if (!isSecureUrl(url)) throw new TypeError(`jwks_uri must be https (http on loopback only): ${uri}`);
   return (signal) => fetchText(fetch, url, signal);
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { httpUrl, isLoopback, tenantId } from "../values.ts";
+import { secureUrl, tenantId } from "../values.ts";
 
 const algorithm = z.enum([
   "ES256",
@@ -15,10 +15,7 @@ const algorithm = z.enum([
 ]);
 
 /** Keys fetched over plain http could be anyone's. */
-const trustedUrl = httpUrl.refine(
-  (url) => !URL.canParse(url) || new URL(url).protocol === "https:" || isLoopback(new URL(url).hostname),
-  { params: { code: "insecure" }, error: "this URL must be https: who answers it decides who gets in" },
-);
+const trustedUrl = secureUrl("who answers it decides who gets in");
 
 const claim = z
   .union([z.string().min(1), z.array(z.string().min(1)).min(1).readonly()])

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { httpUrl, isLoopback } from "../values.ts";
+import { isLoopback, isSecureUrl } from "../../lib/loopback.ts";
+import { httpUrl } from "../values.ts";
 
 const origin = httpUrl.refine(
   (url) => URL.canParse(url) && new URL(url).origin === url.replace(/\/$/, ""),
@@ -28,8 +29,7 @@ export const listen = z
       if (!isLoopback(host)) report("public_url is needed when listening beyond loopback");
       return;
     }
-    const { protocol, hostname } = new URL(public_url);
-    if (protocol !== "https:" && !isLoopback(hostname)) {
+    if (!isSecureUrl(new URL(public_url))) {
       context.addIssue({
         code: "custom",
         path: ["public_url"],

@@ -1,20 +1,17 @@
 import { z } from "zod";
 import { secretRef } from "../secret.ts";
-import { httpUrl, isLoopback, type ToAbsolute } from "../values.ts";
+import { secureUrl, type ToAbsolute } from "../values.ts";
 
 /** Secrets and codes sent over plain http would be anyone's. */
-const secureUrl = httpUrl.refine(
-  (url) => !URL.canParse(url) || new URL(url).protocol === "https:" || isLoopback(new URL(url).hostname),
-  { params: { code: "insecure" }, error: "this URL must be https: secrets are sent to it" },
-);
+const endpoint = secureUrl("secrets are sent to it");
 
 /** The gateway as a client of an authorization server. */
 export const clientKeys = (absolute: ToAbsolute) => ({
-  issuer: secureUrl
+  issuer: endpoint
     .optional()
     .describe("Exactly as in its metadata, which is fetched unless endpoints are named."),
-  token_endpoint: secureUrl.optional(),
-  revocation_endpoint: secureUrl.optional(),
+  token_endpoint: endpoint.optional(),
+  revocation_endpoint: endpoint.optional(),
   client_id: z.string().min(1).max(512),
   client_secret: secretRef(absolute).optional(),
   private_key: secretRef(absolute)

@@ -1,21 +1,13 @@
 import { z } from "zod";
 import { secretRef } from "../secret.ts";
-import { httpUrl, isLoopback, milliseconds, path, type ToAbsolute } from "../values.ts";
+import { milliseconds, path, secureUrl, type ToAbsolute } from "../values.ts";
 import { pathTemplate, vaultPath } from "./vault-paths.ts";
 
 /** Tokens and secrets over plain http would be anyone's. */
-const address = httpUrl
-  .refine(
-    (url) => !URL.canParse(url) || new URL(url).protocol === "https:" || isLoopback(new URL(url).hostname),
-    {
-      params: { code: "insecure" },
-      error: "this URL must be https: tokens and secrets travel over it",
-    },
-  )
-  .refine(
-    (url) => !URL.canParse(url) || new URL(url).origin === url.replace(/\/$/, ""),
-    "write scheme, host and port only",
-  );
+const address = secureUrl("tokens and secrets travel over it").refine(
+  (url) => !URL.canParse(url) || new URL(url).origin === url.replace(/\/$/, ""),
+  "write scheme, host and port only",
+);
 
 const appRole = (absolute: ToAbsolute) =>
   z.strictObject({

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, webcrypto } from "node:crypto";
 import type { ClientAuth, Configuration, CustomFetch } from "openid-client";
 import { PortcullisError } from "../errors.ts";
+import { isSecureUrl } from "../loopback.ts";
 import type { Secret } from "../secret.ts";
 import { answerOf, refusalIn } from "./answer.ts";
 import type { ClientProof, OAuthClient, OAuthProvider } from "./provider.ts";
@@ -135,7 +136,7 @@ function algorithmOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject) {
 function guardedFetch({ fetch, timeoutMs }: OAuthClientOptions): CustomFetch {
   return async (address, init) => {
     const url = new URL(address);
-    if (url.protocol !== "https:" && !isLoopback(url)) throw new TypeError("plain http");
+    if (!isSecureUrl(url)) throw new TypeError("plain http");
     const response = await fetch(url, {
       method: init.method,
       headers: init.headers,
@@ -158,13 +159,6 @@ async function boundedBody(body: ReadableStream<Uint8Array>): Promise<Buffer<Arr
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-function isLoopback({ protocol, hostname }: URL): boolean {
-  return (
-    protocol === "http:" &&
-    (/^127(\.\d{1,3}){3}$/.test(hostname) || ["localhost", "[::1]"].includes(hostname))
-  );
 }
 
 /** The first that succeeds is kept; after a failure there is a pause before the next. */
