@@ -1,8 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { readForm } from "../lib/form.ts";
 import { derive } from "./seal.ts";
-
-const MAX_FORM = 4_096;
 
 /** The page's own forms: from this origin, by this sign-in. */
 export interface Forms {
@@ -20,25 +19,13 @@ export function createForms(publicUrl: string, master: Uint8Array): Forms {
   return {
     token,
     async read(request, session) {
-      const { origin: from, "content-type": type = "", "sec-fetch-site": site } = request.headers;
+      const { origin: from, "sec-fetch-site": site } = request.headers;
       if (from !== undefined && from !== origin) return null;
       if (site !== undefined && site !== "same-origin") return null;
-      if (type.split(";")[0]?.trim() !== "application/x-www-form-urlencoded") return null;
       const form = await readForm(request);
-      return form !== null && equal(form.get("token") ?? "", token(session)) ? form : null;
+      return form !== undefined && equal(form.get("token") ?? "", token(session)) ? form : null;
     },
   };
-}
-
-async function readForm(request: IncomingMessage): Promise<URLSearchParams | null> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_FORM) return null;
-    chunks.push(chunk);
-  }
-  return new URLSearchParams(Buffer.concat(chunks).toString("utf8"));
 }
 
 function equal(one: string, other: string): boolean {

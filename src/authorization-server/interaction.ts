@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type Provider from "oidc-provider";
 import type { Interaction } from "oidc-provider";
+import { readForm } from "../lib/form.ts";
 import { choicePage, errorPage, type Page } from "./page.ts";
 import { ASSURANCE, type SampleUser } from "./users.ts";
-
-const MAX_FORM = 4_096;
 
 /** Answers `GET` and `POST <mount>/interaction/<uid>`: shows the sample users, and finishes with the one chosen. */
 export function createInteraction(provider: Provider, users: ReadonlyMap<string, SampleUser>) {
@@ -70,19 +69,6 @@ function scopesOf({ scope }: Interaction["params"]): readonly string[] {
 
 function resourcesOf({ resource }: Interaction["params"]): readonly string[] {
   return [resource].flat().filter((one): one is string => typeof one === "string");
-}
-
-async function readForm(request: IncomingMessage): Promise<URLSearchParams | undefined> {
-  if (request.headers["content-type"]?.split(";")[0]?.trim() !== "application/x-www-form-urlencoded")
-    return undefined;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_FORM) return undefined;
-    chunks.push(chunk);
-  }
-  return new URLSearchParams(Buffer.concat(chunks).toString("utf8"));
 }
 
 function send(response: ServerResponse, status: number, page: Page): void {

@@ -1,3 +1,5 @@
+import { gather } from "../lib/gathered.ts";
+
 const TIMEOUT_MS = 5_000;
 const MAX_BYTES = 256 * 1024;
 
@@ -16,12 +18,7 @@ export async function fetchText(
     await response.body?.cancel();
     throw new Error(`status ${response.status}`);
   }
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.byteLength;
-    if (size > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+  const body = await gather(response.body, MAX_BYTES);
+  if (body === undefined) throw new Error(`more than ${MAX_BYTES} bytes`);
+  return new TextDecoder("utf-8", { fatal: true }).decode(body);
 }

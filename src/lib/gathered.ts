@@ -34,3 +34,13 @@ export class Gathered {
     return Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#length);
   }
 }
+
+/** The whole body; undefined where it is longer than `limit` bytes, of which the rest is not read. */
+export async function gather(body: AsyncIterable<Uint8Array>, limit: number): Promise<Buffer | undefined> {
+  const gathered = new Gathered();
+  for await (const chunk of body) {
+    if (gathered.length + chunk.length > limit) return undefined;
+    gathered.add(chunk);
+  }
+  return gathered.take();
+}

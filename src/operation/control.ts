@@ -3,7 +3,7 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
-import { Gathered } from "../lib/gathered.ts";
+import { gather } from "../lib/gathered.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 
 /** What the operator's commands ask of a running gateway, by name. */
@@ -158,10 +158,7 @@ function send(path: string, verb: string, body: string, patienceMs: number): Pro
 }
 
 async function whole(response: IncomingMessage): Promise<string> {
-  const body = new Gathered();
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    body.add(chunk);
-    if (body.length > MAX_ANSWER_BYTES) throw new Error("the answer does not end");
-  }
-  return body.take().toString();
+  const body = await gather(response, MAX_ANSWER_BYTES);
+  if (body === undefined) throw new Error("the answer does not end");
+  return body.toString();
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Gathered } from "../../src/lib/gathered.ts";
+import { Gathered, gather } from "../../src/lib/gathered.ts";
 import { createLines } from "../../src/lib/lines.ts";
 import { collected } from "../support/memory.ts";
 
@@ -18,6 +18,23 @@ test("chunks of any sizes become their bytes in order, and no chunk is written i
   }
   expect(gathered.length).toBe(source.length);
   expect(source.equals(before)).toBe(true);
+});
+
+test("a body is read up to its limit and no further, so that one without an end takes no more than that", async () => {
+  let asked = 0;
+  async function* endless() {
+    for (;;) {
+      asked += 1;
+      yield Buffer.from("ab");
+    }
+  }
+  async function* short() {
+    yield Buffer.from("abc");
+    yield Buffer.from("d");
+  }
+  expect(await gather(endless(), 5)).toBeUndefined();
+  expect(asked).toBe(3);
+  expect((await gather(short(), 4))?.toString()).toBe("abcd");
 });
 
 test("a line that comes a byte at a time takes the room of its bytes", () => {

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, webcrypto } from "node:crypto";
 import type { ClientAuth, Configuration, CustomFetch } from "openid-client";
 import { PortcullisError } from "../errors.ts";
+import { gather } from "../gathered.ts";
 import { isSecureUrl } from "../loopback.ts";
 import type { Secret } from "../secret.ts";
 import { answerOf, refusalIn } from "./answer.ts";
@@ -145,20 +146,10 @@ function guardedFetch({ fetch, timeoutMs }: OAuthClientOptions): CustomFetch {
       signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(init.signal ? [init.signal] : [])]),
     });
     if (response.body === null) return response;
-    const body = await boundedBody(response.body);
-    return new Response(body, { status: response.status, headers: response.headers });
+    const body = await gather(response.body, MAX_ANSWER_BYTES);
+    if (body === undefined) throw new TypeError("too large");
+    return new Response(new Uint8Array(body), { status: response.status, headers: response.headers });
   };
-}
-
-async function boundedBody(body: ReadableStream<Uint8Array>): Promise<Buffer<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.byteLength;
-    if (size > MAX_ANSWER_BYTES) throw new TypeError("too large");
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 /** The first that succeeds is kept; after a failure there is a pause before the next. */
