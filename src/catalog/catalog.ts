@@ -2,6 +2,7 @@ import type { Upstream } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import { patiently } from "../lib/patience.ts";
 import { type Admission, admit, type Quarantined } from "./admission.ts";
 import type { Refusal } from "./definition.ts";
 import type { DiscoveryLimits } from "./discover.ts";
@@ -161,14 +162,7 @@ export function createCatalog(options: CatalogOptions): Catalog {
   }
 
   return {
-    async start() {
-      let timer: NodeJS.Timeout | undefined;
-      const enough = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, startMs);
-      });
-      await Promise.race([refresh(), enough]);
-      clearTimeout(timer);
-    },
+    start: () => patiently(refresh(), startMs),
     view(server) {
       const found = assembled.get(server);
       if (found === undefined) throw new PortcullisError("not_found_path");

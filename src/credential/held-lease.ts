@@ -1,6 +1,6 @@
 import type { Lease, LeaseEntry } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
-import { PortcullisError } from "../lib/errors.ts";
+import { toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { dropTimer } from "../lib/timers.ts";
 import type { MintedLease } from "./source.ts";
@@ -121,7 +121,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       if (expires <= before) renewAt = Infinity;
     } catch (thrown) {
       if (ending !== null) return;
-      const code = codeOf(thrown);
+      const { code } = toPortcullisError(thrown);
       log.warn({ code, lease_sha256: sha256 }, "a lease could not be renewed");
       renewAt = clock() + Math.max(500, (expires - clock()) / 4);
       wake();
@@ -163,7 +163,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       ended = await minted.revoke();
     } catch (thrown) {
       // Its cause may show the secret.
-      const code = codeOf(thrown);
+      const { code } = toPortcullisError(thrown);
       log.warn({ code, lease_sha256: sha256 }, "a lease could not be revoked; it ends when it expires");
       if (attempt === 0) void tell("revocation_failed", code);
       const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0;
@@ -226,8 +226,4 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
     },
     abandon: () => dropTimer(timer),
   };
-}
-
-function codeOf(thrown: unknown): string {
-  return thrown instanceof PortcullisError ? thrown.code : "internal";
 }

@@ -1,8 +1,8 @@
 import type { Lease, LeaseEntry } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { patiently } from "../lib/patience.ts";
 import { createFairCache } from "./fair-cache.ts";
 import { type HeldLease, holdLease, type LeaseScope, type LifeParts } from "./held-lease.ts";
-import { patiently } from "./patience.ts";
 import type { LeaseOrder, MintedLease } from "./source.ts";
 
 /** How long `close` waits for revocations; what is left then ends when it expires. */

@@ -1,4 +1,5 @@
 import type { Lease, Principal, Revision } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 
 /** What a source is asked for, after configuration has permitted it. */
@@ -55,6 +56,18 @@ export interface CredentialSource {
   /** Public keys as JWKs (RFC 7517), by which upstreams check what it mints. */
   keys?(): readonly JsonObject[];
   close(): Promise<void>;
+}
+
+/**
+ * When a lease that is asked for at `now` ends at the latest: its time to live, the run's end. Milliseconds since the
+ * epoch.
+ *
+ * @throws PortcullisError `credential_refused` where the run has ended
+ */
+export function latestEnd({ ttl }: Pick<CredentialRequest, "ttl">, { run }: Principal, now: number): number {
+  const end = Math.min(now + ttl * 1000, (run?.expires ?? Number.POSITIVE_INFINITY) * 1000);
+  if (end <= now) throw new PortcullisError("credential_refused", { reason: "the run has ended" });
+  return end;
 }
 
 /** What nothing outside this process can end, or needs to. */

@@ -1,4 +1,4 @@
-/** Waits for work that is not to hold up a shutdown: it goes on, and what it does not get done ends by itself. */
+/** Waits for work at most so many milliseconds. It goes on by itself: nobody hears how it ends after that. */
 export async function patiently(work: Promise<unknown>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise((resolve) => {

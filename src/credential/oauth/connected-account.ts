@@ -1,8 +1,8 @@
 import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Secret } from "../../lib/secret.ts";
-import { type CredentialSource, endsByItself } from "../source.ts";
-import { bearerLease, latestEnd } from "./lease.ts";
+import { type CredentialSource, endsByItself, latestEnd } from "../source.ts";
+import { bearerLease } from "./lease.ts";
 
 /** The accounts that users have linked, as this source needs them. */
 export interface AccountTokens {
@@ -31,7 +31,7 @@ export function createConnectedAccountSource(options: {
   const { account, accounts, clock } = options;
   return {
     async obtain(request, principal) {
-      const end = latestEnd(request, principal, clock);
+      const end = latestEnd(request, principal, clock());
       const { token, expires, reject } = await accounts.accessToken(account, principal);
       return bearerLease(token, Math.min(end, expires), { rejected: reject, revoke: endsByItself });
     },

@@ -3,8 +3,8 @@ import type { Clock } from "../../lib/clock.ts";
 import { PortcullisError } from "../../lib/errors.ts";
 import { createOAuthClient, nameOf } from "../../lib/oauth/client.ts";
 import type { OAuthProvider } from "../../lib/oauth/provider.ts";
-import type { CredentialRequest, CredentialSource } from "../source.ts";
-import { bearerLease, granted, latestEnd } from "./lease.ts";
+import { type CredentialRequest, type CredentialSource, latestEnd } from "../source.ts";
+import { bearerLease, granted } from "./lease.ts";
 
 const TIMEOUT_MS = 10_000;
 /** A token of which the provider does not say how long it lives: so long it is tried to revoke it. */
@@ -38,8 +38,8 @@ export function createGrantSource(options: GrantSourceOptions): CredentialSource
   const client = createOAuthClient({ provider, timeoutMs: TIMEOUT_MS, fetch });
   return {
     async obtain(request, principal) {
-      const end = latestEnd(request, principal, clock);
       const startedAt = clock();
+      const end = latestEnd(request, principal, startedAt);
       const parameters = new URLSearchParams({
         ...targetOf(asked, request.role),
         ...(await options.parameters(request, principal)),

@@ -1,22 +1,13 @@
-import type { Principal } from "../../domain.ts";
-import type { Clock } from "../../lib/clock.ts";
 import { PortcullisError } from "../../lib/errors.ts";
 import { sha256 } from "../../lib/json.ts";
 import type { OAuthAnswer, OAuthTokens } from "../../lib/oauth/provider.ts";
 import { Secret } from "../../lib/secret.ts";
-import type { CredentialRequest, MintedLease } from "../source.ts";
+import type { MintedLease } from "../source.ts";
 
 /** The tokens of a grant. Throws `idp_refused` with the provider's own code, and nothing else of its answer. */
 export function granted(answer: OAuthAnswer, provider: string): OAuthTokens {
   if (answer.ok) return answer.tokens;
   throw new PortcullisError("idp_refused", { reason: `${provider} refused: ${answer.error}` });
-}
-
-/** When a lease asked for now ends at the latest, in milliseconds since the epoch. Throws if the run has ended. */
-export function latestEnd({ ttl }: CredentialRequest, { run }: Principal, clock: Clock): number {
-  const end = Math.min(clock() + ttl * 1000, (run?.expires ?? Number.POSITIVE_INFINITY) * 1000);
-  if (end <= clock()) throw new PortcullisError("credential_refused", { reason: "the run has ended" });
-  return end;
 }
 
 /** An access token as a lease: `Authorization: Bearer`. */

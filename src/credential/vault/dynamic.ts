@@ -1,8 +1,8 @@
 import type { Clock } from "../../lib/clock.ts";
 import { type Injection, injected } from "../injection.ts";
-import type { CredentialSource } from "../source.ts";
+import { type CredentialSource, latestEnd } from "../source.ts";
 import { malformed } from "./faults.ts";
-import { fieldsOf, latestEnd, leased } from "./lease.ts";
+import { fieldsOf, leased } from "./lease.ts";
 import { render } from "./path.ts";
 import type { Vault } from "./vault.ts";
 

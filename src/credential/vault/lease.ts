@@ -1,10 +1,9 @@
 import type { Lease, Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { PortcullisError } from "../../lib/errors.ts";
 import { isJsonObject, type Json, sha256 } from "../../lib/json.ts";
 import { Secret } from "../../lib/secret.ts";
 import type { SecretFields } from "../injection.ts";
-import { type CredentialRequest, endsByItself, type MintedLease } from "../source.ts";
+import { type CredentialRequest, endsByItself, latestEnd, type MintedLease } from "../source.ts";
 import type { VaultAnswer } from "./client.ts";
 import type { UserToken } from "./user-tokens.ts";
 import type { VaultWork } from "./vault.ts";
@@ -15,13 +14,6 @@ export function fieldsOf(data: Json | undefined): SecretFields {
   return Object.fromEntries(
     given.flatMap(([name, value]) => (typeof value === "string" ? [[name, new Secret(value)]] : [])),
   );
-}
-
-/** When a lease asked for now ends at the latest: its time to live, the run's end. Milliseconds since the epoch. */
-export function latestEnd({ ttl }: Pick<CredentialRequest, "ttl">, { run }: Principal, now: number): number {
-  const end = Math.min(now + ttl * 1000, (run?.expires ?? Number.POSITIVE_INFINITY) * 1000);
-  if (end <= now) throw new PortcullisError("credential_refused", { reason: "the run has ended" });
-  return end;
 }
 
 type Secrets = Pick<Lease, "headers" | "env" | "certificate" | "secrets">;

@@ -3,9 +3,9 @@ import type { Clock } from "../../lib/clock.ts";
 import { PortcullisError } from "../../lib/errors.ts";
 import { Secret } from "../../lib/secret.ts";
 import { type Injection, injected } from "../injection.ts";
-import type { CredentialSource } from "../source.ts";
+import { type CredentialSource, latestEnd } from "../source.ts";
 import { malformed } from "./faults.ts";
-import { fieldsOf, latestEnd, unleased } from "./lease.ts";
+import { fieldsOf, unleased } from "./lease.ts";
 import { render } from "./path.ts";
 import type { Vault } from "./vault.ts";
 

@@ -1,6 +1,6 @@
 import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { PortcullisError } from "../../lib/errors.ts";
+import { toPortcullisError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Secret } from "../../lib/secret.ts";
 import type { VaultCall, VaultClient } from "./client.ts";
@@ -196,7 +196,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     session.over = true;
     if (session.granted.accessor === "" || clock() >= session.expires) return;
     await manager.revokeToken(session.granted.accessor, session.context).catch((thrown: unknown) => {
-      const code = thrown instanceof PortcullisError ? thrown.code : "internal";
+      const { code } = toPortcullisError(thrown);
       log.warn(
         { code, tenant: session.context.tenant },
         "a Vault token could not be revoked; it ends when it expires",

@@ -1,7 +1,7 @@
 import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
-import { patiently } from "../patience.ts";
+import { patiently } from "../../lib/patience.ts";
 import type { Signer } from "../signer.ts";
 import type { LeaseOrder, MintedLease } from "../source.ts";
 import { createVaultClient, type VaultClient } from "./client.ts";
