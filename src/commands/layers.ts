@@ -5,6 +5,7 @@ import type { Tenant } from "../config/tenants.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
 import { readPolicyFiles } from "../policy/policy-files.ts";
+import { problem } from "../policy/problem.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import type { PolicySources, Problem, Toolchain } from "../policy/toolchain.ts";
 import type { Printable } from "./load.ts";
@@ -57,9 +58,7 @@ async function readLayer(
   if (!read.ok) return { problems: read.problems.map((one) => placed(withoutCall(one), directory)) };
   if (Object.keys(read.sources.files).every((path) => path.endsWith("_test.rego"))) {
     const message = "there are no policies in this directory";
-    return {
-      problems: [{ severity: "error", code: "policies_missing", message, file: directory, row: 0, col: 0 }],
-    };
+    return { problems: [problem("policies_missing", message, directory)] };
   }
   return { layer: { name, directory, sources: { ...read.sources, tenantSchema }, tenant }, problems: [] };
 }

@@ -7,6 +7,7 @@ import { loadProgram, type Program } from "./instance.ts";
 import type { InstancePool } from "./instance-pool.ts";
 import { createLayer, type PolicyLayer } from "./layer.ts";
 import { type PolicyFiles, readPolicyFiles } from "./policy-files.ts";
+import { problem } from "./problem.ts";
 import { meantFor, type Toolchain } from "./toolchain.ts";
 import type { BuildResult, BuiltPolicy, Problem } from "./toolchain-types.ts";
 
@@ -141,10 +142,6 @@ function inputLimits({ inputBytes, inputDepth }: PolicyLimits) {
 
 function failure(cause: unknown): Problem {
   return problem("policies_unloadable", cause instanceof Error ? cause.message : String(cause));
-}
-
-function problem(code: string, message: string): Problem {
-  return { severity: "error", code, message, file: "", row: 0, col: 0 };
 }
 
 function lineOf({ file, row, col, code, message }: Problem): string {

@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { parseStrict } from "../lib/strict-json.ts";
+import { problem } from "./problem.ts";
 import type { Problem } from "./toolchain-types.ts";
 
 /** Files and directories together: links are followed, so this is also what ends a circle. */
@@ -45,10 +46,7 @@ export async function readPolicyFiles(root: string): Promise<Read> {
     return { ok: true, sources: { files, data } };
   } catch (thrown) {
     const message = thrown instanceof PortcullisError ? thrown.reason : String((thrown as Error).message);
-    return {
-      ok: false,
-      problems: [{ severity: "error", code: "policies_unreadable", message, file: reading, row: 0, col: 0 }],
-    };
+    return { ok: false, problems: [problem("policies_unreadable", message, reading)] };
   }
 }
 

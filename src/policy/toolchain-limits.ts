@@ -1,4 +1,5 @@
 import type { Json } from "../lib/json.ts";
+import { problem } from "./problem.ts";
 import type { Problem } from "./toolchain-types.ts";
 
 /** Far above any sensible policy, far below what harms the process. */
@@ -45,5 +46,5 @@ function tooDeep(value: Json): boolean {
 }
 
 function excess(file: string, message: string): Problem {
-  return { severity: "error", code: "limit_exceeded", message, file, row: 0, col: 0 };
+  return problem("limit_exceeded", message, file);
 }

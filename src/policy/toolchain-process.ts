@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { PortcullisError } from "../lib/errors.ts";
+import { problem } from "./problem.ts";
 import type { Problem } from "./toolchain-types.ts";
 
 const PROCESS = new URL("../../toolchain/process.mjs", import.meta.url);
@@ -114,8 +115,4 @@ function exchange(
     hold(child, true);
     child.send({ request: Buffer.from(request), now }, (error) => error && onError(error));
   });
-}
-
-function problem(code: string, message: string): Problem {
-  return { severity: "error", code, message, file: "", row: 0, col: 0 };
 }
