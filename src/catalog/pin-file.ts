@@ -3,7 +3,15 @@ import { sha256 } from "../lib/json.ts";
 import { elementsOf, membersOf } from "../lib/members.ts";
 import { canonicalText } from "./definition.ts";
 import { LISTED_KINDS } from "./kinds.ts";
-import type { Pin } from "./pins.ts";
+
+export interface Pin extends TargetId {
+  readonly kind: ListedKind;
+  readonly digest: string;
+  /** The definition, canonical JSON text. */
+  readonly definition: string;
+  /** A definition that differs from the pinned one and waits for approval, or null. */
+  readonly pending: { readonly digest: string; readonly definition: string } | null;
+}
 
 /**
  * The text of a pin file: sorted, without times, a line for each value, so that a version control system shows what

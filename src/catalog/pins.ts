@@ -2,16 +2,9 @@ import { readFileSync, statSync } from "node:fs";
 import type { ListedKind, TargetId } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { replaceFile } from "../lib/replace-file.ts";
-import { keyOf, pinFileText, readPinFile } from "./pin-file.ts";
+import { keyOf, type Pin, pinFileText, readPinFile } from "./pin-file.ts";
 
-export interface Pin extends TargetId {
-  readonly kind: ListedKind;
-  readonly digest: string;
-  /** The definition, canonical JSON text. */
-  readonly definition: string;
-  /** A definition that differs from the pinned one and waits for approval, or null. */
-  readonly pending: { readonly digest: string; readonly definition: string } | null;
-}
+export type { Pin };
 
 /** Definitions as they were first seen, or last approved. */
 export interface PinStore {
