@@ -8,7 +8,7 @@ import { type Ground, type Opened, openRooms } from "./compose/rooms.ts";
 import type { Config } from "./config/config.ts";
 import type { ListedKind } from "./domain.ts";
 import { createGate } from "./gate/gate.ts";
-import type { Deciding } from "./gate/schemas.ts";
+import type { TenantRevision } from "./gate/schemas.ts";
 import { createHttp, type Http } from "./http/http.ts";
 import { createLocalIdentity } from "./identity/local.ts";
 import { type Clock, systemClock } from "./lib/clock.ts";
@@ -114,7 +114,7 @@ function guard(
     const shown = Object.keys(config.servers).flatMap((name) => catalog.view(name).targets);
     return [...new Map(shown.map((target) => [target.digest, target])).values()];
   };
-  const isCurrent = ({ tenant, revision }: Deciding) => {
+  const isCurrent = ({ tenant, revision }: TenantRevision) => {
     const { platform, tenants } = policies.status();
     return revision.platform === platform.revision && revision.tenant === (tenants[tenant]?.revision ?? "");
   };

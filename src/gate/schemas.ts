@@ -16,16 +16,16 @@ export type TargetSchema =
 export interface Schemas {
   of(target: Target): TargetSchema;
   /** Takes what of a tenant's policies was dropped on a target. */
-  mistaken(target: Target, by: Deciding, mistakes: readonly string[]): void;
+  mistaken(target: Target, by: TenantRevision, mistakes: readonly string[]): void;
   /**
    * What an operator should know: invalid schemas, keywords that only the upstream enforces, and what was dropped of the
    * policies that are current.
    */
-  notes(targets: readonly Target[], isCurrent: (by: Deciding) => boolean): readonly Note[];
+  notes(targets: readonly Target[], isCurrent: (by: TenantRevision) => boolean): readonly Note[];
 }
 
 /** Whose policies, in which revision. */
-export interface Deciding {
+export interface TenantRevision {
   readonly tenant: string;
   readonly revision: Revision;
 }
@@ -41,7 +41,10 @@ export function createSchemas(): Schemas {
   const compiled = new WeakMap<JsonObject, TargetSchema>();
 
   /** By the target's digest; each once for a tenant. */
-  const mistakes = new LRUCache<string, Map<string, { readonly by: Deciding; readonly mistake: string }>>({
+  const mistakes = new LRUCache<
+    string,
+    Map<string, { readonly by: TenantRevision; readonly mistake: string }>
+  >({
     max: MAX_MISTAKEN,
   });
 
@@ -53,7 +56,7 @@ export function createSchemas(): Schemas {
     return result;
   }
 
-  function notesOf(target: Target, isCurrent: (by: Deciding) => boolean): readonly string[] {
+  function notesOf(target: Target, isCurrent: (by: TenantRevision) => boolean): readonly string[] {
     const result = of(target);
     if (!result.ok) return [`not listed, its schema is invalid: ${result.fault}`];
     const dropped = [...(mistakes.get(target.digest)?.values() ?? [])].filter(({ by }) => isCurrent(by));

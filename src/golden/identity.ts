@@ -1,8 +1,9 @@
 import type { Config } from "../config/config.ts";
 import type { Tenant } from "../config/tenants.ts";
-import type { Identity, Principal } from "../domain.ts";
+import type { Identity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest } from "../lib/json.ts";
+import { plainPrincipal } from "../lib/principal.ts";
 import type { GoldenPrincipal } from "./case.ts";
 
 const LOGIN_AGE = 60;
@@ -26,22 +27,16 @@ export function identityOf(config: Config, tenant: Tenant, given: GoldenPrincipa
   const sample = sampleUser(config, given.user);
   const { public_url } = config.listen;
   const issuer = sample ? `${public_url}/oauth` : (config.issuers[0]?.issuer ?? public_url);
-  const principal: Principal = {
+  const principal = plainPrincipal({
     kind: "user",
     issuer,
     subject: given.user,
     tenant: tenant.id,
-    home_tenant: tenant.id,
     roles: given.roles ?? sample?.roles ?? [],
     scopes: given.scopes ?? [],
-    client: "",
     auth_time: now - (given.login_age ?? LOGIN_AGE),
-    acr: "",
-    amr: [],
-    actor: "",
-    run: null,
     attributes: given.attributes ?? tenant.attributes[issuer]?.[given.user] ?? {},
-  };
+  });
   const { record } = tenant;
   return { principal, tenant: record, expires: now + 3600, digest: digest([{ ...principal }, record]) };
 }
