@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import type { Catalog } from "./catalog/catalog.ts";
 import { createClosing } from "./compose/closing.ts";
+import type { Ground } from "./compose/ground.ts";
 import { mountsOf } from "./compose/identity.ts";
 import { createOperator, type Operator } from "./compose/operator.ts";
-import { type Ground, type Opened, openRooms } from "./compose/rooms.ts";
+import { type Opened, openRooms } from "./compose/rooms.ts";
 import type { Config } from "./config/config.ts";
 import type { ListedKind } from "./domain.ts";
 import { createGate } from "./gate/gate.ts";
@@ -20,7 +21,7 @@ import type { PolicyStatus } from "./policy/store.ts";
 import type { Suspension } from "./suspension/suspensions.ts";
 
 /** For an application of one's own: reads a portcullis.yaml and all that it names. */
-export { load as loadConfig } from "./commands/load.ts";
+export { load as loadConfig } from "./compose/load.ts";
 
 export interface GatewayOptions {
   readonly config: Config;

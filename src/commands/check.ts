@@ -1,5 +1,6 @@
 import { relative, resolve } from "node:path";
 import { createFilePins } from "../catalog/pins.ts";
+import { load } from "../compose/load.ts";
 import type { Config } from "../config/config.ts";
 import { digest } from "../lib/json.ts";
 import {
@@ -13,7 +14,7 @@ import {
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { credentialFindings } from "./credential-findings.ts";
 import { type LayerFiles, type Layers, openPolicies, placed, readLayers } from "./layers.ts";
-import { load, type Printable, problemLines } from "./load.ts";
+import { type Printable, problemLines } from "./load.ts";
 import { count, json, paintFor } from "./print.ts";
 import { undeclaredArguments } from "./undeclared.ts";
 

@@ -7,7 +7,7 @@ import { openVaultWorld } from "../demo/vault/world.ts";
 import { freePort } from "../demo/world.ts";
 import type { ExitCode, Surroundings } from "./command.ts";
 import { type DemoOptions, guideTo } from "./demo.ts";
-import { load, problemLines } from "./load.ts";
+import { loadOrTell } from "./load.ts";
 import { type Running, start } from "./serve.ts";
 
 const EXAMPLE = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), "examples/vault");
@@ -22,14 +22,11 @@ export async function demoVault({ exit, port }: DemoOptions, around: Surrounding
   let running: Running | undefined;
   try {
     const env = { ...around.env, ...world.env };
-    const config = join(EXAMPLE, "portcullis.yaml");
-    const loaded = await load({ config }, { ...around, env }, { secrets: true });
-    if (!loaded.ok) {
-      around.stderr.write(problemLines(loaded.problems, around.cwd));
-      return 2;
-    }
-    const log = { ...loaded.config.audit, path: join(directory, "log") };
-    const given = { ...world.configured(loaded.config, chosen), audit: log, state: { path: directory } };
+    const file = join(EXAMPLE, "portcullis.yaml");
+    const config = await loadOrTell({ config: file }, { ...around, env }, { secrets: true });
+    if (config === null) return 2;
+    const log = { ...config.audit, path: join(directory, "log") };
+    const given = { ...world.configured(config, chosen), audit: log, state: { path: directory } };
     running = await start(given, { env, createLog: () => around.createLog("error") });
     const { gateway } = running;
     out.write(`\n${guide.bold("Portcullis")}  a database role for each user, from OpenBao, for PostgreSQL\n`);

@@ -4,7 +4,7 @@ import pc from "picocolors";
 import { type Guide, tour } from "../demo/tour.ts";
 import { freePort, openWorld } from "../demo/world.ts";
 import type { ExitCode, Output, Surroundings } from "./command.ts";
-import { load, problemLines } from "./load.ts";
+import { loadOrTell } from "./load.ts";
 import { start } from "./serve.ts";
 
 export interface DemoOptions {
@@ -20,12 +20,9 @@ const EXAMPLE = join(
 
 /** `portcullis demo`: a company to try it on, a tour through it, and a guarded URL that stays up. */
 export async function demo({ exit, port }: DemoOptions, around: Surroundings): Promise<ExitCode> {
-  const loaded = await load({ config: EXAMPLE }, around, { secrets: true });
-  if (!loaded.ok) {
-    around.stderr.write(problemLines(loaded.problems, around.cwd));
-    return 2;
-  }
-  const world = await openWorld(loaded.config, await freePort(Number(port)));
+  const config = await loadOrTell({ config: EXAMPLE }, around, { secrets: true });
+  if (config === null) return 2;
+  const world = await openWorld(config, await freePort(Number(port)));
   const quiet = { ...around, createLog: () => around.createLog("error") };
   const running = await start(world.config, quiet).catch(async (error: unknown) => {
     await world.close();

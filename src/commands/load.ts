@@ -1,46 +1,13 @@
-import { readdir, readFile } from "node:fs/promises";
 import { relative, resolve } from "node:path";
-import { type Config, loadConfig } from "../config/config.ts";
-import type { ConfigProblem } from "../config/problems.ts";
-import type { JsonObject } from "../lib/json.ts";
-import { compileSchema } from "../policy/schema.ts";
+import { load } from "../compose/load.ts";
+import type { Config } from "../config/config.ts";
 import type { CommonOptions, Surroundings } from "./command.ts";
 
-export type Loaded =
-  | { readonly ok: true; readonly config: Config }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
-
-/** Reads the configuration; with `secrets`, every secret that it refers to must be there. */
-export function load(
-  { config }: CommonOptions,
-  { cwd, env }: Pick<Surroundings, "cwd" | "env">,
-  { secrets }: { readonly secrets: boolean },
-): Promise<Loaded> {
-  return loadConfig(resolve(cwd, config), {
-    readFile: (path) => readFile(path, "utf8"),
-    readDir: (path) => readdir(path),
-    validateRecord,
-    ...(secrets && { env }),
-  });
-}
-
-function validateRecord(schema: JsonObject, record: JsonObject) {
-  const compiled = compileSchema(schema);
-  if (!compiled.ok) return [{ path: [], message: `the tenant schema is invalid: ${compiled.fault}` }];
-  const failure = compiled.schema.validate(record);
-  if (failure === null) return [];
-  const path = failure.pointer
-    .split("/")
-    .slice(1)
-    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
-  return [{ path, message: failure.message }];
-}
-
-/** The configuration, or null where its problems were printed. */
+/** The configuration, or null where its problems were printed. `secrets`: as for `load`. */
 export async function loadOrTell(
   options: CommonOptions,
   around: Pick<Surroundings, "cwd" | "env" | "stderr">,
-  secrets = false,
+  { secrets }: { readonly secrets: boolean } = { secrets: false },
 ): Promise<Config | null> {
   const loaded = await load(options, around, { secrets });
   if (loaded.ok) return loaded.config;

@@ -36,7 +36,7 @@ export async function pin(options: PinOptions, around: Surroundings): Promise<Ex
     around.stderr.write(`portcullis: --kind is ${LISTED_KINDS.join(", ")}\n`);
     return 2;
   }
-  const config = await loadOrTell(options, around, options.all === true);
+  const config = await loadOrTell(options, around, { secrets: options.all === true });
   if (config === null) return 2;
   const pins = createFilePins(config.pins.path);
   if (options.list) return list(pins.list(), options, around);

@@ -1,11 +1,11 @@
 import { recordSchema } from "../audit/record-schema.ts";
+import { load } from "../compose/load.ts";
 import { configJsonSchema } from "../config/schema.ts";
 import { caseSchema } from "../golden/case.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { inputSchema } from "../policy/input-schema.ts";
 import { grantSchema, limitSchema } from "../policy/output-schema.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
-import { load } from "./load.ts";
 import { columns, json } from "./print.ts";
 
 const SCHEMAS: Readonly<Record<string, { readonly about: string; schema(tenant: JsonObject): JsonObject }>> =

@@ -5,18 +5,15 @@ import type { Json, JsonObject } from "../lib/json.ts";
 import { type Control, type ControlVerbs, openControl } from "../operation/control.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { controlPath } from "./control-path.ts";
-import { load, problemLines } from "./load.ts";
+import { loadOrTell } from "./load.ts";
 
 /** `portcullis serve`: until a signal, or until the decision log can no longer be written. */
 export async function serve(options: CommonOptions, around: Surroundings): Promise<ExitCode> {
-  const loaded = await load(options, around, { secrets: true });
-  if (!loaded.ok) {
-    around.stderr.write(problemLines(loaded.problems, around.cwd));
-    return 2;
-  }
-  const running = await start(loaded.config, around);
+  const config = await loadOrTell(options, around, { secrets: true });
+  if (config === null) return 2;
+  const running = await start(config, around);
   around.stdout.write(
-    `${Object.keys(loaded.config.servers)
+    `${Object.keys(config.servers)
       .map((name) => `url: ${running.gateway.urlOf(name)}`)
       .join("\n")}\n`,
   );

@@ -49,17 +49,11 @@ function described(found: GatewayStatus, around: Surroundings): string {
     head,
     section(
       "suspended",
-      columns(
-        suspended.map((one) => [one.tenant, ...suspensionRow(one)]),
-        "  ",
-      ),
+      suspended.map((one) => [one.tenant, ...suspensionRow(one)]),
     ),
     section(
       "policies",
-      columns(
-        layers.map((layer) => policyRow(layer, paint)),
-        "  ",
-      ),
+      layers.map((layer) => policyRow(layer, paint)),
     ),
     problemLines(
       layers.flatMap(([, layer]) => problemsOf(layer)),
@@ -67,37 +61,29 @@ function described(found: GatewayStatus, around: Surroundings): string {
     ),
     section(
       "upstreams",
-      columns(
-        catalog.upstreams.map((upstream) => upstreamRow(upstream, paint)),
-        "  ",
-      ),
+      catalog.upstreams.map((upstream) => upstreamRow(upstream, paint)),
     ),
     catalog.upstreams.map((upstream) => attention(upstream, paint)).join(""),
-    section(
-      "left out",
-      columns(
-        catalog.servers.flatMap(({ name, leftOut }) =>
-          leftOut.map((one) => [
-            name,
-            printable(`${one.upstream}: ${one.kind} ${one.name}`),
-            printable(one.reason),
-          ]),
-        ),
-        "  ",
-      ),
-    ),
+    section("left out", leftOutRows(catalog)),
     section(
       "schemas",
-      columns(
-        schemas.map(({ target, note }) => [printable(target), printable(note)]),
-        "  ",
-      ),
+      schemas.map(({ target, note }) => [printable(target), printable(note)]),
     ),
   ].join("");
 }
 
-function section(title: string, body: string): string {
-  return body === "" ? "" : `${title}\n${body}`;
+function section(title: string, rows: readonly (readonly string[])[]): string {
+  return rows.length === 0 ? "" : `${title}\n${columns(rows, "  ")}`;
+}
+
+function leftOutRows({ servers }: GatewayStatus["catalog"]) {
+  return servers.flatMap(({ name, leftOut }) =>
+    leftOut.map((one) => [
+      name,
+      printable(`${one.upstream}: ${one.kind} ${one.name}`),
+      printable(one.reason),
+    ]),
+  );
 }
 
 function policyRow(

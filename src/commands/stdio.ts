@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { createGateway } from "../gateway.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
-import { load, problemLines } from "./load.ts";
+import { loadOrTell } from "./load.ts";
 
 export interface StdioOptions extends CommonOptions {
   /** The virtual server; may be left out where there is only one. */
@@ -10,12 +10,8 @@ export interface StdioOptions extends CommonOptions {
 
 /** `portcullis stdio`: a virtual server for one developer's client, until its end of input. Stdout is the protocol's. */
 export async function stdio(options: StdioOptions, around: Surroundings): Promise<ExitCode> {
-  const loaded = await load(options, around, { secrets: true });
-  if (!loaded.ok) {
-    around.stderr.write(problemLines(loaded.problems, around.cwd));
-    return 2;
-  }
-  const { config } = loaded;
+  const config = await loadOrTell(options, around, { secrets: true });
+  if (config === null) return 2;
   const names = Object.keys(config.servers);
   const server = options.server ?? (names.length === 1 ? names[0] : undefined);
   if (server === undefined || !names.includes(server)) {

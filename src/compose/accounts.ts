@@ -11,7 +11,7 @@ import type { Handler } from "../http/http.ts";
 import { createClaims } from "../identity/claims.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
-import type { Ground } from "./rooms.ts";
+import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
 import type { Sharing } from "./sharing.ts";
 import { vaultsOf } from "./vaults.ts";

@@ -5,7 +5,7 @@ import { type Credentials, createCredentials, type LeaseScope } from "../credent
 import type { DecisionLog, Revision } from "../domain.ts";
 import type { PolicyStore } from "../policy/store.ts";
 import type { LinkedAccounts } from "./accounts.ts";
-import type { Ground } from "./rooms.ts";
+import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
 import { GATEWAY_TENANT, type Tenancy } from "./tenancy.ts";
 import { vaultsOf } from "./vaults.ts";

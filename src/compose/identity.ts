@@ -9,11 +9,10 @@ import type { Rooms } from "../gate/rooms.ts";
 import type { Handler } from "../http/http.ts";
 import type { IdentityStage } from "../identity/identity.ts";
 import type { IssuerOptions } from "../identity/token.ts";
-import type { Clock } from "../lib/clock.ts";
 import type { JsonObject } from "../lib/json.ts";
-import type { Log } from "../lib/log.ts";
 import type { Runs } from "../runs/runs.ts";
 import { accountsMount, signInAt } from "./accounts.ts";
+import type { Ground } from "./ground.ts";
 import { audienceOf, RUNS, runsMount } from "./runs.ts";
 
 /** Where upstreams find the keys of the gateway's own assertions. */
@@ -23,13 +22,12 @@ const RESOURCE_METADATA = "/.well-known/oauth-protected-resource";
 const SCOPE = "mcp";
 
 /** The authorization server under `/oauth` with the configured sample users, or null. */
-export function createEmbedded(parts: {
-  readonly config: Config;
-  readonly urlOf: (server: string) => string;
-  readonly log: Log;
-  readonly clock: Clock;
-}): AuthorizationServer | null {
-  const { config, urlOf, log, clock } = parts;
+export function createEmbedded({
+  config,
+  urlOf,
+  log,
+  clock,
+}: Pick<Ground, "config" | "urlOf" | "log" | "clock">): AuthorizationServer | null {
   if (config.authorization_server === null) return null;
   const users = Object.entries(config.authorization_server.users).map(([subject, user]) => ({
     subject,

@@ -1,8 +1,9 @@
-import type { LinkKey, LinkView, Owner, Shredded } from "../accounts/accounts.ts";
+import type { Accounts, LinkKey, LinkView, Owner, Shredded } from "../accounts/accounts.ts";
+import type { Config } from "../config/config.ts";
 import { didYouMean } from "../config/problems.ts";
+import type { DecisionLog } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Order } from "../suspension/suspensions.ts";
-import type { OperatorParts } from "./operator.ts";
 import { checkReason, checkTenant } from "./operator-checks.ts";
 
 /** Other people's connected accounts, in an operator's hands. No token is shown to anybody. */
@@ -25,7 +26,17 @@ export type UnlinkAnswer =
   | { readonly found: false; readonly hint: string }
   | { readonly found: true; readonly revoked: boolean };
 
-export function createAccountsDesk({ config, accounts, embedded, decisions }: OperatorParts): AccountsDesk {
+export interface AccountsDeskParts {
+  readonly config: Pick<Config, "tenants" | "issuers">;
+  /** null: none are configured. */
+  readonly accounts: Pick<Accounts, "inTenant" | "unlink" | "shred"> | null;
+  readonly embedded: { readonly issuer: string } | null;
+  readonly decisions: Pick<DecisionLog, "operator">;
+}
+
+export function createAccountsDesk(parts: AccountsDeskParts): AccountsDesk {
+  const { config, accounts, embedded, decisions } = parts;
+
   function known() {
     if (accounts !== null) return accounts;
     throw new PortcullisError("params_invalid", { reason: "no connected accounts are configured" });

@@ -1,5 +1,6 @@
-import type { Order, Suspension } from "../suspension/suspensions.ts";
-import type { OperatorParts } from "./operator.ts";
+import type { Config } from "../config/config.ts";
+import type { DecisionLog } from "../domain.ts";
+import type { Order, Suspension, Suspensions } from "../suspension/suspensions.ts";
 import { checkReason, checkTenant } from "./operator-checks.ts";
 
 export interface TenantsDesk {
@@ -21,7 +22,13 @@ export interface TenantView {
   readonly suspension: Suspension | null;
 }
 
-export function createTenantsDesk({ config, suspensions, decisions }: OperatorParts): TenantsDesk {
+export interface TenantsDeskParts {
+  readonly config: Pick<Config, "tenants">;
+  readonly suspensions: Pick<Suspensions, "list" | "suspend" | "resume">;
+  readonly decisions: Pick<DecisionLog, "operator">;
+}
+
+export function createTenantsDesk({ config, suspensions, decisions }: TenantsDeskParts): TenantsDesk {
   const suspensionOf = (id: string) => suspensions.list().find(({ tenant }) => tenant === id) ?? null;
 
   async function check(order: Order): Promise<void> {

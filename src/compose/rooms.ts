@@ -23,11 +23,7 @@ import { createStreams } from "../gate/streams.ts";
 import { createTasks } from "../gate/task-store.ts";
 import type { Directory } from "../identity/directory.ts";
 import { createIdentity, type IdentityStage } from "../identity/identity.ts";
-import type { Clock } from "../lib/clock.ts";
-import type { PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
-import type { JsonObject } from "../lib/json.ts";
-import type { Log } from "../lib/log.ts";
 import { createMetrics, type Metrics } from "../operation/metrics.ts";
 import { createBundleCache } from "../policy/bundle-cache.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
@@ -36,8 +32,8 @@ import { createEventStore } from "../protocol/events.ts";
 import type { Runs } from "../runs/runs.ts";
 import type { Suspensions } from "../suspension/suspensions.ts";
 import { type LinkedAccounts, openAccounts } from "./accounts.ts";
-import type { Closing } from "./closing.ts";
 import { endLeases, openCredentials } from "./credentials.ts";
+import type { Ground } from "./ground.ts";
 import { createEmbedded, issuersOf } from "./identity.ts";
 import { labelsFrom } from "./labels.ts";
 import { audienceOf, openRuns } from "./runs.ts";
@@ -46,20 +42,6 @@ import { openSharing, type Sharing } from "./sharing.ts";
 import { admissionOf, admitToPages, openSuspensions } from "./suspensions.ts";
 import { openTenancy, type Tenancy } from "./tenancy.ts";
 import { openUpstreams } from "./upstreams.ts";
-
-/** What the rooms are made from. */
-export interface Ground {
-  readonly config: Config;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** The gateway's own name and version. */
-  readonly info: JsonObject;
-  /** The URL of a virtual server, and the audience of its tokens. */
-  urlOf(server: string): string;
-  onFatal(error: PortcullisError): void;
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly closing: Closing;
-}
 
 /** The rooms as the gate walks through them, and the handles that only the gateway itself needs. */
 export interface Opened {

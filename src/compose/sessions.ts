@@ -6,7 +6,7 @@ import { randomId } from "../lib/ids.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Runs } from "../runs/runs.ts";
 import type { Suspensions } from "../suspension/suspensions.ts";
-import type { Ground } from "./rooms.ts";
+import type { Ground } from "./ground.ts";
 import type { Sharing } from "./sharing.ts";
 
 const SESSIONS_PER_USER = 100;

@@ -1,25 +1,16 @@
 import { randomBytes } from "node:crypto";
-import type { Config } from "../config/config.ts";
 import { resolveSecret } from "../config/secret.ts";
 import type { SharedStore } from "../domain.ts";
-import type { Clock } from "../lib/clock.ts";
 import { randomId } from "../lib/ids.ts";
-import type { Log } from "../lib/log.ts";
 import { createSeal, type Seal } from "../lib/seal.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createReplicas, type Replicas } from "../protocol/replicas.ts";
 import { createMemoryStore } from "../store/memory.ts";
 import { openValkeyStore } from "../store/valkey.ts";
-import type { Closing } from "./closing.ts";
+import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
 
-export interface SharingParts {
-  readonly config: Config;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly closing: Closing;
-}
+type Parts = Pick<Ground, "config" | "env" | "log" | "clock" | "closing">;
 
 /** What this replica has in common with the others. */
 export interface Sharing {
@@ -30,7 +21,7 @@ export interface Sharing {
   readonly replicas: Replicas;
 }
 
-export async function openSharing(parts: SharingParts): Promise<Sharing> {
+export async function openSharing(parts: Parts): Promise<Sharing> {
   const { log, clock, closing } = parts;
   const store = closing.add(await openStore(parts), (opened) => opened.close());
   const key = await keyOf(parts);
@@ -42,7 +33,7 @@ export async function openSharing(parts: SharingParts): Promise<Sharing> {
   return { store, seal, key, replicas };
 }
 
-async function openStore({ config, env, log, clock }: SharingParts): Promise<SharedStore> {
+async function openStore({ config, env, log, clock }: Parts): Promise<SharedStore> {
   const { store } = config.sessions;
   if (store === "memory") return createMemoryStore({ clock });
   const { url, username, password, ca, prefix } = store;
@@ -57,7 +48,7 @@ async function openStore({ config, env, log, clock }: SharingParts): Promise<Sha
 }
 
 /** One replica alone needs a key for as long as it lives. */
-async function keyOf({ config, env }: SharingParts) {
+async function keyOf({ config, env }: Parts) {
   const { key } = config.sessions;
   return key === undefined ? randomBytes(32) : resolveSecret(key, secretsOf({ env }));
 }

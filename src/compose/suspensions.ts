@@ -9,7 +9,7 @@ import { toPortcullisError } from "../lib/errors.ts";
 import { plainPrincipal } from "../lib/principal.ts";
 import type { Runs } from "../runs/runs.ts";
 import { createSuspensions, type Suspensions } from "../suspension/suspensions.ts";
-import type { Ground } from "./rooms.ts";
+import type { Ground } from "./ground.ts";
 import type { Sharing } from "./sharing.ts";
 
 /** Who is served nothing, known before anybody is served. */

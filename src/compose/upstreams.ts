@@ -3,24 +3,21 @@ import { resolveSecret } from "../config/secret.ts";
 import type { Credentials } from "../credential/credentials.ts";
 import type { Principal, Upstream } from "../domain.ts";
 import { MOST_HELD } from "../gate/held.ts";
-import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
-import type { Log } from "../lib/log.ts";
 import { plainPrincipal } from "../lib/principal.ts";
 import { Secret } from "../lib/secret.ts";
 import { discreet, type Given } from "../upstream/discreet.ts";
 import { createHttpUpstream } from "../upstream/http.ts";
 import { createOrphanGuard, type OrphanGuard } from "../upstream/orphans.ts";
 import { createStdioUpstream } from "../upstream/stdio.ts";
+import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
 import type { Share } from "./sessions.ts";
 import type { Sharing } from "./sharing.ts";
 import { GATEWAY_TENANT } from "./tenancy.ts";
 
-export interface UpstreamParts {
-  readonly config: Config;
-  readonly env: Readonly<Record<string, string | undefined>>;
+export interface UpstreamParts extends Pick<Ground, "config" | "env" | "log" | "clock"> {
   readonly credentials: Pick<Credentials, "obtain">;
   /** How many of so many sessions or processes of one upstream a tenant may have. */
   readonly share: Share;
@@ -28,8 +25,6 @@ export interface UpstreamParts {
   readonly shared: Pick<Sharing, "store" | "seal"> | null;
   /** The gateway's own `clientInfo`. */
   readonly clientInfo: JsonObject;
-  readonly log: Log;
-  readonly clock: Clock;
 }
 
 type Settings = Config["upstreams"][string];

@@ -1,7 +1,7 @@
 import type { Config } from "../config/config.ts";
 import { resolveSecret, type SecretRef } from "../config/secret.ts";
 import type { CredentialsOptions } from "../credential/credentials.ts";
-import type { Ground } from "./rooms.ts";
+import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
 
 type Vaults = NonNullable<CredentialsOptions["vaults"]>;

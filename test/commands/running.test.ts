@@ -1,11 +1,11 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { load } from "../../src/commands/load.ts";
 import { pin } from "../../src/commands/pin.ts";
 import { type Running, start } from "../../src/commands/serve.ts";
 import { status } from "../../src/commands/status.ts";
 import { token } from "../../src/commands/token.ts";
+import { load } from "../../src/compose/load.ts";
 import { startSupportDesk } from "../../src/demo/support-desk/support-desk.ts";
 import { freePort } from "../../src/demo/world.ts";
 import { listing, serveShelf } from "../e2e/shelf.ts";

@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from "vitest";
-import { load } from "../../src/commands/load.ts";
 import { start } from "../../src/commands/serve.ts";
 import { status } from "../../src/commands/status.ts";
 import { type TenantOptions, tenant } from "../../src/commands/tenant.ts";
+import { load } from "../../src/compose/load.ts";
 import { freePort } from "../../src/demo/world.ts";
 import { CONFIG, company } from "./company.ts";
 import { surroundings } from "./world.ts";

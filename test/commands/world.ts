@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import type { Surroundings } from "../../src/commands/command.ts";
-import { load } from "../../src/commands/load.ts";
+import { load } from "../../src/compose/load.ts";
 import type { Config } from "../../src/config/config.ts";
 import { silentLog } from "../../src/lib/log.ts";
 

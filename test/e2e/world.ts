@@ -7,7 +7,7 @@ import * as v1 from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport as V1Transport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { LogRecord } from "../../src/audit/line.ts";
 import { readLog } from "../../src/audit/read.ts";
-import { load } from "../../src/commands/load.ts";
+import { load } from "../../src/compose/load.ts";
 import { freePort } from "../../src/demo/world.ts";
 import type { DecisionEntry, Era, OutcomeEntry } from "../../src/domain.ts";
 import { createGateway, type Gateway } from "../../src/gateway.ts";
