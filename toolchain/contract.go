@@ -17,6 +17,7 @@ type contract struct {
 	holds    map[string][]*ast.Rule // by requirement
 	problems []problem
 	facts    facts
+	regexes  bool // a pattern stands in a rule
 }
 
 var authz = ast.MustParseRef("data.authz")
@@ -46,6 +47,7 @@ func (c *contract) verify() []problem {
 		}
 	}
 	c.checkDenials()
+	c.checkRegexes()
 	c.checkMetadata()
 	if len(c.rules["grant"]) == 0 {
 		c.add(warn(nil, "nothing_granted", "no rule grants anything, so nothing is listed or callable",

@@ -131,14 +131,14 @@ func (c *contract) checkValue(l literal, where string, term *ast.Term, s *shape)
 			return
 		}
 	}
+	if pattern, ok := term.Value.(ast.String); ok && s == re2 {
+		c.add(judge(place(term, l.rule), "pattern_invalid", pattern,
+			"RE2 has no lookahead and no backreference; count with minLength and maxLength"))
+	}
 	if s.fault == nil {
 		return
 	}
-	switch f := s.fault(term.Value); {
-	case f.message == "":
-	case s == re2:
-		c.add(refuse(place(term, l.rule), "pattern_invalid", f.message, f.hint))
-	default:
+	if f := s.fault(term.Value); f.message != "" {
 		c.add(refuse(place(term, l.rule), "value_invalid", where+" "+f.message, f.hint))
 	}
 }

@@ -19,6 +19,7 @@ type problem struct {
 	Row      int    `json:"row"`
 	Col      int    `json:"col"`
 	Hint     string `json:"hint,omitempty"`
+	Pattern  string `json:"pattern,omitempty"` // of what is unjudged
 }
 
 func refuse(loc *ast.Location, code, message, hint string) problem {

@@ -7,9 +7,6 @@ import (
 	"math/big"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
-	"unicode/utf16"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -36,7 +33,7 @@ func (s shape) where(is func(ast.Value) fault) *shape {
 var (
 	anything, yes, list = a(), a("boolean"), a("array")
 	text                = a("string").where(filled)
-	re2                 = a("string").where(pattern)
+	re2                 = a("string")
 	quantity            = a("number")
 	integer             = quantity.where(number("a whole number", (*big.Rat).IsInt))
 	count               = quantity.where(number("a whole number, 0 or more", func(n *big.Rat) bool { return n.IsInt() && n.Sign() >= 0 }))
@@ -138,41 +135,6 @@ func onlyTrue(v ast.Value) fault {
 	}
 	return fault{}
 }
-
-func pattern(v ast.Value) fault {
-	source, ok := v.(ast.String)
-	if !ok {
-		return fault{}
-	}
-	if _, err := regexp.Compile(string(source)); err != nil {
-		return fault{err.Error(), "RE2 has no lookahead and no backreference"}
-	}
-	if length := writtenOut(string(source)); utf16Length(string(source)) > 2000 || length > 50_000 {
-		return fault{fmt.Sprintf("the pattern is too large: %d characters with its counts written out", length),
-			"at most 2000 characters, and 50000 with its counts written out: count with minLength and maxLength"}
-	}
-	return fault{}
-}
-
-var counts = regexp.MustCompile(`\)?\{(\d+)(?:,(\d*))?\}`)
-
-// writtenOut is about what the engine pays for a pattern, by the same rule (src/policy/pattern.ts).
-func writtenOut(source string) int {
-	longest, nested := 1, 1
-	for _, found := range counts.FindAllStringSubmatch(source, -1) {
-		from, _ := strconv.Atoi(found[1])
-		to, _ := strconv.Atoi(found[2])
-		times := max(1, from, to)
-		if strings.HasPrefix(found[0], ")") {
-			nested = min(1000, nested*times)
-		} else {
-			longest = max(longest, times)
-		}
-	}
-	return utf16Length(source) * min(1000, longest*nested)
-}
-
-func utf16Length(text string) int { return len(utf16.Encode([]rune(text))) }
 
 func boundFault(v ast.Value) fault {
 	object, ok := v.(ast.Object)

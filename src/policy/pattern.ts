@@ -48,8 +48,25 @@ function counted(engine: RE2JS, matches: (text: string) => boolean): (text: stri
   };
 }
 
+/** Why a bound's pattern cannot be compiled; null: it can. */
+export function patternFault(source: string): string | null {
+  if (isTooLarge(source)) {
+    const cost = patternCost(source);
+    return `the pattern is too large: ${cost} characters with its counts written out, of at most ${MAX_EXPANDED}; ${MAX_LENGTH} as it stands`;
+  }
+  try {
+    return RE2JS.compile(source) && null;
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  }
+}
+
+function isTooLarge(source: string): boolean {
+  return source.length > MAX_LENGTH || patternCost(source) > MAX_EXPANDED;
+}
+
 function compile(source: string, translated: string): RE2JS | null {
-  if (source.length > MAX_LENGTH || patternCost(source) > MAX_EXPANDED) return null;
+  if (isTooLarge(source)) return null;
   try {
     return RE2JS.compile(translated);
   } catch {

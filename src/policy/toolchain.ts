@@ -1,6 +1,7 @@
 import type { Layer } from "../domain.ts";
 import { canonicalJson, digest, type Json, type JsonObject, sha256 } from "../lib/json.ts";
 import { inputSchema } from "./input-schema.ts";
+import { judged, type Unjudged } from "./pattern-problems.ts";
 import { beyondLimits } from "./toolchain-limits.ts";
 import { createToolchainProcess } from "./toolchain-process.ts";
 import type {
@@ -56,6 +57,10 @@ interface Response<T> {
   readonly result?: T;
 }
 
+interface Answer<T> extends Omit<Response<T>, "problems"> {
+  readonly problems: readonly (Problem | Unjudged)[];
+}
+
 export function createToolchain(options: ToolchainOptions = {}): Toolchain {
   const { deadlineMs = 20_000, testDeadlineMs = 60_000, idleMs = 30_000 } = options;
   const toolchain = createToolchainProcess(idleMs);
@@ -64,7 +69,11 @@ export function createToolchain(options: ToolchainOptions = {}): Toolchain {
     const excess = beyondLimits(request);
     if (excess) return { ok: false, problems: [excess] };
     const answer = await toolchain.ask(JSON.stringify(request), ms, now);
-    return answer.ok ? (JSON.parse(answer.text) as Response<T>) : { ok: false, problems: [answer.problem] };
+    if (!answer.ok) return { ok: false, problems: [answer.problem] };
+    const told = JSON.parse(answer.text) as Answer<T>;
+    const { wasm = null } = (told.result ?? {}) as Partial<Built>;
+    const problems = await judged(told.problems, wasm);
+    return { ...told, ok: told.ok && problems.every(({ severity }) => severity !== "error"), problems };
   }
 
   async function report<T>(request: Request, ms?: number, now?: bigint): Promise<Outcome<T>> {

@@ -59,7 +59,8 @@ function asFile(source: string): string {
 /** What the toolchain says of one file; a page's fragments need not grant, nor title, anything. */
 async function problemsOf(source: string) {
   const files = { "policies/money.rego": asFile(source) };
-  const { problems } = await toolchain.check({ files, data: {}, tenantSchema });
+  const built = await toolchain.build({ files, data: {}, tenantSchema });
+  const problems = built.ok ? built.policy.warnings : built.problems;
   return problems.filter(({ code }) => code !== "nothing_granted" && code !== "requirement_untitled");
 }
 
@@ -96,7 +97,7 @@ test.each(mends)("%s is refused, and what to write instead is not", async (code,
 test("every code of the contract is on the page", () => {
   const toolchainFiles = readdirSync(join(ROOT, "toolchain")).filter((name) => name.endsWith(".go"));
   const go = toolchainFiles.map((name) => readFileSync(join(ROOT, "toolchain", name), "utf8")).join("\n");
-  const own = Array.from(go.matchAll(/(?:refuse|warn)\([^"\n]*,\s*"([a-z_]+)"/g), ([, code]) => code);
+  const own = Array.from(go.matchAll(/(?:refuse|warn|judge)\([^"\n]*,\s*"([a-z_]+)"/g), ([, code]) => code);
   const findings = readFileSync(join(ROOT, "src/commands/credential-findings.ts"), "utf8");
   const config = Array.from(findings.matchAll(/"((?:credential|upstream)_[a-z_]+)"/g), ([, code]) => code);
   expect(own).toContain("arguments_in_capability");
