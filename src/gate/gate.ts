@@ -227,7 +227,11 @@ async function refuse(exchange: Exchange, seen: Seen, error: PortcullisError, ro
   const told = await recordRefusal(seen, error, rooms);
   const { message } = seen;
   const id = message !== undefined && "id" in message ? message.id : null;
-  exchange.reply.json(httpStatus(told, message?.era ?? ""), errorText(id, told), told.headers);
+  // 404 would tell a client that its session is over, and what is no notification of today may be one of tomorrow.
+  if (id === null && told.code === "method_unknown") return exchange.reply.empty(202);
+  // Without an id there is no answer that a 200 could bring.
+  const status = id === null ? told.row.http : httpStatus(told, message?.era ?? "");
+  exchange.reply.json(status, errorText(id, told), told.headers);
 }
 
 async function recordRefusal(seen: Seen, error: PortcullisError, rooms: Rooms): Promise<PortcullisError> {
