@@ -107,15 +107,40 @@ function refusal(
   return misfit === null ? deny("not_found", ["no grant"]) : invalid(misfit.candidate, misfit.failure);
 }
 
-/** Fewer failures; of as many, the bound that leaves more room: an agent should not be told the smaller of two limits. */
+/** Fewer failures; of as many, the bounds that leave more room: an agent should not be told the smaller of two limits. */
 function closer(failures: readonly Failure[], than: readonly Failure[]): boolean {
   if (failures.length !== than.length) return failures.length < than.length;
-  const [one, other] = [failures[0], than[0]];
-  if (one?.pointer !== other?.pointer || one?.keyword !== other?.keyword) return false;
-  const [a, b] = [Number(one?.value), Number(other?.value)];
-  return /^(exclusiveM|m)ax/.test(one?.keyword ?? "")
-    ? a > b
-    : /^(exclusiveM|m)in/.test(one?.keyword ?? "") && a < b;
+  const others = byPointer(than);
+  for (const [at, one] of byPointer(failures).entries()) {
+    const more = moreRoom(one, others[at] as Failure);
+    if (more !== 0) return more > 0;
+  }
+  return false;
+}
+
+/** A grant names its arguments in any order. */
+function byPointer(failures: readonly Failure[]): readonly Failure[] {
+  return [...failures].sort((a, b) => (a.pointer < b.pointer ? -1 : 1));
+}
+
+/** How much more one of two broken bounds leaves than the other; 0: as much, or nobody can say. */
+function moreRoom(one: Failure, other: Failure): number {
+  const [a, b] = [edgeOf(one), edgeOf(other)];
+  return one.pointer !== other.pointer || a.of !== b.of ? 0 : a.room - b.room || a.closed - b.closed;
+}
+
+function edgeOf({ keyword, value }: Failure) {
+  const [, open, side, of] = /^(exclusive)?(min|max)(\w+)$/i.exec(keyword) ?? [];
+  const closed = open === undefined ? 1 : 0;
+  if (side !== undefined)
+    return {
+      of: `${side}${of}`.toLowerCase(),
+      room: /max/i.test(side) ? Number(value) : -Number(value),
+      closed,
+    };
+  if (keyword === "const" || keyword === "enum")
+    return { of: "values", room: Array.isArray(value) && keyword === "enum" ? value.length : 1, closed };
+  return { of: keyword, room: 0, closed };
 }
 
 function failuresOf(candidate: Candidate, args: JsonObject): readonly Failure[] {

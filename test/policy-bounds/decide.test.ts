@@ -90,6 +90,57 @@ test("of two grants that come as close, a refusal names the bound that leaves mo
   expect(told(1)).toEqual({ pointer: "/amount", bound: { minimum: 5 } });
 });
 
+test.each<[string, JsonObject, readonly [JsonObject, JsonObject], JsonObject]>([
+  [
+    "an open limit above a closed one",
+    { amount: 900 },
+    [{ amount: { maximum: 200 } }, { amount: { exclusiveMaximum: 500 } }],
+    { exclusiveMaximum: 500 },
+  ],
+  [
+    "of two limits at one number, the closed one",
+    { amount: 900 },
+    [{ amount: { exclusiveMaximum: 200 } }, { amount: { maximum: 200 } }],
+    { maximum: 200 },
+  ],
+  [
+    "an open limit below a closed one",
+    { amount: 1 },
+    [{ amount: { minimum: 10 } }, { amount: { exclusiveMinimum: 5 } }],
+    { exclusiveMinimum: 5 },
+  ],
+  [
+    "several values rather than one",
+    { currency: "GBP" },
+    [{ currency: { const: "EUR" } }, { currency: { enum: ["EUR", "USD"] } }],
+    { enum: ["EUR", "USD"] },
+  ],
+  [
+    "the shorter of two lengths that are asked for",
+    { currency: "" },
+    [{ currency: { minLength: 3 } }, { currency: { minLength: 1 } }],
+    { minLength: 1 },
+  ],
+])("a refusal names %s, whichever grant stands first", (_, args, [narrow, wide], bound) => {
+  for (const [first, second] of [
+    [narrow, wide],
+    [wide, narrow],
+  ] as const) {
+    const grants = [bounding(first, { rank: 10 }), bounding(second, { rank: 20 })];
+    expect(open(money, { grants }).decide(args, nothingRequired)).toMatchObject({ data: { bound } });
+  }
+});
+
+test("grants that miss by the same arguments are compared by these, in whatever order each names them", () => {
+  const narrow = bounding({ amount: { maximum: 200 }, currency: { const: "EUR" } }, { rank: 10 });
+  const wide = bounding({ currency: { const: "EUR" }, amount: { maximum: 500 } }, { rank: 20 });
+  const capability = open(money, { grants: [narrow, wide] });
+  expect(capability.decide({ amount: 900, currency: "GBP" }, nothingRequired)).toMatchObject({
+    code: "argument_out_of_bounds",
+    grant: { rank: 20 },
+  });
+});
+
 test("the chosen grant is the one of lowest rank whose bounds the arguments meet", () => {
   const grants = [
     bounding(
