@@ -9,7 +9,7 @@ import { type Opened, openRooms } from "./compose/rooms.ts";
 import type { Config } from "./config/config.ts";
 import type { ListedKind } from "./domain.ts";
 import { createGate } from "./gate/gate.ts";
-import type { TenantRevision } from "./gate/schemas.ts";
+import type { Note, TenantRevision } from "./gate/schemas.ts";
 import { createHttp, type Http } from "./http/http.ts";
 import { createLocalIdentity } from "./identity/local.ts";
 import { type Clock, systemClock } from "./lib/clock.ts";
@@ -37,8 +37,8 @@ export interface GatewayStatus {
   readonly ready: readonly string[];
   readonly policies: PolicyStatus;
   readonly catalog: ReturnType<Catalog["status"]>;
-  /** Schemas that are invalid, and keywords that are left to the upstream, by target. */
-  readonly schemas: readonly { readonly target: string; readonly note: string }[];
+  /** Schemas that are invalid, keywords that are left to the upstream, and mistakes of policies, by target. */
+  readonly schemas: readonly Note[];
   readonly sessions: number;
   /** Tenants that are served nothing. */
   readonly suspended: readonly Suspension[];

@@ -25,11 +25,12 @@ export async function status(options: CommonOptions, around: Surroundings): Prom
   return isWell(found) ? 0 : 1;
 }
 
-function isWell({ ready, policies, catalog }: GatewayStatus): boolean {
+function isWell({ ready, policies, catalog, schemas }: GatewayStatus): boolean {
   const layers = [policies.platform, ...Object.values(policies.tenants)];
   return (
     ready.length === 0 &&
     layers.every(({ lastError }) => lastError === null) &&
+    schemas.every(({ mistake }) => !mistake) &&
     catalog.upstreams.every(({ state, quarantined }) => state === "live" && quarantined.length === 0)
   );
 }

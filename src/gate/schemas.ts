@@ -33,6 +33,8 @@ export interface TenantRevision {
 export interface Note {
   readonly target: string;
   readonly note: string;
+  /** Of a policy: its author has to look. */
+  readonly mistake: boolean;
 }
 
 /** Compiled when the catalog changes (`of` is called then for each target), so that no request waits for it. */
@@ -56,13 +58,17 @@ export function createSchemas(): Schemas {
     return result;
   }
 
-  function notesOf(target: Target, isCurrent: (by: TenantRevision) => boolean): readonly string[] {
+  function notesOf(
+    target: Target,
+    isCurrent: (by: TenantRevision) => boolean,
+  ): readonly Omit<Note, "target">[] {
+    const told = (note: string) => ({ note, mistake: false });
     const result = of(target);
-    if (!result.ok) return [`not listed, its schema is invalid: ${result.fault}`];
+    if (!result.ok) return [told(`not listed, its schema is invalid: ${result.fault}`)];
     const dropped = [...(mistakes.get(target.digest)?.values() ?? [])].filter(({ by }) => isCurrent(by));
     return [
-      ...result.schema.unenforced.map((pointer) => `left to the upstream: ${pointer}`),
-      ...dropped.map(({ by, mistake }) => `policy for ${by.tenant}: ${mistake}`),
+      ...result.schema.unenforced.map((pointer) => told(`left to the upstream: ${pointer}`)),
+      ...dropped.map(({ by, mistake }) => ({ note: `policy for ${by.tenant}: ${mistake}`, mistake: true })),
     ];
   }
 
@@ -79,7 +85,7 @@ export function createSchemas(): Schemas {
     },
     notes: (targets, isCurrent) =>
       targets.flatMap((target) =>
-        notesOf(target, isCurrent).map((note) => ({ target: `${target.upstream}: ${target.name}`, note })),
+        notesOf(target, isCurrent).map((note) => ({ target: `${target.upstream}: ${target.name}`, ...note })),
       ),
   };
 }

@@ -9,7 +9,8 @@ import { load } from "../../src/compose/load.ts";
 import { startSupportDesk } from "../../src/demo/support-desk/support-desk.ts";
 import { freePort } from "../../src/demo/world.ts";
 import { listing, serveShelf } from "../e2e/shelf.ts";
-import { CONFIG, company } from "./company.ts";
+import { ask } from "../e2e/world.ts";
+import { CONFIG, company, OWN } from "./company.ts";
 import { surroundings } from "./world.ts";
 
 const closing: (() => Promise<void>)[] = [];
@@ -93,6 +94,38 @@ test("status prints the policies' present errors, and says that something needs 
   expect(out).toContain("the present files are bad");
   expect(out).toContain("acme/authz.rego:3:");
   expect(code).toBe(1);
+});
+
+const MISTAKEN = `package authz
+
+limit contains {"arguments": {"amount": {"maximum": most}}} if most := object.get(input.tenant, "most", "many")
+`;
+
+test("status needs a person while a policy's mistake closes a target, and no longer", async () => {
+  const { folder, gateway } = await running();
+  await run(pin, folder, REFUND);
+  const listed = async () => {
+    const secret = await gateway.gateway.token("ann", "support");
+    const { body } = await ask(
+      gateway.gateway.urlOf("support"),
+      "tools/list",
+      {},
+      { token: secret.reveal() },
+    );
+    return ((body.result?.tools ?? []) as readonly unknown[]).length;
+  };
+  expect(await listed()).toBe(1);
+  writeFileSync(join(folder, "acme/authz.rego"), MISTAKEN);
+  await gateway.gateway.reload();
+  expect(await listed()).toBe(0);
+  const { code, out } = await run(status, folder);
+  expect(out).toContain("crm: refund");
+  expect(out).toMatch(/policy for acme: .*maximum must be a number/);
+  expect(code).toBe(1);
+  writeFileSync(join(folder, "acme/authz.rego"), OWN);
+  await gateway.gateway.reload();
+  expect(await listed()).toBe(1);
+  expect((await run(status, folder)).code).toBe(0);
 });
 
 test("status says what a policy is warned of; a tenant's layer that only narrows is warned of nothing", async () => {

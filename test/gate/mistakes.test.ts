@@ -27,5 +27,6 @@ test("a client that asks for ever new URIs cannot fill the gateway with a policy
   expect(notes.at(-1)).toEqual({
     target: "crm: note://2999",
     note: "policy for acme: a grant is malformed",
+    mistake: true,
   });
 });
