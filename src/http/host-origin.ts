@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import { PortcullisError } from "../lib/errors.ts";
 
 export interface HostOriginOptions {
@@ -15,6 +15,8 @@ export interface HostOriginOptions {
 export interface HostOriginChecks {
   /** Against DNS rebinding: a page's own host name, resolved to this machine, is not served. */
   checkHost(request: IncomingMessage): void;
+  /** The same; but an address is no name that could be resolved to another, and scrapers ask by the pod's. */
+  checkName(request: IncomingMessage): void;
   /** The web origin, where there is one; throws `origin_refused` unless it is allowed. */
   originOf(request: IncomingMessage): string | undefined;
 }
@@ -29,12 +31,17 @@ export function createHostOriginChecks({
   const hosts = new Set([host, ...allowedHosts.map((allowed) => allowed.toLowerCase())]);
   if (port === "") hosts.add(`${hostname}:${defaultPort}`);
   const origins = new Set([origin, ...allowedOrigins]);
+  const checkHost: HostOriginChecks["checkHost"] = ({ headers, socket }) => {
+    const named = headers.host?.toLowerCase();
+    if (named === undefined || (!hosts.has(named) && !isThisLoopback(named, socket))) {
+      throw new PortcullisError("host_refused", { reason: named ?? "no Host" });
+    }
+  };
   return {
-    checkHost({ headers, socket }) {
-      const named = headers.host?.toLowerCase();
-      if (named === undefined || (!hosts.has(named) && !isThisLoopback(named, socket))) {
-        throw new PortcullisError("host_refused", { reason: named ?? "no Host" });
-      }
+    checkHost,
+    checkName(request) {
+      const [name] = partsOf(request.headers.host ?? "");
+      if (isIP(name.replace(/^\[(.*)\]$/, "$1")) === 0) checkHost(request);
     },
     originOf({ headers }) {
       const named = headers.origin;
@@ -50,9 +57,14 @@ const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 /** A loopback name and the port of a connection that really came over loopback. */
 function isThisLoopback(named: string, { localAddress = "", localPort }: Socket): boolean {
-  const [, name = "", port = "80"] = /^(.*?)(?::(\d+))?$/.exec(named) ?? [];
+  const [name, port] = partsOf(named);
   const local = localAddress.replace(/^::ffff:/, "");
   return (
     LOOPBACK_NAMES.has(name) && port === String(localPort) && (local === "::1" || local.startsWith("127."))
   );
+}
+
+function partsOf(host: string): readonly [name: string, port: string] {
+  const [, name = "", port = "80"] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
+  return [name, port];
 }

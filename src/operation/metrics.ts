@@ -4,6 +4,9 @@ import type { ErrorCode } from "../lib/errors.ts";
 /** Latency buckets in seconds, from a cached decision to a slow upstream. */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+/** A scraper asks every few seconds at most. */
+const KEPT_MS = 250;
+
 export interface Metrics {
   /** One decided request. Labels are closed sets: no name a client chose becomes a series. */
   decided(server: string, method: string, code: ErrorCode | "ok"): void;
@@ -49,7 +52,19 @@ export function createMetrics(): Metrics {
         },
       });
     },
-    text: () => registry.metrics(),
+    text: shared(() => registry.metrics()),
+  };
+}
+
+/** Rendering takes milliseconds of the one thread, and anybody may ask: all who do within a moment get the same. */
+function shared(render: () => Promise<string>): () => Promise<string> {
+  let rendered: Promise<string> | null = null;
+  const forget = () => {
+    rendered = null;
+  };
+  return () => {
+    rendered ??= render().finally(() => setTimeout(forget, KEPT_MS).unref());
+    return rendered;
   };
 }
 
