@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openDecisionLog } from "../audit/log.ts";
 import { createRefusalCounter, type RefusalCounter } from "../audit/refusals.ts";
@@ -24,6 +23,7 @@ import { createTasks } from "../gate/task-store.ts";
 import type { Directory } from "../identity/directory.ts";
 import { createIdentity, type IdentityStage } from "../identity/identity.ts";
 import { randomId } from "../lib/ids.ts";
+import { ownFolder } from "../lib/own-folder.ts";
 import { createMetrics, type Metrics } from "../operation/metrics.ts";
 import { createBundleCache } from "../policy/bundle-cache.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
@@ -78,7 +78,7 @@ const MAX_PENDING_BYTES = 64 << 20;
 
 export async function openRooms(ground: Ground): Promise<Opened> {
   const { config, clock, log, closing } = ground;
-  await mkdir(config.state.path, { recursive: true, mode: 0o700 });
+  await ownFolder("state.path", config.state.path, log);
   const tenancy = await openTenancy(config);
   const policies = openPolicies(ground, tenancy);
   const { decisions, refusals } = await openLog(ground);
@@ -180,6 +180,7 @@ function openPolicies({ config, log, clock, closing }: Ground, tenancy: Tenancy)
 
 async function openLog(ground: Ground): Promise<{ decisions: DecisionLog; refusals: RefusalCounter }> {
   const { config, log, clock, closing, onFatal } = ground;
+  await ownFolder("audit.path", config.audit.path, log);
   const decisions = await openDecisionLog({
     path: config.audit.path,
     segmentBytes: config.audit.segment_bytes,

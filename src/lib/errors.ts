@@ -173,6 +173,7 @@ export const ERRORS = {
   // The gateway itself
   shutting_down: { http: 503, rpc: -32002, text: "This server is shutting down." },
   overloaded: { http: 503, rpc: -32002, text: "Too many requests are waiting: try again." },
+  folder_exposed: { http: 500, rpc: -32603, text: "Others could change what this gateway trusts." },
   control_unusable: { http: 500, rpc: -32603, text: "Operators could not reach this gateway." },
   internal: { http: 500, rpc: -32603, text: "Something went wrong here." },
 } as const satisfies Record<string, ErrorRow>;

@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { pin } from "../../src/commands/pin.ts";
@@ -127,6 +127,21 @@ test("status needs a person while a policy's mistake closes a target, and no lon
   expect(await listed()).toBe(1);
   expect((await run(status, folder)).code).toBe(0);
 });
+
+test.each(["audit", ".portcullis/state"])(
+  "a gateway does not start where any user may write to %s",
+  async (name) => {
+    const folder = company({
+      "portcullis.yaml": `${CONFIG}audit: {path: ./audit}\nstate: {path: ./.portcullis/state}\n`,
+    });
+    mkdirSync(join(folder, name), { recursive: true });
+    chmodSync(join(folder, name), 0o777);
+    const { around } = surroundings(folder);
+    const loaded = await load({ config: "portcullis.yaml" }, around, { secrets: true });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    await expect(start(loaded.config, around)).rejects.toMatchObject({ code: "folder_exposed" });
+  },
+);
 
 test("status says what a policy is warned of; a tenant's layer that only narrows is warned of nothing", async () => {
   const { folder, gateway } = await running();

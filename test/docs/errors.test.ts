@@ -121,6 +121,7 @@ const PINNED = [
   "cancelled 200 -32008",
   "shutting_down 503 -32002",
   "overloaded 503 -32002",
+  "folder_exposed 500 -32603",
   "control_unusable 500 -32603",
   "internal 500 -32603",
 ];
