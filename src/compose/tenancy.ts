@@ -34,8 +34,8 @@ export async function openTenancy(config: Config): Promise<Tenancy> {
 
   return {
     directory: {
-      tenant: async (id) => known.get(id)?.record,
-      attributes: async (issuer, subject, id) => known.get(id)?.attributes[issuer]?.[subject] ?? NONE,
+      tenant: (id) => known.get(id)?.record,
+      attributes: (issuer, subject, id) => known.get(id)?.attributes[issuer]?.[subject] ?? NONE,
     },
     policies: new Map(Array.from(known, ([id, { policies }]) => [id, policies])),
     mayUse: (id, server) => known.get(id)?.servers.includes(server) ?? false,

@@ -26,25 +26,25 @@ export interface DecisionEntry {
   readonly reasons: readonly string[];
   readonly trace_id: string;
   /** Digests of the tenant's record and of the pinned target: with them the decision can be made again. */
-  readonly tenant_sha256?: string;
-  readonly target_sha256?: string;
+  readonly tenant_sha256?: string | undefined;
+  readonly target_sha256?: string | undefined;
   /** Of a question within a call: the id of the call's decision. */
-  readonly within?: string;
+  readonly within?: string | undefined;
   /**
    * What is asked for, where the target does not say it: the canonical URI of a read or subscription, the argument that is
    * completed, the id of a task.
    */
-  readonly named?: string;
+  readonly named?: string | undefined;
   /** Of a read: every other target that its URI matches, decided with it. */
-  readonly matched?: readonly TargetId[];
+  readonly matched?: readonly TargetId[] | undefined;
   /** Digests of those, in the same order. */
-  readonly matched_sha256?: readonly string[];
+  readonly matched_sha256?: readonly string[] | undefined;
   /** Of a list only. */
-  readonly listed?: number;
-  readonly of?: number;
-  readonly targets_sha256?: string;
+  readonly listed?: number | undefined;
+  readonly of?: number | undefined;
+  readonly targets_sha256?: string | undefined;
   /** More than 1: this many like refusals of one source in one second, counted together. */
-  readonly count?: number;
+  readonly count?: number | undefined;
 }
 
 export interface OutcomeEntry {
@@ -58,7 +58,7 @@ export interface OutcomeEntry {
   readonly bytes: number;
   readonly lease_sha256: string | null;
   /** Parts of the answer that policy hides from this principal and that were left out. */
-  readonly withheld?: number;
+  readonly withheld?: number | undefined;
 }
 
 /** What became of a lease after it was minted; each use of it is in the outcome of the call. */

@@ -6,11 +6,11 @@ import type { Rooms } from "./rooms.ts";
 import { use } from "./use.ts";
 
 /** tools/call: one tool, with arguments within its bounds. */
-export async function call(ask: Ask, rooms: Rooms): Promise<void> {
+export function call(ask: Ask, rooms: Rooms): Promise<unknown> {
   const { name = "", params, era } = ask.message;
   const args = argumentsOf(params);
   const target = rooms.catalog.view(ask.seen.server).find("tool", name);
-  await use(ask, rooms, {
+  return use(ask, rooms, {
     asked: { upstream: "", kind: "tool", name },
     arguments: args,
     matches: target === undefined ? [] : [{ target, arguments: args }],

@@ -30,7 +30,9 @@ export async function complete(ask: Ask, rooms: Rooms): Promise<void> {
       : capability.decideBegun(given, argument, ask.policy.requirements(ask.context, target));
   const sent = { ...given, [argument]: completion.value };
   const sha256 = digest(sent);
-  const id = await recordDecision(rooms, ask.seen, decision, {
+  const id = rooms.log.newId();
+  await recordDecision(rooms, ask.seen, decision, {
+    id,
     asked,
     targets: target === undefined ? [] : [target],
     arguments: sent,

@@ -45,7 +45,7 @@ export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise
     ms: Math.round(ms * 1000) / 1000,
     bytes: told.bytes,
     lease_sha256: used.lease?.sha256 ?? null,
-    ...(told.withheld > 0 && { withheld: told.withheld }),
+    withheld: told.withheld > 0 ? told.withheld : undefined,
   });
   rooms.metrics.forwarded(allowed.target.upstream, told.status, ms / 1000);
   return told;

@@ -33,7 +33,7 @@ import { setLevel, subscribe, unsubscribe } from "./subscribe.ts";
 import { listTasks, task } from "./tasks.ts";
 
 /** Which verb answers a request. A method without one never gets here: the protocol's table refused it. */
-const VERBS: Partial<Record<Method, (ask: Ask, rooms: Rooms) => Promise<void>>> = {
+const VERBS: Partial<Record<Method, (ask: Ask, rooms: Rooms) => Promise<unknown>>> = {
   initialize,
   ping,
   "server/discover": discover,

@@ -26,7 +26,28 @@ export interface Seen {
 
 const NO_REVISION: Revision = { platform: "", tenant: "" };
 
-type Said = Pick<DecisionEntry, "effect" | "code"> & Partial<DecisionEntry>;
+/** What is decided; the rest of its record is what was seen. */
+type Said = Pick<DecisionEntry, "effect" | "code"> &
+  Partial<
+    Pick<
+      DecisionEntry,
+      | "method"
+      | "target"
+      | "arguments"
+      | "arguments_sha256"
+      | "grant"
+      | "requirements"
+      | "reasons"
+      | "target_sha256"
+      | "within"
+      | "named"
+      | "matched"
+      | "matched_sha256"
+      | "listed"
+      | "of"
+      | "targets_sha256"
+    >
+  >;
 
 /** Puts a decision on disk, and what it was made on: resolves when it is there. Nothing may be forwarded before. */
 export function record(
@@ -45,6 +66,8 @@ export function record(
 
 /** What a decision is about. */
 export interface Subject {
+  /** Of the record. */
+  readonly id: string;
   /** As the request names it: all there is to say where there is no such target. */
   readonly asked: TargetId;
   /** Those that it was decided under, what the request names first. */
@@ -55,33 +78,29 @@ export interface Subject {
   readonly named?: string | undefined;
 }
 
-/** Puts a decision about targets on disk, with all that it takes to make it again. Gives its id. */
-export async function recordDecision(
+/** Puts a decision about targets on disk, with all that it takes to make it again. */
+export function recordDecision(
   rooms: Pick<Rooms, "log" | "metrics">,
   seen: Seen,
   decision: CallDecision,
-  { asked, targets, arguments: args, sha256, named }: Subject,
-): Promise<string> {
+  { id, asked, targets, arguments: args, sha256, named }: Subject,
+): Promise<void> {
   const [target, ...matched] = targets;
-  const id = rooms.log.newId();
   const said: Said = {
     effect: decision.effect,
     code: decision.effect === "allow" ? "ok" : decision.code,
     target: idOf(target ?? asked),
-    ...(target && { target_sha256: target.digest }),
-    ...(named !== undefined && { named }),
-    ...(matched.length > 0 && {
-      matched: matched.map(idOf),
-      matched_sha256: matched.map((one) => one.digest),
-    }),
+    target_sha256: target?.digest,
+    named,
+    matched: matched.length > 0 ? matched.map(idOf) : undefined,
+    matched_sha256: matched.length > 0 ? matched.map((one) => one.digest) : undefined,
     arguments: args,
     arguments_sha256: sha256,
     grant: decision.grant,
     requirements: decision.requirements,
     reasons: decision.reasons,
   };
-  await record(rooms, seen, said, id, targets);
-  return id;
+  return record(rooms, seen, said, id, targets);
 }
 
 /** A target's identity alone. */
@@ -100,27 +119,37 @@ export function recordAnswered(
   rooms.log.outcome({ phase: "outcome", decision, status, is_error, ms: 0, bytes, lease_sha256: null });
 }
 
+/** Member by member: to spread what is said would look each of them up by name, for every decision. */
 function decisionEntry(seen: Seen, said: Said): DecisionEntry {
   const { message, identity } = seen;
   return {
     phase: "decision",
     server: seen.server,
     era: message?.era ?? "",
-    method: message?.method ?? "",
+    method: said.method ?? message?.method ?? "",
     rpc_id: message?.kind === "request" || message?.kind === "refused" ? message.id : null,
     client_ip: seen.clientIp,
     revision: seen.revision ?? NO_REVISION,
     principal: identity?.principal ?? null,
-    target: null,
-    arguments: null,
-    arguments_sha256: "",
+    target: said.target ?? null,
+    arguments: said.arguments ?? null,
+    arguments_sha256: said.arguments_sha256 ?? "",
     context: { now: seen.now },
-    grant: null,
-    requirements: {},
-    reasons: [],
+    effect: said.effect,
+    code: said.code,
+    grant: said.grant ?? null,
+    requirements: said.requirements ?? {},
+    reasons: said.reasons ?? [],
     trace_id: seen.traceId,
-    ...(identity && { tenant_sha256: digestOf(identity.tenant) }),
-    ...said,
+    tenant_sha256: identity && digestOf(identity.tenant),
+    target_sha256: said.target_sha256,
+    within: said.within,
+    named: said.named,
+    matched: said.matched,
+    matched_sha256: said.matched_sha256,
+    listed: said.listed,
+    of: said.of,
+    targets_sha256: said.targets_sha256,
   };
 }
 

@@ -24,7 +24,9 @@ export async function task(ask: Ask, rooms: Rooms): Promise<void> {
   const args = entry?.arguments ?? {};
   const decision = target === undefined ? UNKNOWN : decideAgain(ask, rooms, target, args);
   const sha256 = digest(args);
-  const id = await recordDecision(rooms, ask.seen, decision, {
+  const id = rooms.log.newId();
+  await recordDecision(rooms, ask.seen, decision, {
+    id,
     asked: { upstream: "", kind: "tool", name: "" },
     targets: target === undefined ? [] : [target],
     arguments: args,

@@ -36,7 +36,9 @@ export async function use(ask: Ask, rooms: Rooms, wanted: Wanted): Promise<Told 
   // What goes on later goes on with the same request: a URI is not told by its variables alone.
   const whole = named === undefined ? sha256 : digest([named, sha256]);
   const { decision, going } = settle(ask, rooms, wanted, whole);
-  const id = await recordDecision(rooms, ask.seen, decision, {
+  const id = rooms.log.newId();
+  await recordDecision(rooms, ask.seen, decision, {
+    id,
     asked: wanted.asked,
     targets: matches.map(({ target }) => target),
     arguments: sent,

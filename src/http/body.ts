@@ -27,24 +27,29 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
     if (Number(request.headers["content-length"] ?? 0) > limit) return reject(tooLarge());
     const { socket } = request;
     const body = new Gathered();
+    let isOver = false;
     const fail: Fail = (error) => {
-      settle();
+      if (isOver) return;
+      isOver = true;
+      waiting.delete(socket);
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
+      if (isOver) return;
       if (body.length + chunk.length > limit) fail(tooLarge());
       else body.add(chunk);
     };
     const onEnd = (): void => {
-      settle();
+      if (isOver) return;
+      isOver = true;
+      waiting.delete(socket);
       resolve(body.take());
     };
-    const onBroken = (): void => fail(new PortcullisError("body_incomplete"));
-    const settle = (): void => {
-      waiting.delete(socket);
-      request.off("data", onData).off("end", onEnd).off("close", onBroken);
+    const onBroken = (): void => {
+      if (!isOver) fail(new PortcullisError("body_incomplete"));
     };
     waiting.set(socket, fail);
+    // They stay: the request ends before they could matter, and taking them off costs as much as putting them on.
     request.on("data", onData).on("end", onEnd).on("close", onBroken).on("error", onBroken);
   });
 }

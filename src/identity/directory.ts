@@ -6,10 +6,13 @@ import type { JsonObject } from "../lib/json.ts";
  * nothing changed, so an implementation keeps what it gives and replaces it whole.
  */
 export interface Directory {
-  tenant(id: string): Promise<TenantRecord | undefined>;
+  tenant(id: string): Eventually<TenantRecord | undefined>;
   /** An empty object where nothing is known of this principal. */
-  attributes(issuer: string, subject: string, tenant: string): Promise<JsonObject>;
+  attributes(issuer: string, subject: string, tenant: string): Eventually<JsonObject>;
 }
+
+/** At once, where it is in memory. */
+export type Eventually<T> = T | Promise<T>;
 
 export interface DirectoryContent {
   /** By tenant id. */
@@ -33,8 +36,8 @@ export function createDirectory(content: DirectoryContent): Directory & {
 } {
   let now = index(content);
   return {
-    tenant: async (id) => now.tenants.get(id),
-    attributes: async (issuer, subject, tenant) => now.attributes.get(keyOf(issuer, subject, tenant)) ?? NONE,
+    tenant: (id) => now.tenants.get(id),
+    attributes: (issuer, subject, tenant) => now.attributes.get(keyOf(issuer, subject, tenant)) ?? NONE,
     replace(next) {
       now = index(next);
     },

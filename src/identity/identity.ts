@@ -229,7 +229,10 @@ async function lookUp(
 ): Promise<[TenantRecord, JsonObject]> {
   let found: [TenantRecord | undefined, JsonObject];
   try {
-    found = await Promise.all([directory.tenant(tenant), directory.attributes(issuer, subject, tenant)]);
+    const record = directory.tenant(tenant);
+    const attributes = directory.attributes(issuer, subject, tenant);
+    const isThere = !(record instanceof Promise || attributes instanceof Promise);
+    found = isThere ? [record, attributes] : await Promise.all([record, attributes]);
   } catch (cause) {
     throw new PortcullisError("identity_unavailable", { reason: "the directory failed", cause });
   }

@@ -35,13 +35,17 @@ export function createMetrics(): Metrics {
     registers: [...registers],
   });
   // A series is looked up by its labels once: doing so for each call costs as much as deciding it.
-  const decisionSeries = memo((server: string, method: string, code: string) =>
-    decisions.labels({ server, method, code }),
-  );
-  const forwardSeries = memo((upstream: string, status: string) => forwards.labels({ upstream, status }));
+  const decisionSeries = new Map<string, Counter.Internal>();
+  const forwardSeries = new Map<string, Histogram.Internal<string>>();
   return {
-    decided: (server, method, code) => decisionSeries(server, method, code).inc(),
-    forwarded: (upstream, status, seconds) => forwardSeries(upstream, status).observe(seconds),
+    decided(server, method, code) {
+      const key = `${server} ${method} ${code}`;
+      keep(decisionSeries, key, () => decisions.labels({ server, method, code })).inc();
+    },
+    forwarded(upstream, status, seconds) {
+      const key = `${upstream} ${status}`;
+      keep(forwardSeries, key, () => forwards.labels({ upstream, status })).observe(seconds);
+    },
     sessions(count) {
       new Gauge({
         name: "portcullis_sessions",
@@ -68,17 +72,11 @@ function shared(render: () => Promise<string>): () => Promise<string> {
   };
 }
 
-function memo<Labels extends string[], Series>(
-  make: (...labels: Labels) => Series,
-): (...labels: Labels) => Series {
-  const known = new Map<string, Series>();
-  return (...labels) => {
-    const key = labels.join(" ");
-    let series = known.get(key);
-    if (series === undefined) {
-      series = make(...labels);
-      known.set(key, series);
-    }
-    return series;
-  };
+function keep<Series>(known: Map<string, Series>, key: string, make: () => Series): Series {
+  let series = known.get(key);
+  if (series === undefined) {
+    series = make();
+    known.set(key, series);
+  }
+  return series;
 }

@@ -130,7 +130,13 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     throw new PortcullisError("upstream_unavailable", { reason: "it forgets its sessions" });
   }
 
-  async function askIn(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
+  function askIn(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
+    const isPlain = request.logLevel === undefined && request.isAskable !== true;
+    return isPlain ? converse(session, request, scope) : askAttended(session, request, scope);
+  }
+
+  /** With what has to stand beside the request: the log level that it wants, the stream on which it may be asked. */
+  async function askAttended(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
     const { logLevel, isAskable, owner } = request;
     if (logLevel !== undefined) {
       const outcome = await setLogLevel(session, logLevel, request, scope);
