@@ -24,6 +24,7 @@ const authorization = `Bearer ${setup.token}`;
 const field: readonly { name: string; contender: Contender; headers: Record<string, string> }[] = [
   { name: "direct", contender: upstream, headers: {} },
   { name: "forwarder", contender: await contender("forwarder", upstream.url), headers: {} },
+  { name: "recorder", contender: await contender("recorder", upstream.url), headers: {} },
   { name: "naive bridge", contender: await contender("naive", upstream.url), headers: {} },
   {
     name: "portcullis",
