@@ -1,7 +1,7 @@
 import type { Era, ParamHeader } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
 import type { Json, JsonObject } from "../lib/json.ts";
 import { valueAt } from "../lib/param-headers.ts";
+import { mismatch } from "./refusals.ts";
 
 type ReadHeader = (name: string) => string | undefined;
 
@@ -79,8 +79,4 @@ function decoded(sent: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function mismatch(reason: string): PortcullisError {
-  return new PortcullisError("header_mismatch", { reason, text: `Headers and body disagree: ${reason}.` });
 }

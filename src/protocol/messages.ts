@@ -1,17 +1,14 @@
 import type { ClientAnswer, Era, Exchange } from "../domain.ts";
-import { type ErrorOptions, PortcullisError } from "../lib/errors.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { PortcullisError } from "../lib/errors.ts";
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import type { RequestId } from "../lib/rpc.ts";
+import { type Envelope, NO_PARAMS, readEnvelope } from "./envelope.ts";
+import { type Spoken, versionOf } from "./era.ts";
 import { requireStandardHeaders } from "./headers.ts";
 import { type Method, type MethodRow, methodRow } from "./methods.ts";
+import { invalid, shapeless } from "./refusals.ts";
 import { isLogLevel, isRequestId, type LogLevel, misshapen, type Shape } from "./shapes.ts";
-import { ASSUMED_VERSION, isModern, isServed, LEGACY_VERSIONS, META, MODERN_VERSIONS } from "./versions.ts";
-
-interface Spoken {
-  readonly era: Era;
-  /** The revision that governs the message; a legacy session may have negotiated another. */
-  readonly version: string;
-}
+import { META } from "./versions.ts";
 
 export interface RequestMessage extends Spoken {
   readonly kind: "request";
@@ -86,99 +83,11 @@ export function readMessage(received: Received): Message {
   }
 }
 
-// ---------------------------------------------------------------- the JSON-RPC envelope
-
-type Envelope =
-  | { readonly kind: "request"; readonly id: RequestId; readonly method: string; readonly params: JsonObject }
-  | { readonly kind: "notification"; readonly method: string; readonly params: JsonObject }
-  | { readonly kind: "response"; readonly id: RequestId; readonly body: JsonObject };
-
-const ENVELOPE_MEMBERS: ReadonlySet<string> = new Set(["jsonrpc", "id", "method", "params"]);
-const RESPONSE_MEMBERS: ReadonlySet<string> = new Set(["jsonrpc", "id", "result", "error"]);
-const NO_PARAMS: JsonObject = Object.freeze({});
-
-/** Only what every reader takes alike: no batch, no member that one reader knows and another skips. */
-function readEnvelope(body: Json | undefined): Envelope {
-  if (!isJsonObject(body)) throw invalid(Array.isArray(body) ? "a batch" : "not an object");
-  if (body.jsonrpc !== "2.0") throw invalid("jsonrpc is not 2.0");
-  const { id, method, params = NO_PARAMS } = body;
-  if (id !== undefined && !isRequestId(id))
-    throw invalid("the id is neither an integer nor a string of at most 256 characters");
-  if (method === undefined) {
-    requireMembers(body, RESPONSE_MEMBERS);
-    const answers = isJsonObject(body.result) !== isJsonObject(body.error);
-    if (id === undefined || !answers) throw invalid("neither a request nor a response");
-    return { kind: "response", id, body };
-  }
-  requireMembers(body, ENVELOPE_MEMBERS);
-  if (typeof method !== "string") throw invalid("the method is not a string");
-  if (!isJsonObject(params)) throw invalid("params is not an object");
-  if (params._meta !== undefined && !isJsonObject(params._meta)) throw shapeless("_meta is not an object");
-  return id === undefined
-    ? { kind: "notification", method, params }
-    : { kind: "request", id, method, params };
-}
-
 function answerOf({ result, error }: JsonObject): ClientAnswer {
   return result === undefined
     ? { kind: "error", text: JSON.stringify(error) }
     : { kind: "result", text: JSON.stringify(result) };
 }
-
-function requireMembers(body: JsonObject, known: ReadonlySet<string>): void {
-  for (const member in body) if (!known.has(member)) throw invalid("an unknown member");
-}
-
-function invalid(reason: string): PortcullisError {
-  return new PortcullisError("request_invalid", { reason, text: `The message is not accepted: ${reason}.` });
-}
-
-function shapeless(reason: string, options: ErrorOptions = {}): PortcullisError {
-  return new PortcullisError("params_invalid", { reason, text: `Invalid params: ${reason}.`, ...options });
-}
-
-// ---------------------------------------------------------------- the era
-
-/**
- * Which era speaks, by the rule of the SDK's own servers: `_meta` decides, the header must agree with it.
- * A modern header without the `_meta` it needs is no legacy message but a broken modern one.
- */
-function versionOf(envelope: Envelope, { header }: Received): Spoken {
-  const named = header("mcp-protocol-version");
-  const meta = envelope.kind === "response" ? undefined : (envelope.params._meta as JsonObject | undefined);
-  const claimed = meta?.[META.protocolVersion];
-  if (claimed !== undefined) return modernVersion(claimed, named);
-  if (named === undefined) return { era: "legacy", version: ASSUMED_VERSION };
-  if (!isModern(named)) {
-    if (!isServed(LEGACY_VERSIONS, named)) throw unsupported(named, LEGACY_VERSIONS);
-    return { era: "legacy", version: named };
-  }
-  // It may mean either era.
-  if (!isServed(MODERN_VERSIONS, named)) throw unsupported(named, [...MODERN_VERSIONS, ...LEGACY_VERSIONS]);
-  if (envelope.kind !== "request") return modernVersion(named, named);
-  if (envelope.method === "initialize")
-    throw mismatch("initialize is not of the revision in MCP-Protocol-Version");
-  throw shapeless(`_meta lacks ${META.protocolVersion}`, { data: { missing: [META.protocolVersion] } });
-}
-
-function modernVersion(claimed: Json, named: string | undefined): Spoken {
-  if (typeof claimed !== "string") throw shapeless(`${META.protocolVersion} is not a string`);
-  if (named !== undefined && named !== claimed) throw mismatch("MCP-Protocol-Version and _meta disagree");
-  if (!isServed(MODERN_VERSIONS, claimed)) throw unsupported(claimed, MODERN_VERSIONS);
-  return { era: "modern", version: claimed };
-}
-
-function mismatch(reason: string): PortcullisError {
-  return new PortcullisError("header_mismatch", { reason, text: `Headers and body disagree: ${reason}.` });
-}
-
-function unsupported(requested: string, supported: readonly string[]): PortcullisError {
-  return new PortcullisError("version_unsupported", {
-    data: { supported, requested: requested.slice(0, 64) },
-  });
-}
-
-// ---------------------------------------------------------------- the message
 
 function readNotification(
   envelope: Envelope & { kind: "notification" },
@@ -187,7 +96,7 @@ function readNotification(
   const row = methodRow(envelope.method, spoken.era);
   // A request without an id asks for its effect without its answer: it is not carried out.
   if (row?.kind === "request") throw invalid("a request without an id");
-  if (row === undefined) throw unknownMethod();
+  if (row === undefined) throw new PortcullisError("method_unknown");
   requireShape(row, envelope.params);
   return { ...envelope, ...spoken, method: envelope.method as Method, row };
 }
@@ -204,7 +113,7 @@ function readRequest(
   const name = row?.names === undefined ? undefined : params[row.names.member];
   requireStandardHeaders({ era: spoken.era, method, name, header });
   if (row?.kind === "notification") throw invalid("a notification with an id");
-  if (row === undefined) throw unknownMethod();
+  if (row === undefined) throw new PortcullisError("method_unknown");
   requireShape(row, params);
   requireNoStrays(row, spoken.era, params);
   const { progressToken } = meta;
@@ -268,7 +177,7 @@ function requireNoStrays(row: MethodRow, era: Era, params: JsonObject): void {
 
 function alsoAllowed(row: MethodRow, era: Era): Readonly<Record<string, Shape>> {
   if (era === "modern") return row.resumable ? RESUMING : {};
-  return row.action === "call" ? TASK : {};
+  return row.taskable ? TASK : {};
 }
 
 function requireModernMeta(meta: JsonObject): void {
@@ -284,8 +193,4 @@ function requireModernMeta(meta: JsonObject): void {
 function requireShape(row: MethodRow, params: JsonObject): void {
   const member = misshapen(row.params ?? {}, params);
   if (member !== undefined) throw shapeless(`${member} is missing or malformed`);
-}
-
-function unknownMethod(): PortcullisError {
-  return new PortcullisError("method_unknown");
 }

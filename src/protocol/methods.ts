@@ -1,7 +1,6 @@
 import type { Era, TargetKind } from "../domain.ts";
 import type { Shape } from "./shapes.ts";
 
-/** What the gate does with a message. */
 export type Action =
   | "session"
   | "list"
@@ -20,13 +19,15 @@ export type Action =
 export interface MethodRow {
   readonly eras: readonly Era[];
   readonly kind: "request" | "notification";
-  readonly action: Action;
   /** What the request names, and the member of params that names it (`Mcp-Name` mirrors it). */
   readonly names?: { readonly kind: TargetKind | "task"; readonly member: string };
   readonly params?: Readonly<Record<string, Shape>>;
   /** A modern request of this method may bring the answers to what an earlier one was asked (MRTR). */
   readonly resumable?: true;
-  /** For people: what is not passed on as it came, and what the decision's record holds. */
+  /** A legacy request of this method may ask to be answered by a task. */
+  readonly taskable?: true;
+  /** For people: what the gate does with it, what is not passed on as it came, and what the decision's record holds. */
+  readonly action: Action;
   readonly rewritten: string;
   readonly recorded: string;
 }
@@ -71,6 +72,7 @@ const METHODS = {
     names: { kind: "tool", member: "name" },
     params: { name: "string", arguments: "object?" },
     resumable: true,
+    taskable: true,
     rewritten: "the name; `set` arguments; URIs and hidden links in the result; requestState",
     recorded: "target, arguments, grant, requirements; outcome",
   },
