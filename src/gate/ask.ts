@@ -1,10 +1,21 @@
-import type { Identity, PolicyContext, Who } from "../domain.ts";
+import type { Identity, PolicyContext, Revision, Who } from "../domain.ts";
 import type { Cancellable } from "../lib/cancellation.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
-import type { RequestMessage } from "../protocol/messages.ts";
+import type { Message, RequestMessage } from "../protocol/messages.ts";
 import type { ClientSession } from "../protocol/sessions.ts";
 import type { Answer } from "./answer.ts";
-import type { Seen } from "./records.ts";
+
+/** What is known of a request so far. A refusal's record tells how far it came. */
+export interface Seen {
+  readonly server: string;
+  readonly clientIp: string;
+  /** Seconds: the one clock reading of this decision. */
+  readonly now: number;
+  readonly traceId: string;
+  message?: Message;
+  identity?: Identity;
+  revision?: Revision;
+}
 
 /** One request that passed http, protocol and identity: what every verb of the gate works on. */
 export interface Ask {

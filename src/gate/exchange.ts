@@ -5,12 +5,12 @@ import type { Json, JsonObject } from "../lib/json.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
 import type { Ask } from "./ask.ts";
 import { type Asked, askedIn, urlQuestions } from "./asked.ts";
-import type { Allowed } from "./forward.ts";
 import { declares, permit } from "./interaction.ts";
+import { keepTask } from "./keep-task.ts";
 import type { Rooms } from "./rooms.ts";
 import { send, type Way } from "./send.ts";
-import { keepTask } from "./tasks.ts";
 import type { Turn } from "./turn.ts";
+import type { Allowed } from "./wanted.ts";
 
 /** A modern upstream may ask and ask again: past this it goes in circles. */
 const MAX_ROUNDS = 8;

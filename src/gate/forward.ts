@@ -1,34 +1,15 @@
 import { performance } from "node:perf_hooks";
-import type { Grant, Lease, Target } from "../domain.ts";
+import type { Lease } from "../domain.ts";
 import { toPortcullisError } from "../lib/errors.ts";
-import type { JsonObject } from "../lib/json.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
 import type { Ask } from "./ask.ts";
 import { converse, type Listener } from "./conversation.ts";
 import { exchangeOf } from "./exchange.ts";
 import { mayAsk } from "./interaction.ts";
-import type { Resumption } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import { type Told, tell } from "./tell.ts";
 import type { Turn } from "./turn.ts";
-
-/** An allowed request whose decision is on disk. */
-export interface Allowed {
-  /** Of the decision's record. */
-  readonly id: string;
-  readonly target: Target;
-  readonly grant: Grant;
-  /** What the upstream is sent. */
-  readonly params: JsonObject;
-  /** The arguments in it that policy let through, and those that the caller sent. */
-  readonly arguments: JsonObject;
-  readonly sent: JsonObject;
-  /** Digest of what the caller sent. */
-  readonly sha256: string;
-  readonly resume: Resumption | null;
-  /** What of the upstream's result this caller is told, where the kind of request says more than `present` does. */
-  filter?(result: string): string;
-}
+import type { Allowed } from "./wanted.ts";
 
 /** Credential, upstream, answer; and the outcome's record, whatever happened. */
 export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise<Told> {

@@ -15,7 +15,7 @@ import {
 import type { Method } from "../protocol/methods.ts";
 import type { ClientSession } from "../protocol/sessions.ts";
 import { createAnswer } from "./answer.ts";
-import type { Ask } from "./ask.ts";
+import type { Ask, Seen } from "./ask.ts";
 import { call } from "./call.ts";
 import { complete } from "./complete.ts";
 import { get } from "./get.ts";
@@ -25,7 +25,7 @@ import { listen } from "./listen.ts";
 import { createLoad, type Load, type Slot } from "./load.ts";
 import { ownerOf, whoOf } from "./principal.ts";
 import { read } from "./read.ts";
-import { recordUnasked, type Seen } from "./records.ts";
+import { recordUnasked } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
 import { discover, initialize, ping } from "./session.ts";
 import { openStream } from "./stream.ts";

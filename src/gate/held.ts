@@ -4,8 +4,7 @@ import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import type { Replicas } from "../protocol/replicas.ts";
 import type { Conversation, Listener } from "./conversation.ts";
 import { holderOf } from "./principal.ts";
-import { lostCall, STATE_MS } from "./resume.ts";
-import { type Turn, turnFromJson, turnToJson } from "./turn.ts";
+import { STATE_MS, type Turn, turnFromJson, turnToJson } from "./turn.ts";
 
 /** Calls that wait for their client's next request, which may arrive at any replica. */
 export interface Held {
@@ -127,4 +126,8 @@ export function createHeld(
       endWhere(() => true);
     },
   };
+}
+
+function lostCall(): PortcullisError {
+  return new PortcullisError("state_invalid", { reason: "the call that asked has ended" });
 }

@@ -3,9 +3,9 @@ import { abortSignalOf } from "../lib/cancellation.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
-import type { Allowed } from "./forward.ts";
 import { record } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
+import type { Allowed } from "./wanted.ts";
 
 /** What a server may ask at all, and under which of the client's capabilities. */
 const KINDS: readonly QuestionKind[] = ["sampling", "elicitation", "roots"];

@@ -1,28 +1,8 @@
-import type {
-  CallDecision,
-  DecisionEntry,
-  Identity,
-  Revision,
-  Target,
-  TargetId,
-  TenantRecord,
-} from "../domain.ts";
+import type { CallDecision, DecisionEntry, Revision, Target, TargetId, TenantRecord } from "../domain.ts";
 import type { ErrorCode } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
-import type { Message } from "../protocol/messages.ts";
+import type { Seen } from "./ask.ts";
 import type { Rooms } from "./rooms.ts";
-
-/** What is known of a request so far. A refusal's record tells how far it came. */
-export interface Seen {
-  readonly server: string;
-  readonly clientIp: string;
-  /** Seconds: the one clock reading of this decision. */
-  readonly now: number;
-  readonly traceId: string;
-  message?: Message;
-  identity?: Identity;
-  revision?: Revision;
-}
 
 const NO_REVISION: Revision = { platform: "", tenant: "" };
 

@@ -5,7 +5,7 @@ import { ALL_HOLD } from "../policy/requirements.ts";
 import type { Ask } from "./ask.ts";
 import { capabilityOf, type Deciding, decideUnder } from "./decision.ts";
 import type { Rooms } from "./rooms.ts";
-import type { Wanted } from "./use.ts";
+import type { Wanted } from "./wanted.ts";
 
 /** A request that names a resource by its URI, decided under the resource and every template that the URI matches. */
 export function byUri(ask: Ask, rooms: Pick<Rooms, "catalog">): Wanted {

@@ -1,9 +1,10 @@
 import type { CallDecision, Grant, QuestionKind } from "../domain.ts";
-import { type ErrorCode, PortcullisError } from "../lib/errors.ts";
+import type { ErrorCode } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
 import type { Match } from "./decision.ts";
 import type { Rooms } from "./rooms.ts";
+import { STATE_MS } from "./turn.ts";
 
 /** How a request goes on from an earlier one of the same client for the same thing. */
 export type Resumption =
@@ -15,9 +16,6 @@ export type Resumption =
   | { readonly kind: "again" };
 
 type Refused = { readonly kind: "refused"; readonly decision: Extract<CallDecision, { effect: "deny" }> };
-
-/** Long enough for a person to answer a question. Milliseconds. */
-export const STATE_MS = 10 * 60_000;
 
 const PURPOSE = "requestState";
 
@@ -90,8 +88,4 @@ function refused(code: ErrorCode, reason: string): Refused {
     kind: "refused",
     decision: { effect: "deny", code, reasons: [reason], grant: null, requirements: {} },
   };
-}
-
-export function lostCall(): PortcullisError {
-  return new PortcullisError("state_invalid", { reason: "the call that asked has ended" });
 }

@@ -5,10 +5,10 @@ import type { JsonObject } from "../lib/json.ts";
 import { paramHeaders } from "../lib/param-headers.ts";
 import type { Ask } from "./ask.ts";
 import type { Conversation } from "./conversation.ts";
-import type { Allowed } from "./forward.ts";
 import { heard } from "./hear.ts";
 import { askClient, canBeAsked, mayAsk, permit } from "./interaction.ts";
 import type { Rooms } from "./rooms.ts";
+import type { Allowed } from "./wanted.ts";
 
 type AskClient = NonNullable<UpstreamRequest["onQuestion"]>;
 

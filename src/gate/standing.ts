@@ -4,6 +4,7 @@ import { sha256 } from "../lib/json.ts";
 import { notificationText, requestText } from "../protocol/answers.ts";
 import type { Missed } from "../protocol/events.ts";
 import type { ClientSession } from "../protocol/sessions.ts";
+import type { Seen } from "./ask.ts";
 import { decide } from "./decision.ts";
 import { type Feed, openFeed } from "./feed.ts";
 import { type Hearer, hearing } from "./hearer.ts";
@@ -12,7 +13,7 @@ import { beginLife } from "./life.ts";
 import { LINGER_MS } from "./outbox.ts";
 import { whoOf } from "./principal.ts";
 import type { Asking } from "./questions.ts";
-import { record, type Seen } from "./records.ts";
+import { record } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
 import { createSay, type Say } from "./say.ts";
 

@@ -1,16 +1,16 @@
-import type { CallDecision, Grant, Target, UpstreamReply } from "../domain.ts";
+import type { CallDecision, Grant, Target } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import { membersOf } from "../lib/members.ts";
 import { ALL_HOLD } from "../policy/requirements.ts";
 import { readInputRequests } from "../protocol/input-required.ts";
 import { listResult } from "../protocol/results.ts";
-import { readTask, taskIdOf } from "../protocol/tasks.ts";
+import { taskIdOf } from "../protocol/tasks.ts";
 import type { Answer } from "./answer.ts";
 import type { Ask } from "./ask.ts";
 import { pageOf } from "./cursor.ts";
 import { capabilityOf, refusalOf, UNKNOWN } from "./decision.ts";
-import { type Allowed, forward } from "./forward.ts";
+import { forward } from "./forward.ts";
 import { record, recordDecision } from "./records.ts";
 import { resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
@@ -120,20 +120,4 @@ function isOf(told: string, taskId: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Remembers whose a call's task is, before its client hears of it. */
-export async function keepTask(
-  ask: Ask,
-  rooms: Rooms,
-  { target: { upstream, exposedName: tool }, sent }: Allowed,
-  answer: UpstreamReply,
-): Promise<void> {
-  const { era, method, task: wanted } = ask.message;
-  if (method !== "tools/call" || answer.kind === "error" || answer.era !== era) return;
-  if (wanted === undefined && !(era === "modern" && /"task"|\\u/.test(answer.text))) return;
-  const taskId = readTask(answer.text, era);
-  if (taskId === undefined) return;
-  const entry: TaskEntry = { era, upstream, tool, arguments: sent, owner: ask.owner };
-  await rooms.tasks.keep(makerOf(ask.principalKey, ask.seen.server), taskId, entry);
 }

@@ -5,11 +5,11 @@ import { translateError, translateResult } from "../protocol/results.ts";
 import type { Ask } from "./ask.ts";
 import { present } from "./content.ts";
 import { serverInfoOf } from "./description.ts";
-import type { Allowed } from "./forward.ts";
 import { canonicalUri } from "./resources.ts";
 import { sealState } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Turn } from "./turn.ts";
+import type { Allowed } from "./wanted.ts";
 
 /** For the outcome's record. */
 export interface Told {

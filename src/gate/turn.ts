@@ -14,6 +14,9 @@ export type Turn =
     }
   | { readonly kind: "failure"; readonly error: PortcullisError };
 
+/** How long a turn's questions may wait: long enough for a person. Milliseconds. */
+export const STATE_MS = 10 * 60_000;
+
 /** A turn as another replica hands it on. */
 export function turnToJson(turn: Turn): JsonObject {
   switch (turn.kind) {

@@ -1,4 +1,4 @@
-import type { CallDecision, TargetId } from "../domain.ts";
+import type { CallDecision } from "../domain.ts";
 import { type ErrorCode, toPortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
@@ -8,26 +8,7 @@ import { recordAnswered, recordDecision } from "./records.ts";
 import { type Resumption, resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Told } from "./tell.ts";
-
-/** What a request asks to use. */
-export interface Wanted {
-  /** For the record, whether there is such a target or not. */
-  readonly asked: TargetId;
-  /** What is asked for, where its targets do not say it: a URI. */
-  readonly named?: string | undefined;
-  /** As the caller sent them. */
-  readonly arguments: JsonObject;
-  /** Everything that it must be allowed under, what it names first; none: there is no such target. */
-  readonly matches: readonly Match[];
-  /** What the upstream is sent, around the arguments that policy let through; undefined: they ask for something else. */
-  params(match: Match, args: JsonObject): JsonObject | undefined;
-  /** What may be checked only once the caller is known to see the target. */
-  onVisible?(): void;
-  /** What has to be done before it is carried out; it is not if this rejects. */
-  onAllowed?(): Promise<unknown>;
-  /** The result, where the gateway itself answers what was allowed. */
-  readonly answered?: string | undefined;
-}
+import type { Wanted } from "./wanted.ts";
 
 /** Decide, record; forward only what was allowed and is on disk. Gives what the caller was told of what was allowed. */
 export async function use(ask: Ask, rooms: Rooms, wanted: Wanted): Promise<Told | undefined> {

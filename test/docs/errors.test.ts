@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { STATE_MS } from "../../src/gate/resume.ts";
+import { STATE_MS } from "../../src/gate/turn.ts";
 import { ERRORS, PortcullisError } from "../../src/lib/errors.ts";
 import { errorText } from "../../src/lib/rpc.ts";
 import { codes, readPage } from "./page.ts";
