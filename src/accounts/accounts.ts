@@ -1,37 +1,26 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Principal, SharedStore } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
-import { PortcullisError } from "../lib/errors.ts";
-import { randomId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { createOAuthClient } from "../lib/oauth/client.ts";
-import { type ClientConfig, providerOf } from "../lib/oauth/provider.ts";
+import { providerOf } from "../lib/oauth/provider.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createAccessTokens } from "./access.ts";
 import { createCookies } from "./cookies.ts";
 import type { Database } from "./database.ts";
 import { createForms } from "./forms.ts";
-import { createLinking } from "./linking.ts";
-import { createLinks, type Link, type LinkKey, type Owner, prepare } from "./links.ts";
-import { createPages } from "./pages.ts";
+import { createKeptLinks, type KeptLinks, type LinkChange } from "./kept-links.ts";
+import { type AccountConfig, createLinking } from "./linking.ts";
+import { createLinks, type Owner, prepare } from "./links.ts";
+import { createPages, type Pages } from "./pages.ts";
 import { masterKeyOf } from "./seal.ts";
 import { createSealed } from "./sealed.ts";
 import { createSignIn, type SignInIssuer } from "./sign-in.ts";
-import { createEmbeddedKeys, type KeyKeeper, type TenantKeys } from "./tenant-keys.ts";
-import { heldOf, openHeld, sealHeld } from "./tokens.ts";
+import { createEmbeddedKeys, type TenantKeys } from "./tenant-keys.ts";
+import { createTickets } from "./tickets.ts";
 
-/** A third party whose accounts users may link. */
-export interface AccountConfig extends ClientConfig {
-  readonly title?: string | undefined;
-  readonly scopes: readonly string[];
-  /** Further parameters of the authorization request. */
-  readonly parameters: Readonly<Record<string, string>>;
-}
-
-/** What a link page is for: an account of this user, asked for by their own agent. */
-export interface Ticket extends LinkKey {
-  readonly id: string;
-}
+export type { LinkChange, LinkView, Shredded } from "./kept-links.ts";
+export type { LinkKey, Owner } from "./links.ts";
 
 export interface AccountsOptions {
   readonly publicUrl: string;
@@ -56,35 +45,7 @@ export interface AccountsOptions {
   readonly log: Log;
 }
 
-/** `replaced`: it took the place of another link, maybe with another account there. */
-export type LinkChange = LinkKey &
-  (
-    | { readonly what: "linked"; readonly elicitation: string; readonly replaced: boolean }
-    | { readonly what: "unlinked" }
-  );
-
-/** A link as its user and an operator see it; no secret in it. */
-export interface LinkView {
-  readonly account: string;
-  /** broken: the provider has ended it. */
-  readonly state: "linked" | "broken";
-  readonly scopes: readonly string[];
-  readonly linkedAt: Date;
-  readonly refreshedAt: Date;
-}
-
-/** What is left to do at the provider after an unlinking. */
-export type Unlinked = { readonly found: false } | { readonly found: true; readonly revoked: boolean };
-
-export type { LinkKey, Owner };
-
-/** What shredding did. `keeper`: whose backups from before still hold the key. */
-export interface Shredded {
-  readonly links: number;
-  readonly keeper: KeyKeeper;
-}
-
-export interface Accounts {
+export interface Accounts extends Omit<KeptLinks, "keep">, Pages {
   /**
    * An access token of the account that this user linked.
    * Rejects with `account_required` and where to link it, `idp_unavailable`, `idp_refused` or `account_unavailable`.
@@ -93,26 +54,16 @@ export interface Accounts {
     account: string,
     principal: Principal,
   ): Promise<{ readonly token: Secret; readonly expires: number; reject(): void }>;
-  list(owner: Owner): Promise<readonly LinkView[]>;
-  /** Of all users of a tenant, or of those that their issuers name so. */
-  inTenant(tenant: string, subject?: string): Promise<readonly (Owner & LinkView)[]>;
-  /** Deletes the link, then revokes its tokens at the provider. */
-  unlink(key: LinkKey): Promise<Unlinked>;
-  /** Destroys the tenant's key and deletes its links: none of them can be read again here. */
-  shred(tenant: string): Promise<Shredded>;
-  /** Whether this path (no query) is one of the pages: `/accounts` and below. */
-  handles(path: string): boolean;
-  handle(request: IncomingMessage, response: ServerResponse): void;
   close(): Promise<void>;
 }
 
 /** For each request to a provider; two of them fit into the claim on a link. */
 const PROVIDER_TIMEOUT_MS = 15_000;
-const TICKET_MS = 600_000;
 
 /** Prepares the database. The database stays its opener's to close. */
 export async function createAccounts(options: AccountsOptions): Promise<Accounts> {
-  const { publicUrl, providers, database, fetch, clock, log, store, onChange = () => {} } = options;
+  const { publicUrl, providers, database, fetch, clock, log, store } = options;
+  const { onChange = () => {}, admit = async () => {} } = options;
   const master = masterKeyOf(options.masterKey);
   await prepare(database);
   const links = createLinks(database);
@@ -125,61 +76,11 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
   );
   const clientOf = (account: string) => clients.get(account);
   const titleOf = (account: string) => providers[account]?.title ?? account;
+  const scopesOf = (account: string) => providers[account]?.scopes ?? [];
+
   const access = createAccessTokens({ ...options, links, keys, clientOf });
-  const tickets = createSealed<Ticket>(master, "ticket", clock);
-
-  function required(key: LinkKey, again: boolean): PortcullisError {
-    const id = randomId();
-    const url = `${publicUrl}/accounts/link/${tickets.close({ ...key, id }, TICKET_MS)}`;
-    const title = titleOf(key.account);
-    const message = again
-      ? `The connection with ${title} has ended: connect the account again to go on.`
-      : `Connect your ${title} account to go on.`;
-    // UrlElicitationRequiredError (MCP 2025-11-25).
-    const data = { elicitations: [{ mode: "url", elicitationId: id, url, message }] };
-    return new PortcullisError("account_required", { text: message, data });
-  }
-
-  const accounts: Omit<Accounts, "handles" | "handle"> = {
-    async accessToken(account, { tenant, issuer, subject }) {
-      const key = { tenant, issuer, subject, account };
-      const found = await access.of(key);
-      if (found.kind !== "linked") throw required(key, found.kind === "broken");
-      const { access: token, expires } = found.held;
-      return { token, expires, reject: () => access.reject(token) };
-    },
-    async list(owner) {
-      return (await links.of(owner)).map(viewOf);
-    },
-    async inTenant(tenant, subject) {
-      const found = await links.inTenant(tenant, subject);
-      return found.map((link) => ({ tenant, issuer: link.issuer, subject: link.subject, ...viewOf(link) }));
-    },
-    async unlink(key) {
-      const gone = await links.remove(key);
-      if (gone === undefined) return { found: false };
-      // What is held with it ends now: the provider may be long in answering.
-      onChange({ ...key, what: "unlinked" });
-      return { found: true, revoked: gone.sealed === null || (await revokeAtProvider(key, gone.sealed)) };
-    },
-    async shred(tenant) {
-      await keys.destroy(tenant);
-      return { links: await links.removeTenant(tenant), keeper: keys.keeper };
-    },
-    close: access.close,
-  };
-
-  async function revokeAtProvider(key: LinkKey, sealed: string): Promise<boolean> {
-    try {
-      const held = await openHeld(keys, key, sealed);
-      if (held === null) return false;
-      return (await clientOf(key.account)?.revoke(held.refresh ?? held.access)) === "revoked";
-    } catch {
-      log.warn({ account: key.account }, "a provider could not be told that a link has ended");
-      return false;
-    }
-  }
-
+  const { keep, ...kept } = createKeptLinks({ links, keys, clientOf, scopesOf, onChange, clock, log });
+  const tickets = createTickets({ publicUrl, master, titleOf, clock });
   const cookies = createCookies(publicUrl);
   const linking = createLinking({
     publicUrl,
@@ -189,23 +90,22 @@ export async function createAccounts(options: AccountsOptions): Promise<Accounts
     sealed: createSealed(master, "linking", clock),
     tickets,
     store,
-    async keep({ id, ...key }, tokens) {
-      const scopes = tokens.scope ?? providers[key.account]?.scopes.join(" ") ?? "";
-      const sealed = await sealHeld(keys, key, heldOf(tokens, clock));
-      // The old one's tokens are not revoked there: if it is the same account, that may end the new ones as well.
-      const { replaced } = await links.put(key, sealed, scopes, new Date(clock()));
-      onChange({ ...key, what: "linked", elicitation: id, replaced });
-    },
+    keep: ({ id, ...key }, tokens) => keep(key, tokens, id),
   });
   const signIn = createSignIn({ publicUrl, issuers: options.signIn, master, cookies, store, fetch, clock });
   const forms = createForms(publicUrl, master);
-  const scopesOf = (account: string) => providers[account]?.scopes ?? [];
-  const { admit = async () => {} } = options;
-  const pages = createPages({ publicUrl, titleOf, scopesOf, linking, signIn, forms, accounts, admit, log });
-  return { ...accounts, ...pages };
-}
+  const pages = createPages({ publicUrl, titleOf, scopesOf, linking, signIn, forms, kept, admit, log });
 
-function viewOf({ account, sealed, scopes, linkedAt, refreshedAt }: Link): LinkView {
-  const state = sealed === null ? "broken" : "linked";
-  return { account, state, scopes: scopes.split(" ").filter(Boolean), linkedAt, refreshedAt };
+  return {
+    ...kept,
+    ...pages,
+    async accessToken(account, { tenant, issuer, subject }) {
+      const key = { tenant, issuer, subject, account };
+      const found = await access.of(key);
+      if (found.kind !== "linked") throw tickets.required(key, found.kind === "broken");
+      const { access: token, expires } = found.held;
+      return { token, expires, reject: () => access.reject(token) };
+    },
+    close: access.close,
+  };
 }

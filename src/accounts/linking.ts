@@ -1,17 +1,25 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SharedStore } from "../domain.ts";
-import type { OAuthClient, OAuthTokens } from "../lib/oauth/provider.ts";
-import type { AccountConfig, Ticket } from "./accounts.ts";
+import type { ClientConfig, OAuthClient, OAuthTokens } from "../lib/oauth/provider.ts";
 import type { Cookies } from "./cookies.ts";
 import { createFlow, FLOW_MS, type Pending } from "./flow.ts";
 import type { Owner } from "./links.ts";
 import type { Sealed } from "./sealed.ts";
+import type { Ticket, Tickets } from "./tickets.ts";
+
+/** A third party whose accounts users may link. */
+export interface AccountConfig extends ClientConfig {
+  readonly title?: string | undefined;
+  readonly scopes: readonly string[];
+  /** Further parameters of the authorization request. */
+  readonly parameters: Readonly<Record<string, string>>;
+}
 
 export interface LinkingOptions {
   readonly publicUrl: string;
   readonly providers: Readonly<Record<string, AccountConfig>>;
   readonly clientOf: (account: string) => OAuthClient | undefined;
-  readonly tickets: Sealed<Ticket>;
+  readonly tickets: Pick<Tickets, "open">;
   readonly sealed: Sealed<Pending<Ticket>>;
   readonly cookies: Cookies;
   readonly store: Pick<SharedStore, "add">;

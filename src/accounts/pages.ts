@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { ERRORS, toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Page } from "../lib/page.ts";
-import type { Accounts } from "./accounts.ts";
 import type { Forms } from "./forms.ts";
+import type { KeptLinks } from "./kept-links.ts";
 import { type Linking, sameOwner } from "./linking.ts";
 import type { Owner } from "./links.ts";
 import type { BrowserUser, Next, SignIn } from "./sign-in.ts";
@@ -16,9 +16,15 @@ export interface PagesOptions {
   readonly linking: Linking;
   readonly signIn: SignIn;
   readonly forms: Forms;
-  readonly accounts: Pick<Accounts, "list" | "unlink">;
+  readonly kept: Pick<KeptLinks, "list" | "unlink">;
   readonly admit: (user: Owner, request: IncomingMessage) => Promise<void>;
   readonly log: Log;
+}
+
+export interface Pages {
+  /** Whether this path (no query) is one of the pages: `/accounts` and below. */
+  handles(path: string): boolean;
+  handle(request: IncomingMessage, response: ServerResponse): void;
 }
 
 interface Asked {
@@ -44,8 +50,8 @@ const SUSPENDED = noticeView("This is closed for now", `${ERRORS.tenant_suspende
 const REFUSED = noticeView("You are not signed in", "Your sign-in failed or was refused. Try again.");
 
 /** The pages under `/accounts`: for a browser whose user has signed in at their issuer. */
-export function createPages(options: PagesOptions): Pick<Accounts, "handles" | "handle"> {
-  const { publicUrl, titleOf, scopesOf, linking, signIn, forms, accounts, admit, log } = options;
+export function createPages(options: PagesOptions): Pages {
+  const { publicUrl, titleOf, scopesOf, linking, signIn, forms, kept, admit, log } = options;
   const { host, protocol } = new URL(publicUrl);
   // Browsers apply it to the redirects that follow a form, too: to the provider, and wherever that goes.
   const formAction = protocol === "https:" ? "'self' https:" : "'self' https: http:";
@@ -58,7 +64,7 @@ export function createPages(options: PagesOptions): Pick<Accounts, "handles" | "
     const [issuer, ...more] = signIn.issuers;
     if (user !== null) {
       const token = forms.token(user.id);
-      const links = await accounts.list(user);
+      const links = await kept.list(user);
       return send(response, 200, listView({ user, links, titleOf, token, formAction }));
     }
     if (issuer !== undefined && more.length === 0) return toSignIn(response, issuer, { page: "list" });
@@ -104,7 +110,7 @@ export function createPages(options: PagesOptions): Pick<Accounts, "handles" | "
     if (form === null) return send(response, 403, FORGED);
     const { tenant, issuer, subject } = user;
     const account = form.get("account") ?? "";
-    const gone = await accounts.unlink({ tenant, issuer, subject, account });
+    const gone = await kept.unlink({ tenant, issuer, subject, account });
     if (!gone.found || gone.revoked) return redirect(response, ROOT);
     const text = `It is deleted here, but ${titleOf(account)} could not be told. Remove the access there, too.`;
     send(response, 200, noticeView("The account was disconnected", text));

@@ -1,6 +1,7 @@
 import { escaped, type Page, page } from "../lib/page.ts";
-import type { LinkView, Ticket } from "./accounts.ts";
+import type { LinkView } from "./kept-links.ts";
 import type { BrowserUser } from "./sign-in.ts";
+import type { Ticket } from "./tickets.ts";
 
 /** Names come from third parties and from tokens: all of them are escaped here. */
 export function linkView(asked: {
