@@ -1,15 +1,14 @@
 import { readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
-import type { Catalog } from "./catalog/catalog.ts";
 import { createClosing } from "./compose/closing.ts";
 import type { Ground } from "./compose/ground.ts";
 import { mountsOf } from "./compose/identity.ts";
 import { createOperator, type Operator } from "./compose/operator.ts";
 import { type Opened, openRooms } from "./compose/rooms.ts";
+import { type GatewayStatus, statusOf } from "./compose/status.ts";
 import type { Config } from "./config/config.ts";
 import type { ListedKind } from "./domain.ts";
 import { createGate } from "./gate/gate.ts";
-import type { Note, TenantRevision } from "./gate/schemas.ts";
 import { createHttp, type Http } from "./http/http.ts";
 import { createLocalIdentity } from "./identity/local.ts";
 import { type Clock, systemClock } from "./lib/clock.ts";
@@ -18,10 +17,10 @@ import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import { serveStdio } from "./local/stdio-transport.ts";
 import type { PolicyStatus } from "./policy/store.ts";
-import type { Suspension } from "./suspension/suspensions.ts";
 
 /** For an application of one's own: reads a portcullis.yaml and all that it names. */
 export { load as loadConfig } from "./compose/load.ts";
+export type { GatewayStatus } from "./compose/status.ts";
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -30,18 +29,6 @@ export interface GatewayOptions {
   readonly clock?: Clock;
   /** Called once when the decision log cannot be written any more: nothing is served, the process should end. */
   readonly onFatal?: (error: PortcullisError) => void;
-}
-
-export interface GatewayStatus {
-  readonly url: string;
-  readonly ready: readonly string[];
-  readonly policies: PolicyStatus;
-  readonly catalog: ReturnType<Catalog["status"]>;
-  /** Schemas that are invalid, keywords that are left to the upstream, and mistakes of policies, by target. */
-  readonly schemas: readonly Note[];
-  readonly sessions: number;
-  /** Tenants that are served nothing. */
-  readonly suspended: readonly Suspension[];
 }
 
 export interface Gateway {
@@ -103,22 +90,9 @@ function guard(
   opened: Opened,
   { urlOf, log, closing }: Pick<Ground, "urlOf" | "log" | "closing">,
 ): Gateway {
-  const { rooms, store, catalog, metrics, policies, pins, schemas, embedded } = opened;
+  const { rooms, catalog, metrics, policies, pins, embedded } = opened;
   const gate = createGate(rooms);
-  const unready = () => [
-    ...(rooms.log.healthy ? [] : ["the decision log cannot be written"]),
-    ...(policies.status().platform.revision === null ? ["no policy is loaded"] : []),
-    ...(store.healthy ? [] : ["the session store does not answer"]),
-  ];
-  /** What several virtual servers show is one target. */
-  const targetsOnce = () => {
-    const shown = Object.keys(config.servers).flatMap((name) => catalog.view(name).targets);
-    return [...new Map(shown.map((target) => [target.digest, target])).values()];
-  };
-  const isCurrent = ({ tenant, revision }: TenantRevision) => {
-    const { platform, tenants } = policies.status();
-    return revision.platform === platform.revision && revision.tenant === (tenants[tenant]?.revision ?? "");
-  };
+  const { ready, status } = statusOf(config, opened);
   const http = createHttp({
     handle: gate.handle,
     hasServer: (name) => Object.hasOwn(config.servers, name),
@@ -128,7 +102,7 @@ function guard(
     allowedOrigins: config.listen.allowed_origins,
     limits: config.limits,
     mounts: mountsOf({ ...opened, config }),
-    ready: unready,
+    ready,
     metrics: metrics.text,
     log,
   });
@@ -158,15 +132,7 @@ function guard(
       await serveStdio({ ...client, handle: own.handle, onRefusal: own.refused, limits: config.limits, log });
     },
     urlOf,
-    status: () => ({
-      url: config.listen.public_url,
-      ready: unready(),
-      policies: policies.status(),
-      catalog: catalog.status(),
-      schemas: schemas.notes(targetsOnce(), isCurrent),
-      sessions: rooms.sessions.size,
-      suspended: opened.suspensions.list(),
-    }),
+    status,
     operator: createOperator({ ...opened, config, decisions: rooms.log }),
     async approve(upstream, target, kind) {
       const approved = pins.approve(upstream, target, kind);

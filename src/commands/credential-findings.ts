@@ -13,81 +13,75 @@ export function credentialFindings(
   config: Pick<Config, "credentials" | "upstreams">,
 ): Problem[] {
   return facts.flatMap((fact) => {
-    const fault = faultOf(fact, tenant, config);
-    return fault === null
+    const found = faultOf(fact, tenant, config);
+    return found === null
       ? []
-      : [{ severity: "error" as const, ...fault, file: fact.file, row: fact.row, col: fact.col }];
+      : [{ severity: "error" as const, ...found, file: fact.file, row: fact.row, col: fact.col }];
   });
 }
 
 function faultOf(
-  { source: name, role, upstream }: CredentialFact,
+  { source, role, upstream }: CredentialFact,
   tenant: LayerFiles["tenant"],
-  { credentials, upstreams }: Pick<Config, "credentials" | "upstreams">,
+  config: Pick<Config, "credentials" | "upstreams">,
 ): Fault | null {
   // What is no literal shows when it is asked for, and is refused then.
-  if (name === null) return null;
-  if (upstream !== null && !Object.hasOwn(upstreams, upstream))
-    return unknown(
-      "upstream_unknown",
-      `there is no upstream "${upstream}"`,
-      upstream,
-      Object.keys(upstreams),
-      "upstreams",
-    );
-  const source = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
-  if (source === undefined)
-    return unknown(
-      "credential_unknown",
-      `there is no credential source "${name}"`,
-      name,
-      Object.keys(credentials),
-      "credentials",
-    );
-  if (upstream !== null && !source.upstreams.includes(upstream))
-    return unknown(
-      "credential_misdirected",
-      `credential source "${name}" may not be sent to "${upstream}"`,
-      "",
-      [],
-      `credentials.${name}.upstreams`,
-    );
-  const roles = rolesOf(source);
-  if (role !== null && !roles.includes(role))
-    return unknown(
-      "credential_role_unknown",
-      `credential source "${name}" has no role "${role}"`,
-      role,
-      roles,
-      `credentials.${name}.roles`,
-    );
-  if (tenant === null) return null;
-  const { id } = tenant;
-  const given = Object.hasOwn(tenant.credentials, name) ? tenant.credentials[name] : undefined;
-  if (given === undefined)
-    return unknown(
-      "credential_not_given",
-      `tenant "${id}" is not given credential source "${name}"`,
-      name,
-      Object.keys(tenant.credentials),
-      `tenants.${id}.credentials`,
-    );
-  if (role === null || given.roles.includes(role)) return null;
-  return unknown(
-    "credential_role_not_given",
-    `tenant "${id}" is not given role "${role}" of "${name}"`,
-    role,
-    given.roles,
-    `tenants.${id}.credentials.${name}.roles`,
-  );
+  if (source === null) return null;
+  const named = { source, role, upstream };
+  return notConfigured(named, config) ?? (tenant === null ? null : notGiven(named, tenant));
 }
 
-function unknown(
-  code: string,
-  message: string,
-  word: string,
-  known: readonly string[],
-  place: string,
-): Fault {
+type Named = Pick<CredentialFact, "role" | "upstream"> & { readonly source: string };
+
+function notConfigured(
+  { source: name, role, upstream }: Named,
+  { credentials, upstreams }: Pick<Config, "credentials" | "upstreams">,
+): Fault | null {
+  if (upstream !== null && !Object.hasOwn(upstreams, upstream)) {
+    const where = { word: upstream, known: Object.keys(upstreams), place: "upstreams" };
+    return fault("upstream_unknown", `there is no upstream "${upstream}"`, where);
+  }
+  const source = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
+  if (source === undefined) {
+    const where = { word: name, known: Object.keys(credentials), place: "credentials" };
+    return fault("credential_unknown", `there is no credential source "${name}"`, where);
+  }
+  if (upstream !== null && !source.upstreams.includes(upstream)) {
+    const where = { word: "", known: [], place: `credentials.${name}.upstreams` };
+    return fault(
+      "credential_misdirected",
+      `credential source "${name}" may not be sent to "${upstream}"`,
+      where,
+    );
+  }
+  const roles = rolesOf(source);
+  if (role === null || roles.includes(role)) return null;
+  const where = { word: role, known: roles, place: `credentials.${name}.roles` };
+  return fault("credential_role_unknown", `credential source "${name}" has no role "${role}"`, where);
+}
+
+function notGiven(
+  { source: name, role }: Named,
+  { id, credentials }: NonNullable<LayerFiles["tenant"]>,
+): Fault | null {
+  const given = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
+  if (given === undefined) {
+    const where = { word: name, known: Object.keys(credentials), place: `tenants.${id}.credentials` };
+    return fault("credential_not_given", `tenant "${id}" is not given credential source "${name}"`, where);
+  }
+  if (role === null || given.roles.includes(role)) return null;
+  const where = { word: role, known: given.roles, place: `tenants.${id}.credentials.${name}.roles` };
+  return fault("credential_role_not_given", `tenant "${id}" is not given role "${role}" of "${name}"`, where);
+}
+
+interface Where {
+  /** What was written, and what could have been. */
+  readonly word: string;
+  readonly known: readonly string[];
+  /** Where it could be added. */
+  readonly place: string;
+}
+
+function fault(code: string, message: string, { word, known, place }: Where): Fault {
   return { code, message, hint: didYouMean(word, known) || `add it under ${place}` };
 }
