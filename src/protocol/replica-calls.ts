@@ -2,7 +2,27 @@ import type { Cancellable } from "../lib/cancellation.ts";
 import { ERRORS, type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
-import type { Replicas } from "./replicas.ts";
+
+export type MessageHandler = (message: JsonObject, from: string) => void;
+
+/** Messages between nodes: what questions are made of. */
+export interface Messages {
+  /** At most once, in order. To a node that is not there: nothing happens. @throws `store_unavailable` */
+  tell(node: string, type: string, message: JsonObject): Promise<void>;
+  /** Several handlers may hear one type. Returns how to stop. */
+  onMessage(type: string, handler: MessageHandler): () => void;
+}
+
+export interface ReplicaCalls {
+  /**
+   * Asks one node and gives its reply; what it says on the way goes to `onEvent`, in order and without a gap.
+   *
+   * @throws PortcullisError what the node threw; `cancelled`; `store_unavailable` where it falls silent
+   */
+  ask(node: string, type: string, request: JsonObject, options: AskOptions): Promise<JsonObject>;
+  /** Answers `ask` of one type: one handler each. */
+  serve(type: string, handler: ServeHandler): void;
+}
 
 export interface AskOptions {
   readonly signal: Cancellable;
@@ -19,11 +39,11 @@ export interface ServedCall {
   event(event: JsonObject): void;
 }
 
-type ReplicaCallsOptions = Pick<Replicas, "tell" | "onMessage"> & {
+interface ReplicaCallsOptions extends Messages {
   newId(): string;
   readonly log: Log;
   readonly beatMs: number;
-};
+}
 
 interface Pending {
   readonly node: string;
@@ -38,9 +58,7 @@ const TYPES = { ask: "ask", event: "ask event", reply: "ask reply", abort: "ask 
 const SILENT_BEATS = 3;
 
 /** Questions between nodes, over messages that may be lost: a gap or a silence is noticed and ends the question. */
-export function createReplicaCalls(options: ReplicaCallsOptions): Pick<Replicas, "ask" | "serve"> & {
-  close(): void;
-} {
+export function createReplicaCalls(options: ReplicaCallsOptions): ReplicaCalls & { close(): void } {
   const { onMessage, newId, log, beatMs } = options;
   const pending = new Map<string, Pending>();
   const serving = new Map<string, AbortController>();

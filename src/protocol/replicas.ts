@@ -4,28 +4,19 @@ import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Seal } from "../lib/seal.ts";
-import { type AskOptions, createReplicaCalls, type ServeHandler } from "./replica-calls.ts";
-
-export type MessageHandler = (message: JsonObject, from: string) => void;
+import {
+  createReplicaCalls,
+  type MessageHandler,
+  type Messages,
+  type ReplicaCalls,
+} from "./replica-calls.ts";
 
 /** The other processes of this gateway, through the store that they share. One alone is its own only replica. */
-export interface Replicas {
+export interface Replicas extends Messages, ReplicaCalls {
   /** This one's name: of `[\w-]`. */
   readonly node: string;
-  /** At most once, in order. To a node that is not there: nothing happens. @throws `store_unavailable` */
-  tell(node: string, type: string, message: JsonObject): Promise<void>;
   /** To every replica, this one included. @throws `store_unavailable` */
   broadcast(type: string, message: JsonObject): Promise<void>;
-  /** Several handlers may hear one type. Returns how to stop. */
-  onMessage(type: string, handler: MessageHandler): () => void;
-  /**
-   * Asks one node and gives its reply; what it says on the way goes to `onEvent`, in order and without a gap.
-   *
-   * @throws PortcullisError what the node threw; `cancelled`; `store_unavailable` where it falls silent
-   */
-  ask(node: string, type: string, request: JsonObject, options: AskOptions): Promise<JsonObject>;
-  /** Answers `ask` of one type: one handler each. */
-  serve(type: string, handler: ServeHandler): void;
   close(): Promise<void>;
 }
 

@@ -7,7 +7,7 @@ import { type Call, type Outcome, statusError } from "./http-call.ts";
 import type { Link } from "./link.ts";
 import type { Attach } from "./listening.ts";
 import { requestText } from "./message.ts";
-import { createModernListener } from "./modern-listener.ts";
+import { type Compose, createModernListener } from "./modern-listener.ts";
 import { createScope, type Scope } from "./scope.ts";
 
 export interface ModernOptions {
@@ -26,16 +26,6 @@ export interface ModernEra {
   /** Follows `subscriptions/listen`. */
   readonly attach: Attach;
 }
-
-/** Who asks, as far as a modern server hears of it. */
-export type Asker = Pick<UpstreamRequest, "clientInfo" | "clientCapabilities" | "logLevel">;
-/** What all requests of a method have in common, whether they are answered or followed. */
-export type Compose = (
-  method: string,
-  params: JsonObject,
-  asker: Asker,
-  more?: Pick<UpstreamRequest, "progressToken" | "paramHeaders">,
-) => Pick<Call, "id" | "body" | "headers">;
 
 /** UnsupportedProtocolVersion of 2026-07-28, and what the official legacy servers answer ahead of any handler. */
 const ERA_REFUSALS = [-32022, -32000];

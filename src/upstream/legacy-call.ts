@@ -5,7 +5,7 @@ import type { Link } from "./link.ts";
 import { notificationText, requestText, restoreToken } from "./message.ts";
 import { createQuestions, type Questions, type ServerRequest } from "./questions.ts";
 import type { Scope } from "./scope.ts";
-import type { Session } from "./sessions.ts";
+import type { Session } from "./session.ts";
 
 /** One request in a legacy session. A class, since one is made for every call and most parts are seldom used. */
 export class LegacyCall implements Call {

@@ -2,7 +2,7 @@ import type { JsonObject } from "../lib/json.ts";
 import { type Access, type Outcome, statusError } from "./http-call.ts";
 import type { Attach, Wanted } from "./listening.ts";
 import { createScope, type Scope } from "./scope.ts";
-import type { Session } from "./sessions.ts";
+import type { Session } from "./session.ts";
 import type { Standalone } from "./standalone.ts";
 import { createUriSubscriptions, type UriSubscriptions } from "./uri-subscriptions.ts";
 import { aborted } from "./watch.ts";

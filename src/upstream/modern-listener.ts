@@ -1,13 +1,23 @@
-import type { Listening } from "../domain.ts";
+import type { Listening, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { changedList, listenParams } from "./era.ts";
-import { type Outcome, statusError } from "./http-call.ts";
-import type { Compose } from "./http-modern.ts";
+import { type Call, type Outcome, statusError } from "./http-call.ts";
 import type { Link } from "./link.ts";
 import type { Attach, Wanted } from "./listening.ts";
 import { type Message, readMessage, takeSubscription } from "./message.ts";
 import { aborted, type StreamEnd } from "./watch.ts";
+
+/** Who asks, as far as a modern server hears of it. */
+type Asker = Pick<UpstreamRequest, "clientInfo" | "clientCapabilities" | "logLevel">;
+
+/** What all requests of a method have in common, whether they are answered or followed. */
+export type Compose = (
+  method: string,
+  params: JsonObject,
+  asker: Asker,
+  more?: Pick<UpstreamRequest, "progressToken" | "paramHeaders">,
+) => Pick<Call, "id" | "body" | "headers">;
 
 export interface ModernListenerOptions {
   readonly link: Link;

@@ -5,7 +5,7 @@ import { type JsonObject, sha256 } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import type { Seal } from "../lib/seal.ts";
-import { createSession, type Session } from "./sessions.ts";
+import { createSession, type Session } from "./session.ts";
 
 export interface SharedSessionsOptions {
   readonly upstream: string;

@@ -9,7 +9,7 @@ import type { Link } from "./link.ts";
 import { progressTokenOf, readMessage } from "./message.ts";
 import { createQuestions, type ServerRequest } from "./questions.ts";
 import { createResumption, type Resumption } from "./resumption.ts";
-import type { Session } from "./sessions.ts";
+import type { Session } from "./session.ts";
 import { type Backoff, sleep } from "./watch.ts";
 
 /** Who needs the stream: a call that may be asked something there, or a listener. */

@@ -73,6 +73,23 @@ test("lib/ and domain.ts import no room", () => {
   expect(breaches).toEqual([]);
 });
 
+test("no file imports itself by way of others", () => {
+  const left = new Map<string, string[]>();
+  for (const { file, to } of imports().filter((one) => one.to.startsWith("."))) {
+    const target = relative(SRC, resolve(SRC, file, "..", to));
+    left.set(file, [...(left.get(file) ?? []), target]);
+  }
+  // Whoever imports nobody that is left, or is imported by nobody, stands in no circle.
+  let before: number;
+  do {
+    before = left.size;
+    const imported = new Set([...left.values()].flat());
+    for (const [file, targets] of left)
+      if (!imported.has(file) || !targets.some((one) => left.has(one))) left.delete(file);
+  } while (left.size < before);
+  expect([...left.keys()]).toEqual([]);
+});
+
 test("only the command line reads process.env", () => {
   const readers = readdirSync(SRC, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts") && file !== "main.ts")
