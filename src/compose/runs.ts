@@ -2,8 +2,8 @@ import type { Config } from "../config/config.ts";
 import type { Principal } from "../domain.ts";
 import { readBody } from "../http/body.ts";
 import { clientIpOf } from "../http/client-ip.ts";
-import { checkContent, checkFraming, checkHeadersSingle, checkQuery } from "../http/headers.ts";
-import { createHostOriginChecks } from "../http/host-origin.ts";
+import { createHeadCheck } from "../http/head.ts";
+import { checkContent, checkQuery } from "../http/headers.ts";
 import type { Handler } from "../http/http.ts";
 import { sendJson } from "../http/reply.ts";
 import type { IdentityStage } from "../identity/identity.ts";
@@ -81,13 +81,10 @@ export function runsMount(parts: {
 /** The checks of the guarded URLs, for a route beside them. No browser's page is served: there is no CORS. */
 function edgeOf({ listen }: Settings): Edge {
   const { public_url: publicUrl, allowed_hosts: allowedHosts } = listen;
-  const hostAndOrigin = createHostOriginChecks({ publicUrl, allowedHosts, allowedOrigins: [] });
+  const checkHead = createHeadCheck({ publicUrl, allowedHosts, allowedOrigins: [] });
   return {
     check(request) {
-      checkHeadersSingle(request);
-      checkFraming(request);
-      hostAndOrigin.checkHost(request);
-      hostAndOrigin.originOf(request);
+      checkHead(request);
       checkQuery(request.url?.split("?", 2)[1]);
     },
     async json(request, { bytes, depth }) {

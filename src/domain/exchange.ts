@@ -1,4 +1,5 @@
 import type { Cancellable } from "../lib/cancellation.ts";
+import type { ErrorCode } from "../lib/errors.ts";
 import type { Json } from "../lib/json.ts";
 
 /** legacy: MCP up to 2025-11-25, stateful. modern: 2026-07-28, stateless. */
@@ -23,6 +24,15 @@ export interface Exchange {
   /** From now on the work goes on when the client goes away: `gone` is told instead. */
   outlive(gone: () => void): void;
   readonly reply: Reply;
+}
+
+/** What was refused before it became an exchange: nothing of it reached the gate. */
+export interface Refusal {
+  /** The virtual server, or "" where the request named none. */
+  readonly server: string;
+  readonly code: ErrorCode;
+  readonly clientIp: string;
+  readonly reason: string;
 }
 
 /** How an exchange is answered, once. */

@@ -1,5 +1,4 @@
-import type { Exchange, Identity } from "../domain.ts";
-import type { Refusal } from "../http/http.ts";
+import type { Exchange, Identity, Refusal } from "../domain.ts";
 import { bearerOf } from "../lib/bearer.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { digest, type JsonObject } from "../lib/json.ts";

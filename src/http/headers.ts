@@ -19,7 +19,13 @@ const SINGLE = new Set([
 /** Node silently drops headers past its own limit: far below it, none is ever out of sight. */
 const MAX_HEADERS = 200;
 
-export function checkHeadersSingle({ rawHeaders }: IncomingMessage): void {
+/** What two readers of the same bytes could take for different requests, whoever it is for. */
+export function checkUnambiguous(request: IncomingMessage): void {
+  checkHeadersSingle(request);
+  checkFraming(request);
+}
+
+function checkHeadersSingle({ rawHeaders }: IncomingMessage): void {
   if (rawHeaders.length > 2 * MAX_HEADERS) {
     throw new PortcullisError("header_malformed", { reason: "too many headers" });
   }
@@ -33,7 +39,7 @@ export function checkHeadersSingle({ rawHeaders }: IncomingMessage): void {
 }
 
 /** `chunked` alone: Node would also read `xchunked` and `gzip, chunked`, which a proxy before it frames otherwise. */
-export function checkFraming({ headers }: IncomingMessage): void {
+function checkFraming({ headers }: IncomingMessage): void {
   const encoding = headers["transfer-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "chunked") {
     // What follows on this connection may not be a request.

@@ -5,7 +5,6 @@ import { createMcpRoute, type McpOptions, type McpRoute } from "./mcp.ts";
 
 export type { Handler } from "./app.ts";
 export type { Listening } from "./listen.ts";
-export type { Refusal } from "./mcp.ts";
 
 export type HttpOptions = McpOptions & AppOptions & { readonly limits: ListenLimits };
 

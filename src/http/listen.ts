@@ -10,7 +10,7 @@ import type { Express } from "express";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { errorText } from "../lib/rpc.ts";
 import { clientIpOf } from "./client-ip.ts";
-import { checkFraming, checkHeadersSingle } from "./headers.ts";
+import { checkUnambiguous } from "./headers.ts";
 import { type McpOptions, type McpRoute, record } from "./mcp.ts";
 
 export interface ListenLimits {
@@ -95,8 +95,7 @@ export async function listen(
 /** The MCP route judges for itself; on one connection a request that two readers frame differently is any route's. */
 function faultOf(request: IncomingMessage): PortcullisError | undefined {
   try {
-    checkHeadersSingle(request);
-    checkFraming(request);
+    checkUnambiguous(request);
     return undefined;
   } catch (thrown) {
     return toPortcullisError(thrown);

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Exchange } from "../domain.ts";
-import { type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import type { Exchange, Refusal } from "../domain.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { errorText, type RequestId } from "../lib/rpc.ts";
@@ -9,18 +9,10 @@ import { parseStrict } from "../lib/strict-json.ts";
 import { failBody, readBody } from "./body.ts";
 import { clientIpOf } from "./client-ip.ts";
 import { NodeExchange } from "./exchange.ts";
-import { checkAccept, checkContent, checkFraming, checkHeadersSingle, checkQuery } from "./headers.ts";
-import { createHostOriginChecks, type HostOriginOptions } from "./host-origin.ts";
+import { createHeadCheck } from "./head.ts";
+import { checkAccept, checkContent, checkQuery } from "./headers.ts";
+import type { HostOriginOptions } from "./host-origin.ts";
 import { sendJson } from "./reply.ts";
-
-/** A request that the edge refused: nothing of it reached the gate. */
-export interface Refusal {
-  /** The virtual server, or "" where the request named none. */
-  readonly server: string;
-  readonly code: ErrorCode;
-  readonly clientIp: string;
-  readonly reason: string;
-}
 
 export interface EdgeLimits {
   /** Bytes. */
@@ -52,6 +44,15 @@ export interface McpRoute {
   drain(): void;
 }
 
+/** A request for the MCP route, as its target says. */
+interface Asked {
+  /** The virtual server, or "" where the request named none. */
+  readonly server: string;
+  readonly query: string | undefined;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
 /** What a connection is busy with. */
 interface Serving {
   readonly response: ServerResponse;
@@ -69,25 +70,21 @@ const LINGER_MS = 1000;
 
 export function createMcpRoute(options: McpOptions): McpRoute {
   const { limits, log } = options;
-  const hostAndOrigin = createHostOriginChecks(options);
+  const checkHead = createHeadCheck(options);
   const serving = new WeakMap<Duplex, Serving>();
   let draining = false;
 
-  async function serve(
-    server: string,
-    query: string | undefined,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ) {
+  async function serve(asked: Asked) {
+    const { server, request, response } = asked;
     let body: Json | undefined;
     try {
-      if (checkHead(server, query, request, response) === "preflight") return;
+      if (check(asked) === "preflight") return;
       body =
         request.method === "POST"
           ? parseStrict(await readBody(request, limits.body), { maxDepth: limits.depth })
           : undefined;
     } catch (thrown) {
-      return refuseAs(server, request, response, toPortcullisError(thrown));
+      return refuse(asked, toPortcullisError(thrown));
     }
     const exchange = new NodeExchange({
       server,
@@ -105,16 +102,8 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     }
   }
 
-  function checkHead(
-    server: string,
-    query: string | undefined,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ) {
-    checkHeadersSingle(request);
-    checkFraming(request);
-    hostAndOrigin.checkHost(request);
-    const origin = hostAndOrigin.originOf(request);
+  function check({ server, query, request, response }: Asked) {
+    const origin = checkHead(request);
     if (origin !== undefined) allowOrigin(response, origin);
     if (draining) throw new PortcullisError("shutting_down", { headers: { Connection: "close" } });
     if (!options.hasServer(server)) throw new PortcullisError("not_found_path");
@@ -131,12 +120,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     return "checked";
   }
 
-  async function refuseAs(
-    server: string,
-    request: IncomingMessage,
-    response: ServerResponse,
-    error: PortcullisError,
-  ) {
+  async function refuse({ server, request, response }: Omit<Asked, "query">, error: PortcullisError) {
     if (error.code === "internal") log.error({ err: error }, "the edge failed");
     const { socket } = request;
     serving.set(socket, { response, refused: true });
@@ -160,7 +144,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
       if (match === null) return false;
       const { socket } = request;
       serving.set(socket, { response, refused: false });
-      serve(match[1] as string, match[2], request, response)
+      serve({ server: match[1] as string, query: match[2], request, response })
         .catch((err: unknown) => {
           log.error({ err }, "an answer could not be sent");
           response.destroy();
@@ -169,7 +153,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
       return true;
     },
     refuse: (request, response, error) =>
-      refuseAs("", request, response, error).finally(() => serving.delete(request.socket)),
+      refuse({ server: "", request, response }, error).finally(() => serving.delete(request.socket)),
     interrupt(socket, error) {
       const current = serving.get(socket);
       if (current === undefined) return false;

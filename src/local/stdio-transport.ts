@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Exchange } from "../domain.ts";
-import { type ErrorCode, PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import type { Exchange, Refusal } from "../domain.ts";
+import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json } from "../lib/json.ts";
 import { createLines } from "../lib/lines.ts";
 import type { Log } from "../lib/log.ts";
@@ -16,7 +16,7 @@ export interface StdioTransportOptions {
   /** The gate's. */
   handle(exchange: Exchange): Promise<void>;
   /** Records what never reached the gate; the answer waits for it. */
-  onRefusal(refusal: LineRefusal): Promise<void>;
+  onRefusal(refusal: Refusal): Promise<void>;
   /** The virtual server. */
   readonly server: string;
   readonly input: Readable;
@@ -35,13 +35,6 @@ export interface LineLimits {
   readonly depth: number;
   /** Milliseconds that open requests may take after the end of input. */
   readonly drain_ms: number;
-}
-
-export interface LineRefusal {
-  readonly server: string;
-  readonly code: ErrorCode;
-  readonly clientIp: string;
-  readonly reason: string;
 }
 
 interface Open extends Asked {

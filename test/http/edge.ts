@@ -1,8 +1,8 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express from "express";
-import type { Exchange } from "../../src/domain.ts";
-import { createHttp, type Http, type HttpOptions, type Refusal } from "../../src/http/http.ts";
+import type { Exchange, Refusal } from "../../src/domain.ts";
+import { createHttp, type Http, type HttpOptions } from "../../src/http/http.ts";
 import { silentLog } from "../../src/lib/log.ts";
 
 /** An edge whose gate notes what reached it and answers `{"ok":true}`. */

@@ -1,9 +1,9 @@
 import { PassThrough } from "node:stream";
 import { createParser } from "eventsource-parser";
-import type { Exchange } from "../../src/domain.ts";
+import type { Exchange, Refusal } from "../../src/domain.ts";
 import { abortSignalOf } from "../../src/lib/cancellation.ts";
 import { silentLog } from "../../src/lib/log.ts";
-import { type LineRefusal, type StdioTransportOptions, serveStdio } from "../../src/local/stdio-transport.ts";
+import { type StdioTransportOptions, serveStdio } from "../../src/local/stdio-transport.ts";
 
 const FORWARDED = [
   "mcp-session-id",
@@ -53,7 +53,7 @@ export function serveLines(
 ) {
   const input = new PassThrough();
   const output = new PassThrough();
-  const refused: LineRefusal[] = [];
+  const refused: Refusal[] = [];
   let text = "";
   const done = serveStdio({
     handle,
