@@ -19,11 +19,21 @@ export type Work = (signal: Cancellable, conversation: Way["conversation"]) => P
 
 /** One allowed request at its upstream, until there is something to tell the client. */
 export function exchangeOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (lease: Lease) => void): Work {
+  async function obtain(): Promise<Lease> {
+    const { id, target, grant } = allowed;
+    const lease = await rooms.credentials.obtain(grant.credential, ask.identity.principal, {
+      decisionId: id,
+      upstream: target.upstream,
+      server: ask.seen.server,
+      revision: ask.policy.revision,
+    });
+    onLease(lease);
+    return lease;
+  }
+
   return async (signal, conversation) => {
     try {
-      return await withLease(ask, rooms, allowed, onLease, (lease) =>
-        rounds(ask, rooms, allowed, { signal, conversation, lease }),
-      );
+      return await withLease(obtain, (lease) => rounds(ask, rooms, allowed, { signal, conversation, lease }));
     } catch (thrown) {
       const error = toPortcullisError(thrown);
       if (ask.session !== null) await rooms.elicitations.waits(ask.session.id, error);
@@ -34,34 +44,21 @@ export function exchangeOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (l
   };
 }
 
-/** Obtains the credential. One that was revoked early is replaced once: the upstream refused it before anything ran. */
-async function withLease(
-  ask: Ask,
-  rooms: Rooms,
-  allowed: Allowed,
-  onLease: (lease: Lease) => void,
-  use: (lease: Lease) => Promise<Turn>,
-  again = true,
-): Promise<Turn> {
-  const { id, target, grant } = allowed;
-  const lease = await rooms.credentials.obtain(grant.credential, ask.identity.principal, {
-    decisionId: id,
-    upstream: target.upstream,
-    server: ask.seen.server,
-    revision: ask.policy.revision,
-  });
-  onLease(lease);
-  const done = lease.hold?.();
-  try {
-    return await use(lease);
-  } catch (thrown) {
-    const error = toPortcullisError(thrown);
-    if (error.code !== "credential_rejected" || lease.sha256 === null) throw error;
-    await lease.revoke();
-    if (!again) throw error;
-    return withLease(ask, rooms, allowed, onLease, use, false);
-  } finally {
-    done?.();
+/** A lease that was revoked early is replaced once: the upstream refused it before anything ran. */
+async function withLease<T>(obtain: () => Promise<Lease>, use: (lease: Lease) => Promise<T>): Promise<T> {
+  for (let isLast = false; ; isLast = true) {
+    const lease = await obtain();
+    const done = lease.hold?.();
+    try {
+      return await use(lease);
+    } catch (thrown) {
+      const error = toPortcullisError(thrown);
+      if (error.code !== "credential_rejected" || lease.sha256 === null) throw error;
+      await lease.revoke();
+      if (isLast) throw error;
+    } finally {
+      done?.();
+    }
   }
 }
 
