@@ -7,8 +7,9 @@ import { afterEach } from "vitest";
 import type { LogRecord } from "../../src/audit/line.ts";
 import { type DecisionLogOptions, openDecisionLog } from "../../src/audit/log.ts";
 import { readLog } from "../../src/audit/read.ts";
-import type { DecisionEntry, DecisionLog, LeaseEntry, OutcomeEntry, Principal } from "../../src/domain.ts";
+import type { DecisionEntry, DecisionLog, LeaseEntry, OutcomeEntry } from "../../src/domain.ts";
 import { silentLog } from "../../src/lib/log.ts";
+import { plainPrincipal } from "../../src/lib/principal.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -46,22 +47,13 @@ export async function records(path: string, options?: Parameters<typeof readLog>
   return found;
 }
 
-export const ann: Principal = {
+export const ann = plainPrincipal({
   kind: "user",
   issuer: "https://idp.example",
   subject: "ann",
   tenant: "acme",
-  home_tenant: "acme",
   roles: ["support"],
-  scopes: [],
-  client: "",
-  auth_time: 0,
-  acr: "",
-  amr: [],
-  actor: "",
-  run: null,
-  attributes: {},
-};
+});
 
 export function decisionOf(changes: Partial<DecisionEntry> = {}): DecisionEntry {
   return {

@@ -15,16 +15,8 @@ import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { Agent, fetch as undiciFetch } from "undici";
 import { expect, test } from "vitest";
 import { aClient, REDIRECT } from "./oauth.ts";
-import { aBrowser, aWorld, later, type Serve, type World } from "./world.ts";
-
-const INFO = { name: "a stock client", version: "1.0.0" };
-const METADATA = {
-  client_name: INFO.name,
-  redirect_uris: [REDIRECT],
-  token_endpoint_auth_method: "none",
-  grant_types: ["authorization_code", "refresh_token"],
-  response_types: ["code"],
-};
+import { type Application, anApplication, INFO, METADATA } from "./stock-client.ts";
+import { aBrowser, aWorld, later, type Serve } from "./world.ts";
 
 /** A real MCP server behind the guard, of both eras. */
 function mcpServer(): Serve {
@@ -38,47 +30,6 @@ function mcpServer(): Serve {
   const answer = toNodeHandler(handler);
   return (request, response) => void answer(request as NodeIncomingMessageLike, response);
 }
-
-/** What an application must give a stock client: memory, and a way to a browser. It knows no URL of the server. */
-function anApplication(world: World, user: string, clientMetadataUrl?: string) {
-  const memory: {
-    client?: { client_id: string };
-    tokens?: v2.StoredOAuthTokens;
-    verifier?: string;
-    callback?: URL;
-    discovery?: v2.OAuthDiscoveryState;
-  } = {};
-  return {
-    memory,
-    get redirectUrl() {
-      return REDIRECT;
-    },
-    ...(clientMetadataUrl && { clientMetadataUrl }),
-    clientMetadata: METADATA,
-    clientInformation: () => memory.client,
-    saveClientInformation(client: { client_id: string }) {
-      memory.client = client;
-    },
-    tokens: () => memory.tokens,
-    saveTokens(tokens: v2.StoredOAuthTokens) {
-      memory.tokens = tokens;
-    },
-    saveCodeVerifier(verifier: string) {
-      memory.verifier = verifier;
-    },
-    codeVerifier: () => memory.verifier ?? "",
-    saveDiscoveryState(state: v2.OAuthDiscoveryState) {
-      memory.discovery = state;
-    },
-    discoveryState: () => memory.discovery,
-    async redirectToAuthorization(url: URL) {
-      const { callback } = await aBrowser(world.origin).authorize(url, { user });
-      if (callback === undefined) throw new Error(`no way back from ${url}`);
-      memory.callback = callback;
-    },
-  };
-}
-type Application = ReturnType<typeof anApplication>;
 
 interface StockClient {
   /** Tries to connect, is sent to the browser, and redeems what comes back. */
@@ -178,7 +129,7 @@ test.each(CLIENTS)(
   "a stock %s client that knows only the guarded URL gets in by registering itself",
   async (_, client) => {
     const world = await aWorld({ guarded: mcpServer() });
-    const application = anApplication(world, "ann");
+    const application = anApplication(world.origin, "ann");
     await client.signIn(new URL(world.url), application);
     expect(await client.tools(new URL(world.url), application)).toEqual(["hello"]);
     expect(application.memory.client?.client_id).toMatch(/^[\w-]+$/);
@@ -190,7 +141,7 @@ test.each(CLIENTS)(
   async (_, client) => {
     const document = await aMetadataDocument();
     const world = await aWorld({ guarded: mcpServer(), clientMetadata: document.clientMetadata });
-    const application = anApplication(world, "bob", document.url);
+    const application = anApplication(world.origin, "bob", document.url);
     await client.signIn(new URL(world.url), application);
     expect(await client.tools(new URL(world.url), application)).toEqual(["hello"]);
     expect(application.memory.client?.client_id).toBe(document.url);
@@ -202,7 +153,7 @@ test.each(CLIENTS)(
   "a stock %s client refreshes a token that is refused, without the browser",
   async (_, client) => {
     const world = await aWorld({ guarded: mcpServer() });
-    const application = anApplication(world, "ann");
+    const application = anApplication(world.origin, "ann");
     const { memory } = application;
     await client.signIn(new URL(world.url), application);
     const before = memory.tokens;

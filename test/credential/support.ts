@@ -1,6 +1,7 @@
 import { type CredentialsOptions, createCredentials } from "../../src/credential/credentials.ts";
 import type { Principal } from "../../src/domain.ts";
 import { silentLog } from "../../src/lib/log.ts";
+import { plainPrincipal } from "../../src/lib/principal.ts";
 
 export const EPOCH = 1_800_000_000;
 export const PUBLIC_URL = "https://gate.example";
@@ -16,27 +17,12 @@ export function handClock() {
 }
 
 export function principalOf(changes: Partial<Principal> = {}): Principal {
-  return {
-    kind: "user",
-    issuer: "https://idp.example",
-    subject: "ann",
-    tenant: "acme",
-    home_tenant: "acme",
-    roles: [],
-    scopes: [],
-    client: "",
-    auth_time: 0,
-    acr: "",
-    amr: [],
-    actor: "",
-    run: null,
-    attributes: {},
-    ...changes,
-  };
+  const known = { kind: "user", issuer: "https://idp.example", subject: "ann", tenant: "acme" } as const;
+  return plainPrincipal({ ...known, ...changes });
 }
 
 export const ann = principalOf();
-export const dee = principalOf({ tenant: "globex", home_tenant: "globex", subject: "dee" });
+export const dee = principalOf({ tenant: "globex", subject: "dee" });
 
 export const decision = {
   decisionId: "d1",

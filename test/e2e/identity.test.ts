@@ -3,8 +3,7 @@ import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { REDIRECT } from "../authorization-server/oauth.ts";
-import { aBrowser } from "../authorization-server/world.ts";
+import { type Application, anApplication, INFO } from "../authorization-server/stock-client.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { callTool, openWorld, type World } from "./world.ts";
@@ -212,53 +211,8 @@ test("a requirement that does not hold tells its title and how to meet it", asyn
   expect(fresh.body.result).toBeDefined();
 });
 
-/** What an application gives a stock client: memory, and a way to a browser in which ann logs in. */
-function anApplication() {
-  const memory: {
-    client?: { client_id: string };
-    tokens?: v2.StoredOAuthTokens;
-    verifier?: string;
-    callback?: URL;
-    discovery?: v2.OAuthDiscoveryState;
-  } = {};
-  return {
-    memory,
-    redirectUrl: REDIRECT,
-    clientMetadata: {
-      client_name: "a stock client",
-      redirect_uris: [REDIRECT],
-      token_endpoint_auth_method: "none",
-      grant_types: ["authorization_code", "refresh_token"],
-      response_types: ["code"],
-    },
-    clientInformation: () => memory.client,
-    saveClientInformation(client: { client_id: string }) {
-      memory.client = client;
-    },
-    tokens: () => memory.tokens,
-    saveTokens(tokens: v2.StoredOAuthTokens) {
-      memory.tokens = tokens;
-    },
-    saveCodeVerifier(verifier: string) {
-      memory.verifier = verifier;
-    },
-    codeVerifier: () => memory.verifier ?? "",
-    saveDiscoveryState(state: v2.OAuthDiscoveryState) {
-      memory.discovery = state;
-    },
-    discoveryState: () => memory.discovery,
-    async redirectToAuthorization(url: URL) {
-      const { callback } = await aBrowser(world.origin).authorize(url, { user: "ann" });
-      if (callback === undefined) throw new Error(`no way back from ${url}`);
-      memory.callback = callback;
-    },
-  };
-}
-
-const INFO = { name: "a stock client", version: "1" };
-
 const STOCK = {
-  async v1(url: URL, application: ReturnType<typeof anApplication>) {
+  async v1(url: URL, application: Application) {
     const first = new StreamableHTTPClientTransport(url, { authProvider: application });
     await expect(new Client(INFO).connect(first as never)).rejects.toThrow(UnauthorizedError);
     await first.finishAuth(application.memory.callback?.searchParams.get("code") ?? "");
@@ -266,7 +220,7 @@ const STOCK = {
     await client.connect(new StreamableHTTPClientTransport(url, { authProvider: application }) as never);
     return client;
   },
-  async v2(url: URL, application: ReturnType<typeof anApplication>) {
+  async v2(url: URL, application: Application) {
     const client = () => new v2.Client(INFO, { versionNegotiation: { mode: "auto" } });
     const first = new v2.StreamableHTTPClientTransport(url, { authProvider: application });
     await expect(client().connect(first)).rejects.toThrow(v2.UnauthorizedError);
@@ -295,7 +249,7 @@ test.each([
     const before = world;
     world = embedded;
     try {
-      const client = await STOCK[sdk](new URL(embedded.url(server)), anApplication());
+      const client = await STOCK[sdk](new URL(embedded.url(server)), anApplication(world.origin, "ann"));
       const result = await client.callTool({ name: "echo", arguments: { text: "x" } });
       expect(result.content).toEqual([{ type: "text", text: "echo done" }]);
       await client.close();

@@ -4,6 +4,7 @@ import { silentLog } from "../../src/lib/log.ts";
 import { createEngine } from "../../src/policy/engine.ts";
 import { createInstancePool } from "../../src/policy/instance-pool.ts";
 import { open } from "../policy-bounds/open.ts";
+import { MONEY } from "../toolchain/money.ts";
 import { context, engineOf, layerOf, NOW, principal, target, toolchain, wanted } from "./world.ts";
 
 afterAll(() => toolchain.close());
@@ -20,23 +21,7 @@ grant contains {
 	input.target.name == "refund"
 }
 
-limit contains {"arguments": {"amount": {"maximum": 10000}}} if "money" in input.target.labels
-
-deny contains "contractors do not handle money" if {
-	"contractor" in input.principal.roles
-	"money" in input.target.labels
-}
-
-# METADATA
-# title: a login in the last five minutes
-# custom:
-#   step_up: {max_age: 300}
-holds.fresh_login if time.now_ns() / 1000000000 - input.principal.auth_time < 300
-
-# METADATA
-# title: an account that is not blocked
-holds.account_not_blocked if not input.arguments.iban in input.tenant.blocked_ibans
-
+${MONEY}
 # METADATA
 # title: a small note
 # custom:

@@ -1,6 +1,7 @@
 import type { PolicyContext, PolicyTarget, Principal, TenantRecord } from "../../src/domain.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { silentLog } from "../../src/lib/log.ts";
+import { plainPrincipal } from "../../src/lib/principal.ts";
 import { createEngine, type PolicyEngine } from "../../src/policy/engine.ts";
 import { loadProgram } from "../../src/policy/instance.ts";
 import { createInstancePool, type InstancePool } from "../../src/policy/instance-pool.ts";
@@ -72,23 +73,8 @@ export async function engineOf(rego: string, options: LayerOptions = {}): Promis
 }
 
 export function principal(changes: Partial<Principal> = {}): Principal {
-  return {
-    kind: "user",
-    issuer: "https://idp",
-    subject: "ann",
-    tenant: "acme",
-    home_tenant: "acme",
-    roles: ["support"],
-    scopes: [],
-    client: "",
-    auth_time: NOW - 10,
-    acr: "",
-    amr: [],
-    actor: "",
-    run: null,
-    attributes: {},
-    ...changes,
-  };
+  const known = { kind: "user", issuer: "https://idp", subject: "ann", tenant: "acme" } as const;
+  return plainPrincipal({ ...known, roles: ["support"], auth_time: NOW - 10, ...changes });
 }
 
 export function context(changes: Partial<PolicyContext> = {}): PolicyContext {

@@ -1,6 +1,7 @@
 import { afterAll } from "vitest";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { createToolchain, type PolicySources, type Problem } from "../../src/policy/toolchain.ts";
+import { MONEY } from "./money.ts";
 
 /** One client for the tests of a file. */
 export const toolchain = createToolchain();
@@ -44,23 +45,7 @@ grant contains {
 	input.target.name == "refund"
 }
 
-limit contains {"arguments": {"amount": {"maximum": 10000}}} if "money" in input.target.labels
-
-deny contains "contractors do not handle money" if {
-	"contractor" in input.principal.roles
-	"money" in input.target.labels
-}
-
-# METADATA
-# title: a login in the last five minutes
-# custom:
-#   step_up: {max_age: 300}
-holds.fresh_login if time.now_ns() / 1000000000 - input.principal.auth_time < 300
-
-# METADATA
-# title: an account that is not blocked
-holds.account_not_blocked if not input.arguments.iban in input.tenant.blocked_ibans
-`;
+${MONEY}`;
 
 export function sources(files: PolicySources["files"], data: JsonObject = {}): PolicySources {
   return { files, data, tenantSchema };
