@@ -16,16 +16,6 @@ type built struct {
 	Facts facts  `json:"facts"`
 }
 
-// check finds what is wrong with policies and tests, without building.
-func check(req request) (any, []problem) {
-	c, problems := checked(req)
-	if c.compiler == nil || c.compiler.Failed() || len(c.tests) == 0 {
-		return nil, problems
-	}
-	_, more := c.compile(c.all())
-	return nil, append(problems, more...)
-}
-
 // build compiles policies and our two entrypoints to one module.
 func build(req request) (any, []problem) {
 	c, problems := checked(req)
@@ -37,18 +27,6 @@ func build(req request) (any, []problem) {
 		return nil, append(problems, fromOPA(err)...)
 	}
 	return built{wasm, c.facts}, problems
-}
-
-// checked finds everything at once: what the compiler refuses, and what the contract does whatever the compiler says.
-func checked(req request) (*contract, []problem) {
-	c, problems := load(req)
-	switch {
-	case !failed(problems):
-		return c, c.verify()
-	case c.compiler == nil:
-		return c, problems // a file that does not parse: nobody knows what it defines
-	}
-	return c, merge(problems, c.sources.besides())
 }
 
 // entrypoints is the module that the engine calls: the capability for each target in one evaluation, and the named

@@ -33,7 +33,7 @@ func load(req request) (*contract, []problem) {
 	}
 	c.compiler, problems = s.compile(s.policies)
 	if !failed(problems) {
-		c.sort()
+		c.sortRules()
 	}
 	return c, problems
 }
@@ -69,7 +69,7 @@ func (s sources) besides() (problems []problem) {
 	if c.compiler.Failed() {
 		return nil
 	}
-	c.sort()
+	c.sortRules()
 	return c.verify()
 }
 
@@ -97,8 +97,8 @@ func foreign(module *ast.Module) (problems []problem) {
 	return problems
 }
 
-// sort finds the rules of the contract, and refuses those that only look like one.
-func (c *contract) sort() {
+// sortRules finds the rules of the contract, and refuses those that only look like one.
+func (c *contract) sortRules() {
 	for _, file := range util.KeysSorted(c.compiler.Modules) {
 		c.add(foreign(c.policies[file])...)
 		for _, rule := range c.compiler.Modules[file].Rules {

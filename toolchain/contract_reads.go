@@ -63,24 +63,26 @@ func (c *contract) checkCapability(kind string, w *walker) {
 	}
 }
 
-// checkRequirement: each argument that a requirement reads must be named, so that its presence can be enforced.
 func (c *contract) checkRequirement(name string, w *walker) {
 	for _, r := range w.reads {
 		if len(r.path) > 0 && r.path[0] == arguments {
-			if len(r.path) == 1 || r.path[1].kind != field {
-				c.add(refuse(r.loc, "arguments_unnamed",
-					fmt.Sprintf("holds.%s reads input.arguments as a whole, so that nobody can tell which must be present", name),
-					"name the argument: input.arguments.amount"))
-			} else if r.use == searched && !c.mayLack(name, r.path[1].key) {
-				c.add(refuse(r.loc, "arguments_unnamed",
-					fmt.Sprintf("holds.%s looks for members in %v, so that nobody can tell which must be present", name, r.path),
-					fmt.Sprintf("name the member: %v.…, or say that it may be absent (METADATA custom.optional: [%s])", r.path, r.path[1].key)))
-			}
-			continue
-		}
-		if v, ok := c.checkField(r); ok && v.standing == optional && r.negated {
+			c.checkArgument(name, r)
+		} else if v, ok := c.checkField(r); ok && v.standing == optional && r.negated {
 			c.add(absent(r, "requirement holds", r.path[:v.at+1]))
 		}
+	}
+}
+
+// checkArgument: each argument that a requirement reads must be named, so that its presence can be enforced.
+func (c *contract) checkArgument(requirement string, r read) {
+	if len(r.path) == 1 || r.path[1].kind != field {
+		c.add(refuse(r.loc, "arguments_unnamed",
+			fmt.Sprintf("holds.%s reads input.arguments as a whole, so that nobody can tell which must be present", requirement),
+			"name the argument: input.arguments.amount"))
+	} else if r.use == searched && !c.mayLack(requirement, r.path[1].key) {
+		c.add(refuse(r.loc, "arguments_unnamed",
+			fmt.Sprintf("holds.%s looks for members in %v, so that nobody can tell which must be present", requirement, r.path),
+			fmt.Sprintf("name the member: %v.…, or say that it may be absent (METADATA custom.optional: [%s])", r.path, r.path[1].key)))
 	}
 }
 

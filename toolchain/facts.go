@@ -71,48 +71,58 @@ func annotations(c *ast.Compiler, rule *ast.Rule) (found []*ast.Annotations) {
 	return found
 }
 
-// custom takes `step_up` and `optional`, and refuses what they may not be.
+// custom takes `step_up` and `optional`, and warns of what was probably meant as one of them.
 func (c *contract) custom(r *requirement, a *ast.Annotations) {
 	bad := func(message, hint string) { c.add(refuse(a.Location, "metadata_invalid", message, hint)) }
 	for name, value := range a.Custom {
 		switch name {
 		case "step_up":
-			fields, ok := value.(map[string]any)
-			if !ok {
-				bad("custom.step_up is an object", "step_up: {max_age: 300}")
-				continue
-			}
-			for key, value := range fields {
-				if key != "max_age" && key != "scope" {
-					bad("custom.step_up has no "+key, meant(key, []string{"max_age", "scope"}))
-				} else if !fits(value, key == "max_age") {
-					bad("custom.step_up."+key+" has the wrong type", "step_up: {max_age: 300, scope: \"payments\"}")
-				}
-			}
-			if r.StepUp == nil {
-				r.StepUp = fields
-			}
+			r.takeStepUp(value, bad)
 		case "optional":
-			names, ok := value.([]any)
-			for _, n := range names {
-				name, isText := n.(string)
-				ok = ok && isText
-				r.Optional = append(r.Optional, name)
-			}
-			if !ok {
-				bad("custom.optional is a list of argument names", "optional: [iban]")
-			}
+			r.takeOptional(value, bad)
 		default:
 			if hint := meant(name, []string{"step_up", "optional"}); edits(name, "step_up") < 3 || edits(name, "optional") < 3 {
 				c.add(warn(a.Location, "metadata_unknown", "custom."+name+" means nothing here", hint))
 			}
 		}
 	}
+}
+
+// takeStepUp takes what a client can do to meet the requirement; the first that is said counts.
+func (r *requirement) takeStepUp(value any, bad func(message, hint string)) {
+	fields, ok := value.(map[string]any)
+	if !ok {
+		bad("custom.step_up is an object", "step_up: {max_age: 300}")
+		return
+	}
+	for key, value := range fields {
+		if key != "max_age" && key != "scope" {
+			bad("custom.step_up has no "+key, meant(key, []string{"max_age", "scope"}))
+		} else if !fits(value, key == "max_age") {
+			bad("custom.step_up."+key+" has the wrong type", "step_up: {max_age: 300, scope: \"payments\"}")
+		}
+	}
+	if r.StepUp == nil {
+		r.StepUp = fields
+	}
+}
+
+// takeOptional takes the arguments that may be absent.
+func (r *requirement) takeOptional(value any, bad func(message, hint string)) {
+	names, ok := value.([]any)
+	for _, n := range names {
+		name, isText := n.(string)
+		ok = ok && isText
+		r.Optional = append(r.Optional, name)
+	}
+	if !ok {
+		bad("custom.optional is a list of argument names", "optional: [iban]")
+	}
 	slices.Sort(r.Optional)
 	r.Optional = slices.Compact(r.Optional)
 }
 
-// fits: a positive whole number of seconds, or text.
+// fits: a whole number of seconds, or text.
 func fits(value any, seconds bool) bool {
 	if !seconds {
 		_, ok := value.(string)

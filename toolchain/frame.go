@@ -29,7 +29,7 @@ func (f *frame) run(args [][]path) []path {
 	}
 	exprs := f.exprs()
 	for _, e := range exprs {
-		f.count(e)
+		f.survey(e)
 	}
 	for f.bindAll(exprs) {
 		// until nothing new: a binding may come after its use
@@ -55,8 +55,8 @@ func (f *frame) exprs() (all []*ast.Expr) {
 	return all
 }
 
-// count notes what binds which variable, and which ref a free variable runs over first.
-func (f *frame) count(e *ast.Expr) {
+// survey notes what binds which variable, and which ref a free variable runs over first.
+func (f *frame) survey(e *ast.Expr) {
 	switch terms := e.Terms.(type) {
 	case []*ast.Term:
 		out := terms[1:]

@@ -14,9 +14,9 @@ type request struct {
 	Data  map[string]any    `json:"data"`
 	// JSON Schema of the input that policies see.
 	Schema   any    `json:"schema"`
-	Query    string `json:"query"`
-	Input    any    `json:"input"`
-	Run      string `json:"run"`
+	Query    string `json:"query"` // of deps and eval
+	Input    any    `json:"input"` // of eval
+	Run      string `json:"run"`   // of test: a regular expression for the names of those to run
 	Coverage bool   `json:"coverage"`
 }
 
