@@ -13,7 +13,7 @@ export function createCut(secrets: Iterable<string>, shortest = SHORTEST): Cut {
   const isLong = (text: string) => text.length >= shortest;
   const known = [...new Set([...secrets].flatMap(partsOf))].filter(isLong).sort(longestFirst);
   const words = [...new Set(known.map((one) => longestWord(one)))];
-  const plain = known.map((one) => unescaped(JSON.stringify(one).slice(1, -1)).plain).filter(isLong);
+  const plain = known.flatMap(plainOf).filter(isLong);
 
   return (text) => {
     if (!words.some((word) => text.includes(word)) && !(text.includes("\\") && ESCAPED_WORD.test(text)))
@@ -28,6 +28,16 @@ function partsOf(secret: string): readonly string[] {
   const lines = secret.split(/\r?\n/);
   const telling = lines.filter((line) => line.length >= SHORTEST && !/^-----.*-----$/.test(line));
   return lines.length === 1 ? lines : [secret, ...telling];
+}
+
+/**
+ * A secret without its backslashes. Of one before `u` and four digits nobody can tell from a text whether it escapes them:
+ * there are two readings, since that `u` may be spelt so that it is a letter.
+ */
+function plainOf(secret: string): readonly string[] {
+  const written = JSON.stringify(secret).slice(1, -1);
+  const asLetter = written.replace(/(?<!\\)((?:\\\\)+)u/g, "$1\\u0075");
+  return [...new Set([written, asLetter].map((one) => unescaped(one).plain))];
 }
 
 function longestFirst(a: string, b: string): number {

@@ -35,6 +35,17 @@ test("a secret is cut where every letter of it is escaped", () => {
   expect(createCut([SECRET])(`{"a":"${text}"}`)).toBe('{"a":"[withheld]"}');
 });
 
+test.each(["Zaaaaaa\\uaaaaZ", "\\u0041bcdefgh\u0001", "back\\\\u12345678"])(
+  "a secret that looks like an escape itself, %j, is cut however its letters are spelt",
+  (secret) => {
+    const cut = createCut([secret]);
+    const spelt = Array.from(secret, (char) => `\\u${hex(char)}`).join("");
+    const [plain, half] = [JSON.stringify(secret), JSON.stringify(secret).replace("u", "\\u0075")];
+    for (const text of [plain, half, `"${spelt}"`]) expect(JSON.parse(cut(text))).toBe("[withheld]");
+    expect(JSON.parse(JSON.parse(cut(JSON.stringify(half))))).toBe("[withheld]");
+  },
+);
+
 test("what holds no secret is the same text, whatever it escapes", () => {
   const cut = createCut([SECRET, "passw0rd!"]);
   for (const encode of Object.values(ENCODERS)) {
