@@ -68,7 +68,6 @@ export function createSharedSessions(options: SharedSessionsOptions): SharedSess
 
   async function forget(owner: string): Promise<void> {
     await tried(store.delete(keyOf(owner)));
-    await leave(owner);
   }
 
   async function join(owner: string): Promise<void> {
@@ -117,10 +116,13 @@ export function createSharedSessions(options: SharedSessionsOptions): SharedSess
     },
     async lose(owner, session) {
       if (await holds(owner, session)) await forget(owner);
+      await leave(owner);
     },
     async take(owner) {
       const known = await stored(owner);
       if (known !== undefined) await forget(owner);
+      // Also where another replica forgot it first: who is still said to have it keeps the owner's next one from being ended.
+      await leave(owner);
       return known;
     },
   };

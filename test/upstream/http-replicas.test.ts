@@ -62,6 +62,24 @@ test("the owner's end is the session's, whichever replica hears of it; a replica
   expect(server.sessions.has(session)).toBe(false);
 });
 
+test("once every replica heard of the owner's end, none is said to have the session", async () => {
+  const server = await serveStateful();
+  const { shared, a, b } = replicas(server.url);
+  const joined = new Set<string>();
+  const spied: SharedStore = {
+    ...shared,
+    join: (set, ...more) => {
+      joined.add(set);
+      return shared.join(set, ...more);
+    },
+  };
+  const c = httpUpstream(server.url, { shared: spied, seal });
+  for (const upstream of [a, b, c]) await upstream.request(calling("echo", {}));
+  for (const upstream of [a, b, c]) await upstream.release("ann");
+  expect(joined.size).toBe(1);
+  for (const set of joined) expect(await shared.members(set)).toEqual([]);
+});
+
 test("what is stored is sealed, and nothing under another's key", async () => {
   const server = await serveStateful();
   const stored = new Map<string, string>();
