@@ -13,7 +13,8 @@ export interface InFlight {
   abortAll(): void;
 }
 
-export function createInFlight(): InFlight {
+/** `isCancelled`: before it came; then it is aborted as soon as it begins. */
+export function createInFlight(isCancelled: (id: RequestId) => boolean = () => false): InFlight {
   const aborts = new Transients<() => void>();
   return {
     get size() {
@@ -22,6 +23,7 @@ export function createInFlight(): InFlight {
     begin(id, abort) {
       if (aborts.has(id)) throw new PortcullisError("id_in_use");
       aborts.set(id, abort);
+      if (isCancelled(id)) abort();
     },
     end(id) {
       aborts.delete(id);

@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts";
+import type { RequestId } from "../lib/rpc.ts";
 import type { Seal } from "../lib/seal.ts";
 import { createInFlight, type InFlight } from "./in-flight.ts";
 import { openSession, type SessionData } from "./session-value.ts";
@@ -39,11 +40,16 @@ export interface KnownSessions {
   watch(id: string, watcher: Watcher): () => void;
 }
 
-export function createKnownSessions(
-  seal: Seal,
-  clock: Clock,
-  onEnd: (session: ClientSession, why: SessionEnd) => void,
-): KnownSessions {
+export interface KnownSessionsOptions {
+  readonly seal: Seal;
+  readonly clock: Clock;
+  /** Whether a request was cancelled before it came. */
+  isCancelled(session: string, request: RequestId): boolean;
+  onEnd(session: ClientSession, why: SessionEnd): void;
+}
+
+export function createKnownSessions(options: KnownSessionsOptions): KnownSessions {
+  const { seal, clock, isCancelled, onEnd } = options;
   const known = new Map<string, KnownSession>();
   const watchers = new Map<string, Set<Watcher>>();
 
@@ -62,7 +68,8 @@ export function createKnownSessions(
       if (before?.sealed === sealed) return before;
       const data = openSession(seal, id, sealed, clock());
       if (data === undefined) return undefined;
-      const session = { ...data, id, requests: before?.session.requests ?? createInFlight() };
+      const requests = before?.session.requests ?? createInFlight((request) => isCancelled(id, request));
+      const session = { ...data, id, requests };
       const admitted = { session, sealed, key, seen: clock(), counted: before?.counted ?? 0 };
       known.set(id, admitted);
       if (before !== undefined) notify(id, session);

@@ -2,6 +2,7 @@ import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { RequestId } from "../lib/rpc.ts";
 import type { Replicas } from "./replicas.ts";
+import { isRequestId } from "./shapes.ts";
 
 /** What replicas tell each other of a session. */
 export interface SessionNews {
@@ -33,7 +34,7 @@ export function openSessionNews(
     hear(TYPES.ended, heard.ended),
     hear(TYPES.changed, heard.changed),
     hear(TYPES.cancel, (id, { request }) => {
-      if (typeof request === "string" || typeof request === "number") heard.cancel(id, request);
+      if (isRequestId(request)) heard.cancel(id, request);
     }),
   ];
 

@@ -4,6 +4,7 @@ import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { RequestId } from "../lib/rpc.ts";
 import type { Seal } from "../lib/seal.ts";
+import { createEarlyCancellations } from "./early-cancellations.ts";
 import {
   type ClientSession,
   createKnownSessions,
@@ -41,7 +42,7 @@ export interface Sessions {
   deleteWhere(matches: (owner: string) => boolean): Promise<void>;
   /** Whether this owner has one that is known at this replica. */
   has(owner: string): boolean;
-  /** Cancels a request of the session, at whichever replica it is being answered. */
+  /** Cancels a request of the session, at whichever replica it is being answered or arrives next. */
   cancel(session: ClientSession, request: RequestId): void;
   /** Calls back with the session whenever it changed at any replica, with undefined once it ended. Returns how to stop. */
   watch(id: string, watcher: Watcher): () => void;
@@ -74,11 +75,12 @@ export function createSessions(options: SessionsOptions): Sessions {
   const { store, seal, clock, log, newId } = options;
   const idle = options.limits.session_idle_ms;
   const counts = createSessionCounts(store, options.capsOf, idle * 1.5);
-  const known = createKnownSessions(seal, clock, options.onEnd);
+  const early = createEarlyCancellations(clock);
+  const known = createKnownSessions({ seal, clock, isCancelled: early.take, onEnd: options.onEnd });
   const news = openSessionNews(options.replicas, log, {
     ended: endHere,
     changed: (id) => void refresh(id).catch(unheard),
-    cancel: (id, request) => void known.find(id)?.session.requests.cancel(request),
+    cancel: cancelHere,
   });
   const sweeping = setInterval(() => void sweep().catch(unheard), Math.max(20, idle / 10)).unref();
 
@@ -89,6 +91,13 @@ export function createSessions(options: SessionsOptions): Sessions {
   function endHere(id: string): void {
     const found = known.find(id);
     if (found !== undefined) known.end(found, "deleted");
+  }
+
+  /** Of a session that is not known here, too: its first request here may be on its way. */
+  function cancelHere(id: string, request: RequestId): boolean {
+    const isDone = known.find(id)?.session.requests.cancel(request) === true;
+    if (!isDone) early.add(id, request);
+    return isDone;
   }
 
   async function refresh(id: string): Promise<void> {
@@ -196,8 +205,8 @@ export function createSessions(options: SessionsOptions): Sessions {
       );
     },
     has: (owner) => known.all().some(({ session }) => session.owner === owner),
-    cancel({ id, requests }, request) {
-      if (!requests.cancel(request)) news.cancel(id, request);
+    cancel({ id }, request) {
+      if (!cancelHere(id, request)) news.cancel(id, request);
     },
     watch: known.watch,
     get size() {

@@ -186,6 +186,21 @@ test("a call is cancelled, and a session ended, through the other replica", asyn
   expect((await at(0, () => ann.call(1, "ping", {}))).status).toBe(404);
 });
 
+test("a call whose cancellation came first, through the other replica, does not begin upstream", async () => {
+  const ann = await session(0);
+  const calls = legacy.state.calls;
+  expect(
+    await at(1, () => ann.tell({ method: "notifications/cancelled", params: { requestId: "early" } })),
+  ).toBe(202);
+  const calling = await at(0, () => ann.call("early", ...named("slow")).catch(() => undefined));
+  if (calling !== undefined) {
+    streams.push(calling);
+    await until("the end", () => calling.text !== "" || calling.hasEnded());
+    expect(calling.said()).not.toContain("result");
+  }
+  expect(legacy.state.calls).toBe(calls);
+});
+
 test("what broke at one replica is resumed at the other", async () => {
   const ann = await session(0);
   const calls = legacy.state.calls;

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test } from "vitest";
 import type { SharedStore } from "../../src/domain.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { type Replica, start as startOf, startReplica } from "./replica.ts";
@@ -57,6 +57,39 @@ test("a deleted session is unknown, and what it was doing is cancelled", async (
   expect(await replica.sessions.delete(id, "ann", "support")).toBe(false);
   expect(aborted).toBe(1);
   expect(replica.ended).toEqual([["ann", "deleted"]]);
+});
+
+test("a cancellation that overtakes its request, here or through another replica, cancels it when it comes", async () => {
+  await open();
+  const other = await startReplica({
+    store,
+    node: "b",
+    key: KEY,
+    clock: () => now,
+    limits: { sessions: 10, sessions_per_owner: 3, session_idle_ms: 60_000 },
+  });
+  onTestFinished(() => other.close());
+  const here = await start("ann");
+  replica.sessions.cancel(here, 1);
+  replica.sessions.cancel(here, "1");
+  replica.sessions.cancel(here, 3);
+  const aborted: unknown[] = [];
+  const begin = ({ requests }: typeof here, id: number | string) => {
+    requests.begin(id, () => aborted.push(id));
+    requests.end(id);
+  };
+  begin(here, 1);
+  // The other one had not seen the session.
+  const there = await other.sessions.get(here.id, "ann", "support");
+  if (there === undefined) throw new Error("no session");
+  begin(there, "1");
+  begin(there, 2);
+  expect(aborted).toEqual([1, "1"]);
+  now += 6000;
+  begin(there, 3);
+  // Each is cancelled once.
+  begin(here, 1);
+  expect(aborted).toEqual([1, "1"]);
 });
 
 test("an idle session makes way when its place is needed; one in use stays", async () => {
