@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { openDecisionLog } from "../audit/log.ts";
 import { createRefusalCounter, type RefusalCounter } from "../audit/refusals.ts";
 import type { AuthorizationServer } from "../authorization-server/server.ts";
@@ -23,9 +23,10 @@ import { createTasks } from "../gate/task-store.ts";
 import type { Directory } from "../identity/directory.ts";
 import { createIdentity, type IdentityStage } from "../identity/identity.ts";
 import { randomId } from "../lib/ids.ts";
-import { ownFolder } from "../lib/own-folder.ts";
+import { ownFolder, warnOfExposed } from "../lib/own-folder.ts";
 import { createMetrics, type Metrics } from "../operation/metrics.ts";
 import { createBundleCache } from "../policy/bundle-cache.ts";
+import { policyPaths } from "../policy/policy-files.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
 import { createEventStore } from "../protocol/events.ts";
@@ -80,6 +81,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const { config, clock, log, closing } = ground;
   await ownFolder("state.path", config.state.path, log);
   const tenancy = await openTenancy(config);
+  await tellWhoDecides(ground, tenancy);
   const policies = openPolicies(ground, tenancy);
   const { decisions, refusals } = await openLog(ground);
   const { key, ...sharing } = await openSharing(ground);
@@ -157,6 +159,14 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     runs,
     accounts,
   };
+}
+
+async function tellWhoDecides({ config, log }: Ground, { policies }: Tenancy): Promise<void> {
+  await warnOfExposed("policies.path", await policyPaths(config.policies.path), log);
+  for (const [tenant, own] of policies)
+    if (own !== null) await warnOfExposed(`tenants.${tenant}.policies`, await policyPaths(own), log);
+  const { path } = config.pins;
+  await warnOfExposed("pins.path", [dirname(path), path], log);
 }
 
 function openPolicies({ config, log, clock, closing }: Ground, tenancy: Tenancy): PolicyStore {

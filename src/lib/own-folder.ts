@@ -1,4 +1,4 @@
-import { mkdir, stat } from "node:fs/promises";
+import { access, constants, mkdir, stat } from "node:fs/promises";
 import { PortcullisError } from "./errors.ts";
 import type { Log } from "./log.ts";
 
@@ -28,4 +28,31 @@ export async function ownFolder(setting: string, path: string, log: Log): Promis
   ];
   if (others.length > 0)
     log.warn({ setting, path, others }, "others may write to a folder that the gateway trusts");
+}
+
+/**
+ * What decides and is kept by others: policies, pins. Another owner or group there is how they are deployed; of what
+ * any user may write to is told. A mount that nobody can write to says nothing by its modes (a ConfigMap's are 0777).
+ */
+export async function warnOfExposed(setting: string, paths: readonly string[], log: Log): Promise<void> {
+  if (process.getuid === undefined) return;
+  const exposed = await Promise.all(paths.map(anybodyWrites));
+  for (const path of paths.filter((_, i) => exposed[i]))
+    log.warn({ setting, path }, "any user may write to what the gateway decides by");
+}
+
+async function anybodyWrites(path: string): Promise<boolean> {
+  // What is not there, or cannot be read, is told of by whoever needs it.
+  const mode = await stat(path).then(
+    (found) => found.mode,
+    () => 0,
+  );
+  return (mode & ANYBODY_WRITES) !== 0 && !(await isReadOnly(path));
+}
+
+function isReadOnly(path: string): Promise<boolean> {
+  return access(path, constants.W_OK).then(
+    () => false,
+    (thrown: NodeJS.ErrnoException) => thrown.code === "EROFS",
+  );
 }

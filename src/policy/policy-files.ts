@@ -28,6 +28,12 @@ export async function policyDirectories(root: string): Promise<readonly string[]
   return (await walk(root)).directories.map((path) => join(root, path));
 }
 
+/** All that decides below a directory, itself included: whoever may write to one of them decides as well. Never rejects. */
+export async function policyPaths(root: string): Promise<readonly string[]> {
+  const { directories, files } = await walk(root).catch(() => ({ directories: [""], files: [] }));
+  return [...directories, ...files].map((path) => join(root, path));
+}
+
 /** Reads `*.rego` and `data.json` below a directory; hidden names and other files are passed over. Never rejects. */
 export async function readPolicyFiles(root: string): Promise<Read> {
   let reading = "";

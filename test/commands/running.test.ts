@@ -8,6 +8,7 @@ import { token } from "../../src/commands/token.ts";
 import { load } from "../../src/compose/load.ts";
 import { startSupportDesk } from "../../src/demo/support-desk/support-desk.ts";
 import { freePort } from "../../src/demo/world.ts";
+import { silentLog } from "../../src/lib/log.ts";
 import { listing, serveShelf } from "../e2e/shelf.ts";
 import { ask } from "../e2e/world.ts";
 import { CONFIG, company, OWN } from "./company.ts";
@@ -142,6 +143,25 @@ test.each(["audit", ".portcullis/state"])(
     await expect(start(loaded.config, around)).rejects.toMatchObject({ code: "folder_exposed" });
   },
 );
+
+test("a gateway tells at its start of policies and pins that any user may write to", async () => {
+  const folder = company({ "portcullis.yaml": `listen: {port: ${await freePort(0)}}\n${CONFIG}` });
+  const open = ["policies", "policies/authz.rego", "acme/authz.rego", "pins.json"];
+  for (const path of open) chmodSync(join(folder, path), 0o777);
+  const { around } = surroundings(folder);
+  const told: unknown[] = [];
+  const warn = (fields: object) => void ("setting" in fields && told.push(fields));
+  const loaded = await load({ config: "portcullis.yaml" }, around, { secrets: true });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  const gateway = await start(loaded.config, { ...around, createLog: () => ({ ...silentLog, warn }) });
+  closing.push(() => gateway.close());
+  expect(told).toEqual([
+    { setting: "policies.path", path: join(folder, "policies") },
+    { setting: "policies.path", path: join(folder, "policies/authz.rego") },
+    { setting: "tenants.acme.policies", path: join(folder, "acme/authz.rego") },
+    { setting: "pins.path", path: join(folder, "pins.json") },
+  ]);
+});
 
 test("status says what a policy is warned of; a tenant's layer that only narrows is warned of nothing", async () => {
   const { folder, gateway } = await running();

@@ -1,9 +1,19 @@
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { silentLog } from "../../src/lib/log.ts";
-import { ownFolder } from "../../src/lib/own-folder.ts";
+import { ownFolder, warnOfExposed } from "../../src/lib/own-folder.ts";
 
 function folder(mode: number): string {
   const path = join(mkdtempSync(join(tmpdir(), "portcullis-own-")), "state");
@@ -50,3 +60,33 @@ test("a folder that is not there is made for its owner alone", async () => {
   expect(await warnings(path)).toEqual([]);
   expect(statSync(path).mode & 0o777).toBe(0o700);
 });
+
+async function exposed(paths: readonly string[]): Promise<readonly unknown[]> {
+  const told: unknown[] = [];
+  await warnOfExposed("policies.path", paths, {
+    ...silentLog,
+    warn: (fields) => void told.push((fields as { path: unknown }).path),
+  });
+  return told;
+}
+
+test("of policies and pins that any user may write to is told, of another group's or one that is not there nothing", async () => {
+  const [open, shared] = [folder(0o1777), folder(0o775)];
+  const [loose, kept] = [join(shared, "a.rego"), join(shared, "b.rego")];
+  for (const path of [loose, kept]) writeFileSync(path, "");
+  chmodSync(loose, 0o666);
+  expect(await exposed([open, shared, loose, kept, join(open, "none")])).toEqual([open, loose]);
+});
+
+test.runIf(process.getuid?.() === 0)(
+  "of a mount that nobody can write to nothing is told, whatever its mode",
+  async () => {
+    const path = folder(0o700);
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "ro,mode=777", "none", path]).status === 0;
+    // Root of a container may not be allowed to.
+    if (!mounted) return;
+    onTestFinished(() => void spawnSync("umount", [path]));
+    expect(statSync(path).mode & 0o777).toBe(0o777);
+    expect(await exposed([path])).toEqual([]);
+  },
+);
