@@ -36,9 +36,8 @@ func (c *contract) entrypoints() string {
 	b.WriteString("package portcullis\n")
 	b.WriteString("capabilities := [answer | some target in input.targets; answer := data.portcullis.capability with input.target as target]\n")
 	fmt.Fprintf(&b, "capability := {\"grants\": %s, \"limits\": %s, \"denials\": %s}\n", c.document("grant"), c.document("limit"), c.document("deny"))
-	if c.regexes {
-		b.WriteString("patterns contains pattern if { some pattern in input.patterns; regex.is_valid(pattern) }\n")
-	}
+	b.WriteString(c.legible())
+	b.WriteString(standinRules)
 	b.WriteString("requirements contains name if { some name in set() }\n")
 	for _, name := range util.KeysSorted(c.holds) {
 		fmt.Fprintf(&b, "requirements contains %[1]s if { %[1]s in input.requires; data.authz.holds[%[1]s] == true }\n", ast.String(name).String())
@@ -67,14 +66,14 @@ func (c *contract) wasm() ([]byte, error) {
 	}
 	add("portcullis.rego", ours)
 	for _, file := range util.KeysSorted(c.policies) {
-		add("policies/"+file, c.policies[file])
+		add("policies/"+file, standIn(c.policies[file]))
 	}
 	entrypoints := []string{"portcullis/capabilities", "portcullis/requirements"}
-	if c.regexes {
+	if len(c.patterns) > 0 {
 		entrypoints = append(entrypoints, "portcullis/patterns")
 	}
 	compiler := compile.New().
-		WithCapabilities(capabilities).
+		WithCapabilities(hosted).
 		WithRegoVersion(ast.RegoV1).
 		WithTarget(compile.TargetWasm).
 		WithPruneUnused(true).

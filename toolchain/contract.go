@@ -17,7 +17,7 @@ type contract struct {
 	holds    map[string][]*ast.Rule // by requirement
 	problems []problem
 	facts    facts
-	regexes  bool // a pattern stands in a rule
+	patterns map[string]language // that are written out in rules
 }
 
 var authz = ast.MustParseRef("data.authz")
@@ -47,7 +47,7 @@ func (c *contract) verify() []problem {
 		}
 	}
 	c.checkDenials()
-	c.checkRegexes()
+	c.checkPatterns()
 	c.checkMetadata()
 	if len(c.rules["grant"]) == 0 {
 		c.add(warn(nil, "nothing_granted", "no rule grants anything, so nothing is listed or callable",
@@ -74,7 +74,7 @@ func (s sources) besides() (problems []problem) {
 }
 
 func newContract(s sources) *contract {
-	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}}
+	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}, patterns: map[string]language{}}
 	c.facts.Requirements, c.facts.Credentials = []requirement{}, []credential{}
 	return c
 }

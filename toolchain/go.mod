@@ -2,13 +2,15 @@ module portcullis/toolchain
 
 go 1.26.0
 
-require github.com/open-policy-agent/opa v1.22.2
+require (
+	github.com/gobwas/glob v1.0.0
+	github.com/open-policy-agent/opa v1.22.2
+)
 
 require (
 	github.com/agnivade/levenshtein v1.2.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
-	github.com/gobwas/glob v1.0.0 // indirect
 	github.com/goccy/go-json v0.10.6 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/lestrrat-go/blackmagic v1.0.4 // indirect

@@ -14,11 +14,12 @@ import (
 //go:embed capabilities.json
 var capabilitiesText []byte
 
-// vocabulary is what policies may call: what the engine's module has itself, what its host adds for the clock, what
-// only tests and print need, and for the rest what to write instead (a trailing dot stands for a family).
+// vocabulary is what policies may call: what the engine's module has itself, what it gets wrong and its host does instead,
+// what the host adds for the clock, what only tests and print need, and for the rest what to write instead (a trailing dot
+// stands for a family).
 var vocabulary = func() (v struct {
-	Native, Clock, Tests []string
-	Refused              map[string]string
+	Native, Hosted, Clock, Tests []string
+	Refused                      map[string]string
 }) {
 	if err := json.Unmarshal(capabilitiesText, &v); err != nil {
 		panic(err)
@@ -29,7 +30,7 @@ var vocabulary = func() (v struct {
 // capabilities are OPA's own, cut down to the vocabulary. Rego v2 stays out: its `not` holds for what is missing.
 var capabilities = func() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
-	allowed := slices.Concat(vocabulary.Native, vocabulary.Clock, vocabulary.Tests)
+	allowed := slices.Concat(vocabulary.Native, vocabulary.Hosted, vocabulary.Clock, vocabulary.Tests)
 	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool { return !slices.Contains(allowed, b.Name) })
 	if len(c.Builtins) != len(allowed) {
 		panic("capabilities.json names a builtin that OPA does not have")

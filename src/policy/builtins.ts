@@ -1,5 +1,15 @@
 import { addDate, calendar, type Instant, weekdayOf } from "./calendar.ts";
+import { cidrContains, cidrIntersects } from "./cidr.ts";
 import { parseDuration, parseRfc3339 } from "./time-text.ts";
+import {
+  base64Decoded,
+  base64UrlDecoded,
+  formattedInteger,
+  integerOf,
+  isBase64,
+  numberOf,
+  unmarshalled,
+} from "./value-text.ts";
 
 /**
  * A builtin that the module leaves to its host. It takes and gives JSON texts, because times in nanoseconds are
@@ -13,9 +23,20 @@ const SECOND = 1_000_000_000n;
 const INT64 = 1n << 63n;
 const DIGITS = /^-?\d+$/;
 
-/** All that a compiled policy may ask of this host, by OPA's names; everything else is code of its own. */
+/**
+ * All that a compiled policy may ask of this host, by OPA's names; everything else is code of its own. Besides the clock
+ * it is what the module has and gets wrong: it takes `10.0.0.0/8/9` for a network, `[1 2]` for JSON.
+ */
 export const HOST_BUILTINS: Readonly<Record<string, Builtin>> = {
+  "base64.decode": ([text]) => JSON.stringify(base64Decoded(parsedText(text))),
+  "base64.is_valid": ([text]) => String(isBase64(parsed(text))),
+  "base64url.decode": ([text]) => JSON.stringify(base64UrlDecoded(parsedText(text))),
+  format_int: ([number = "", radix = ""]) => JSON.stringify(formattedInteger(number, radix)),
   "json.is_valid": ([text]) => String(isJson(parsed(text))),
+  "json.unmarshal": ([text]) => unmarshalled(parsedText(text)),
+  "net.cidr_contains": ([outer, inner]) => String(cidrContains(parsedText(outer), parsedText(inner))),
+  "net.cidr_intersects": ([a, b]) => String(cidrIntersects(parsedText(a), parsedText(b))),
+  to_number: ([value = ""]) => numberOf(value),
   "time.now_ns": (_args, now) => `${BigInt(Math.floor(now)) * SECOND}`,
   "time.parse_rfc3339_ns": ([text]) => int64(parseRfc3339(parsedText(text))),
   "time.parse_duration_ns": ([text]) => int64(parseDuration(parsedText(text))),
@@ -59,17 +80,18 @@ function instant(json = ""): Instant {
   return { seconds: Number(floorDiv(ns, SECOND)), nanos: Number(ns - floorDiv(ns, SECOND) * SECOND), zone };
 }
 
-/** @throws when it is no integer of 64 bits, or is written in a way that does not tell which */
+/** However it is written: what the module computes may end in `.0`. @throws when it is no integer of 64 bits */
 function exactInteger(json: string): bigint {
-  const value = DIGITS.test(json) ? BigInt(json) : BigInt(safe(Number(json)));
-  if (value < -INT64 || value >= INT64) throw new RangeError("beyond 64 bits");
-  return value;
+  const { integer, exact } = integerOf(json);
+  if (!exact || integer < -INT64 || integer >= INT64) throw new RangeError("not an integer of 64 bits");
+  return integer;
 }
 
-/** OPA takes `100` for a count of days, but not `1e2`. */
+/** OPA takes `100` and `100.0` for a count of days, but not `1e2`. */
 function integer(json = ""): number {
-  if (!DIGITS.test(json)) throw new TypeError("a whole number is expected");
-  return safe(Number(json));
+  const digits = json.replace(/\.0+$/, "");
+  if (!DIGITS.test(digits)) throw new TypeError("a whole number is expected");
+  return safe(Number(digits));
 }
 
 function safe(value: number): number {

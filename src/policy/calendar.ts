@@ -3,7 +3,7 @@ export interface Instant {
   /** Since the epoch, rounded down. */
   readonly seconds: number;
   readonly nanos: number;
-  /** A name of the IANA time zone database by area (`Europe/Vienna`), or `UTC` (also ""), or `GMT`. */
+  /** A name of the IANA time zone database (`Europe/Vienna`, `Japan`), or `UTC` (also ""). */
   readonly zone: string;
 }
 
@@ -53,11 +53,16 @@ function localDate({ seconds, zone }: Instant): Date {
   return new Date((seconds + offset(seconds, zone)) * 1000);
 }
 
+/** Names without an area that the database has. */
+const ALONE =
+  "CET|CST6CDT|Cuba|EET|EST|EST5EDT|Egypt|Eire|GB|GB-Eire|GMT|GMT[+-]0|GMT0|Greenwich|HST|Hongkong|Iceland|Iran|Israel|Jamaica|" +
+  "Japan|Kwajalein|Libya|MET|MST|MST7MDT|NZ|NZ-CHAT|Navajo|PRC|PST8PDT|Poland|Portugal|ROC|ROK|Singapore|Turkey|UCT|Universal|" +
+  "W-SU|WET|Zulu";
 /** Intl forgives case, takes offsets and short names (`+01:00`, `PST`) that the database, and so OPA, does not have. */
 const AREAS =
   "Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Brazil|Canada|Chile|Europe|Indian|Mexico|Pacific|US";
 const NAMES = new RegExp(
-  `^(?:GMT|Etc/[A-Z][\\w+-]*|Australia/(?:ACT|NSW)|(?:${AREAS})(?:/[A-Z][a-z][\\w-]*)+)$`,
+  `^(?:${ALONE}|Etc/[A-Z][\\w+-]*|Australia/(?:ACT|NSW)|(?:${AREAS})(?:/[A-Z][a-z][\\w-]*)+)$`,
 );
 /** By its name in lower case: a client may choose the zone, and Intl forgives thousands of spellings of one. */
 const formats = new Map<string, Intl.DateTimeFormat>();

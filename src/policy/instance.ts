@@ -11,6 +11,8 @@ const { LoadedPolicy } = createRequire(import.meta.url)(
 const PAGE = 64 * 1024;
 /** The first ABI (1.x) whose `opa_eval` does a whole evaluation. */
 const ABI_MINOR = 2;
+/** Of a builtin that the module has itself: the toolchain sends calls past it to the host. */
+const HOST_PREFIX = /^__host\./;
 /** For loading data once, off the request path: some ten seconds. */
 const LOADING_STEPS = 0x7fffffff;
 
@@ -140,12 +142,13 @@ function createHost(module: WebAssembly.Module, descriptor: WebAssembly.MemoryDe
 }
 
 /** Names and numbers of the builtins that the module calls: found missing now, not in the middle of a decision. */
-function builtinsOf(opa: OpaExports, memory: WebAssembly.Memory): [name: string, id: number][] {
+function builtinsOf(opa: OpaExports, memory: WebAssembly.Memory): (readonly [name: string, id: number])[] {
   const table = JSON.parse(stringAt(memory, opa.opa_json_dump(opa.builtins()))) as Record<string, number>;
-  const missing = Object.keys(table).filter((name) => !Object.hasOwn(HOST_BUILTINS, name));
+  const called = Object.entries(table).map(([name, id]) => [name.replace(HOST_PREFIX, ""), id] as const);
+  const missing = called.map(([name]) => name).filter((name) => !Object.hasOwn(HOST_BUILTINS, name));
   if (missing.length > 0)
     throw new Error(`policy module: builtins that are missing here: ${missing.join(", ")}`);
-  return Object.entries(table);
+  return called;
 }
 
 /** A throw through the module's frames would spoil the instance, so a builtin that fails is undefined, as in Rego. */

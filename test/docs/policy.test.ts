@@ -97,7 +97,10 @@ test.each(mends)("%s is refused, and what to write instead is not", async (code,
 test("every code of the contract is on the page", () => {
   const toolchainFiles = readdirSync(join(ROOT, "toolchain")).filter((name) => name.endsWith(".go"));
   const go = toolchainFiles.map((name) => readFileSync(join(ROOT, "toolchain", name), "utf8")).join("\n");
-  const own = Array.from(go.matchAll(/(?:refuse|warn|judge)\([^"\n]*,\s*"([a-z_]+)"/g), ([, code]) => code);
+  const own = Array.from(
+    go.matchAll(/(?:(?:refuse|warn|judge)\([^"\n]*,\s*|language\{)"([a-z_]+)"/g),
+    ([, code]) => code,
+  );
   const findings = readFileSync(join(ROOT, "src/commands/credential-findings.ts"), "utf8");
   const config = Array.from(findings.matchAll(/"((?:credential|upstream)_[a-z_]+)"/g), ([, code]) => code);
   expect(own).toContain("arguments_in_capability");

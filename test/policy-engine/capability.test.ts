@@ -207,6 +207,49 @@ deny contains "hidden" if object.get(input.target.announced, "title", "") == "se
   expect(answers[2]?.faults[0]).toContain("surrogate");
 });
 
+test("a pattern of data that the engine cannot read closes what asks it, and nothing else", async () => {
+  const engine = await engineOf(
+    `grant contains {"reason": "all"} if input.target.kind == "tool"
+deny contains "blocked" if { some pattern in object.get(input.tenant, "blocked_ibans", []); regex.match(pattern, input.target.name) }
+deny contains "a lab" if { input.target.name == "lab"; not glob.match(data.open, [], input.server) }
+holds.plain if not glob.match(input.arguments.glob, [], "secret")
+holds.other if input.arguments.glob`,
+    { data: { open: "[" } },
+  );
+  const asked = (blocked: string) =>
+    engine.capabilities(context({ tenant: { id: "acme", refund_limit: 1, blocked_ibans: [blocked] } }), [
+      target({ name: "refund" }),
+      target({ name: "lab" }),
+    ]);
+  expect(asked("x.*").map(({ grants, denials }) => [grants.length, denials.length])).toEqual([
+    [1, 0],
+    [0, 1],
+  ]);
+  for (const { grants, denials, faults } of asked("(?<name>refund)")) {
+    expect(grants).toEqual([]);
+    expect(denials).toEqual(faults);
+    expect(faults).toEqual([expect.stringContaining("policy: evaluation failed")]);
+  }
+  const source = engine.requirements(context(), target());
+  expect(source.hold([wanted("plain")], { glob: "[" })).toEqual([false]);
+  expect(source.hold([wanted("plain"), wanted("other")], { glob: "s3*" })).toEqual([true, true]);
+});
+
+test.each([
+  ['not net.cidr_contains("10.0.0.0/8", input.arguments.x)', "8.8.8.8", "::ffff:10.1.2.3"],
+  ['net.cidr_contains("10.0.0.0/8", input.arguments.x)', "10.1.0.0/16", "10.1.0.0/16/9"],
+  ['not glob.match("**secret**", [], input.arguments.x)', "a/public", "a/secret\n"],
+  ["not to_number(input.arguments.x) > 100", "+99", "+1000"],
+  ["base64.is_valid(input.arguments.x)", "YWI=", "YWI"],
+  ["json.is_valid(input.arguments.x)", "[1, 2]", "[1 2]"],
+  ['indexof("abc", input.arguments.x) >= 0', "b", ""],
+  ['concat(",", {x | some x in split(input.arguments.x, "")}) == "a,b"', "ba", "bc"],
+])("%s holds of %j and not of %j, as OPA has it", async (condition, good, bad) => {
+  const source = (await engineOf(`holds.it if ${condition}`)).requirements(context(), target());
+  expect(source.hold([wanted("it")], { x: good })).toEqual([true]);
+  expect(source.hold([wanted("it")], { x: bad })).toEqual([false]);
+});
+
 test("two tenants share no data and no instance, and their cache keys differ", async () => {
   const pool = createInstancePool(8);
   const rego = `grant contains {"reason": name} if some name in data.names`;

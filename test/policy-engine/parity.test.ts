@@ -139,10 +139,107 @@ const NATIVE = [
   ],
 ];
 
+const DEEP = `${"[".repeat(40)}1${"]".repeat(40)}`;
+/** What the language itself does, of which nobody says how. */
+const LANGUAGE = [
+  ...[
+    "[x | some x in [1, 2, 3]; not x in {2}]",
+    '{x: y | some x, y in {"a": 1, "b": 2}}',
+    'count({x | some x in [1, 1.0, "1", true, 1e0]})',
+    '{1: "int"}[1.0]',
+    '{[1, {"a": 2}]: "deep"}[[1, {"a": 2}]]',
+    "{null: 1, true: 2}[null]",
+    '[a | [a, {"b": [_, c]}] := [1, {"b": [2, 3]}]; c == 3]',
+    "[a | [a, a] = [1, 2]]",
+    '[a | {"x": a, "y": 2} = {"x": 1, "y": 2}]',
+  ],
+  ...[
+    "[1 | every x in [] { x == 1 }]",
+    "[1 | every x in [1, 2] { x > 1 }]",
+    '[1 | every k, v in {"a": 1} { k == "a"; v == 1 }]',
+    "[1 | every x in 5 { x == 1 }]",
+    "[1 | every x in input.target.announced.absent { x == 1 }]",
+    "[1 | not input.target.announced.absent]",
+    "[1 | not input.target.announced.absent == 1]",
+    "[1 | not false]",
+    "[1 | not 0]",
+    "[1 | false == input.target.announced.absent]",
+  ],
+  ...[
+    "9007199254740993 == 9007199254740992",
+    "9007199254740993 + 0.0",
+    "0.1 + 0.2 == 0.3",
+    "0.1 * 3",
+    "10 / 4",
+    "7 % -3",
+    "-7 % 3",
+    "5 % 0",
+    "5.5 % 2",
+    "1 / 0",
+    "2 * 3 == 6.0",
+    "1e3 == 1000",
+    "100000000000000000000 + 1",
+    "-5 - -5",
+    "round(-2.5)",
+    "floor(-1.5)",
+    "ceil(1.2)",
+  ],
+  ...[
+    '"\\ud83d\\ude00" > "\\uffff"',
+    '"Z" < "a"',
+    '"a" < "B"',
+    '"\\u00e9" == "e\\u0301"',
+    '{"a": 1} < {"a": 2}',
+    '{"a": 2} < {"b": 1}',
+    "[1, 2] < [1, 2, 0]",
+    "{1, 2} < {1, 3}",
+    "{3} < {1, 2}",
+    'sort([{1}, {"a": 1}, [1], "a", 1, true, null])',
+    '[null, false, true, 0, "", [], {}] == sort([{}, [], "", 0, true, false, null])',
+  ],
+  ...[
+    "partial",
+    "partial[1.5]",
+    "defaulted(1)",
+    "defaulted(2)",
+    "chain(0)",
+    "chain(5)",
+    'chain("x")',
+    "nested.a.b",
+    "nested.a[1]",
+    "ordered",
+    "count(large)",
+    "sum(large)",
+    "large[1999]",
+    "[x | some x in large; x % 500 == 0]",
+    `${DEEP}${"[0]".repeat(40)}`,
+    "count([1 | some a in [1, 2, 3]; some b in [1, 2, 3]; a < b])",
+    '[x | some [x, "k"] in [[1, "k"], [2, "l"]]]',
+    '[i | some i, "b" in ["a", "b", "b"]]',
+    '{"a": {1, 2}}.a - {1}',
+    '$"{[x | some x in [1, 2]]}{input.target.announced.absent}"',
+    "object.get({1: 2}, 1, 0)",
+  ],
+];
+const HELPERS = `
+partial[1.5] := "half"
+partial[[1, "a"]] := "list" if true
+partial[null] := 0
+default defaulted(_) := "else"
+defaulted(x) := "one" if x == 1
+chain(x) := "zero" if x == 0 else := "five" if x == 5 else := "other"
+nested.a.b := 1
+nested.a[x] := x * 2 if some x in [1, 2]
+default ordered := "no"
+ordered := "yes" if false
+large := [x | some a in digits; some b in digits; some c in digits; some d in [0, 1]; x := (((d * 10) + a) * 10 + b) * 10 + c]
+digits := [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+`;
+
 /** Index -> value in OPA's own evaluator and in the engine, in the order of sets; what is undefined is absent. */
-async function both(expressions: readonly string[]): Promise<{ own: Json; engine: Json }> {
+async function both(expressions: readonly string[], helpers = ""): Promise<{ own: Json; engine: Json }> {
   const cases = expressions.map((expression, i) => `cases["${i}"] := ${expression}`).join("\n");
-  const rego = `grant contains {"reason": json.marshal(cases)} if input.target.kind == "tool"\n${cases}`;
+  const rego = `grant contains {"reason": json.marshal(cases)} if input.target.kind == "tool"\n${cases}\n${helpers}`;
   const files = { "authz.rego": `package authz\n\n${rego}\n` };
   const request = { query: "data.authz.cases", input: {}, now: BigInt(T) };
   const evaluated = await toolchain.eval({ files, data: {}, tenantSchema: TENANT_SCHEMA }, request);
@@ -160,8 +257,9 @@ async function both(expressions: readonly string[]): Promise<{ own: Json; engine
 test.each([
   ["the clock builtins", CLOCK],
   ["builtins of the module itself", NATIVE],
-])("%s give what OPA's own evaluator gives", async (_, expressions) => {
-  const { own, engine } = await both(expressions);
+  ["constructs of the language", LANGUAGE, HELPERS],
+])("%s give what OPA's own evaluator gives", async (_, expressions, helpers = "") => {
+  const { own, engine } = await both(expressions, helpers);
   const named = (values: Json) =>
     expressions.map((text, i) => [text, (values as Record<string, Json>)[i] ?? "undefined"]);
   expect(named(engine)).toEqual(named(own));
@@ -178,11 +276,13 @@ test("times are exact to the nanosecond, beyond what a double holds", () => {
 });
 
 test("the host has every builtin that the toolchain lets a policy call, and that the module lacks", async () => {
-  const texts = Object.keys(HOST_BUILTINS).filter(
+  const others = Object.keys(HOST_BUILTINS).filter(
     (name) => name !== "time.now_ns" && name !== "time.add_date",
   );
-  const rego = texts
-    .map((name) => `holds.${name.replace(".", "_")} if ${name}(input.arguments.x) != null`)
+  const of = (name: string) =>
+    /cidr|format_int/.test(name) ? "input.arguments.x, input.arguments.y" : "input.arguments.x";
+  const rego = others
+    .map((name) => `holds.${name.replace(".", "_")} if ${name}(${of(name)}) != null`)
     .join("\n");
   const { wasm } = await build(
     `grant contains {"reason": "x"} if time.add_date(time.now_ns(), 0, 0, 0) > 0\n${rego}`,
