@@ -182,8 +182,10 @@ test("basic: a database role of this user's reaches the upstream, beside the id 
     (await leaseRecords(world)).find((one) => one.event === "minted" && one.source === "basic"),
   );
   expect(minted).toMatchObject({ decision: headers["portcullis-decision"], tenant: "acme", subject: "ann" });
-  const outcome = (await world.outcomes()).find((one) => one.decision === minted.decision);
-  expect(outcome?.lease_sha256).toBe(minted.lease_sha256);
+  const outcome = await until("the outcome", async () =>
+    (await world.outcomes()).find((one) => one.decision === minted.decision),
+  );
+  expect(outcome.lease_sha256).toBe(minted.lease_sha256);
   const vaults = (await stand.mints()).find((one) => one.decision === minted.decision);
   expect(vaults).toMatchObject({ request: minted.request_id, user: "jwt-acme/ann" });
 });
