@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Pool } from "undici";
 import { createGroupCommit } from "../audit/group.ts";
 import { createSegmentWriter } from "../audit/writer.ts";
+import { startServer } from "./server.ts";
 
 /** Bytes of a call's two records, as the gateway's are with the benchmark's policy. */
 const DECISION_BYTES = 1214;
@@ -40,17 +40,8 @@ export async function startRecorder(upstream: string): Promise<{ readonly url: s
     group.addLater(record(statusCode, OUTCOME_BYTES));
   }
 
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
-      handle(Buffer.concat(chunks), response).catch(() => response.writeHead(502).end());
-    });
-  });
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      resolve({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp` });
-    });
+  return startServer((_, body, response) => {
+    handle(body, response).catch(() => response.writeHead(502).end());
   });
 }
 

@@ -1,5 +1,4 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { startServer } from "./server.ts";
 
 const TOOL = {
   name: "echo",
@@ -10,23 +9,14 @@ const FILLER = "x".repeat(120);
 
 /** A fixed MCP server of the legacy era that does as little as one can: what every contender is measured against. */
 export function startUpstream(): Promise<{ readonly url: string }> {
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
-      if (request.method !== "POST") return void response.writeHead(405).end();
-      const message = JSON.parse(Buffer.concat(chunks).toString());
-      if (message.id === undefined) return void response.writeHead(202).end();
-      const text = JSON.stringify({ jsonrpc: "2.0", id: message.id, ...answer(message) });
-      response
-        .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) })
-        .end(text);
-    });
-  });
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      resolve({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp` });
-    });
+  return startServer((request, body, response) => {
+    if (request.method !== "POST") return void response.writeHead(405).end();
+    const message = JSON.parse(body.toString());
+    if (message.id === undefined) return void response.writeHead(202).end();
+    const text = JSON.stringify({ jsonrpc: "2.0", id: message.id, ...answer(message) });
+    response
+      .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) })
+      .end(text);
   });
 }
 

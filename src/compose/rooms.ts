@@ -81,7 +81,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   const { config, clock, log, closing } = ground;
   await ownFolder("state.path", config.state.path, log);
   const tenancy = await openTenancy(config);
-  await tellWhoDecides(ground, tenancy);
+  const told = tellWhoDecides(ground, tenancy);
   const policies = openPolicies(ground, tenancy);
   const { decisions, refusals } = await openLog(ground);
   const { key, ...sharing } = await openSharing(ground);
@@ -143,6 +143,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     operations: log,
   };
   const { directory } = tenancy;
+  await told;
   return {
     rooms,
     store: sharing.store,
@@ -161,6 +162,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
   };
 }
 
+/** Beside the opening of the rooms, which need not wait for it. Never rejects. */
 async function tellWhoDecides({ config, log }: Ground, { policies }: Tenancy): Promise<void> {
   await warnOfExposed("policies.path", await policyPaths(config.policies.path), log);
   for (const [tenant, own] of policies)

@@ -28,11 +28,15 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
     const { socket } = request;
     const body = new Gathered();
     let isOver = false;
-    const fail: Fail = (error) => {
-      if (isOver) return;
+    /** false: it was settled before. */
+    const settle = (): boolean => {
+      if (isOver) return false;
       isOver = true;
       waiting.delete(socket);
-      reject(error);
+      return true;
+    };
+    const fail: Fail = (error) => {
+      if (settle()) reject(error);
     };
     const onData = (chunk: Buffer): void => {
       if (isOver) return;
@@ -40,13 +44,10 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
       else body.add(chunk);
     };
     const onEnd = (): void => {
-      if (isOver) return;
-      isOver = true;
-      waiting.delete(socket);
-      resolve(body.take());
+      if (settle()) resolve(body.take());
     };
     const onBroken = (): void => {
-      if (!isOver) fail(new PortcullisError("body_incomplete"));
+      if (settle()) reject(new PortcullisError("body_incomplete"));
     };
     waiting.set(socket, fail);
     // They stay: the request ends before they could matter, and taking them off costs as much as putting them on.

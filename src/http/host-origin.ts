@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { isIP, type Socket } from "node:net";
 import { PortcullisError } from "../lib/errors.ts";
+import { isLoopback } from "../lib/loopback.ts";
 
 export interface HostOriginOptions {
   /** The URL under which callers reach the gateway: its host and its origin are always served. */
@@ -59,9 +60,7 @@ const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
 function isThisLoopback(named: string, { localAddress = "", localPort }: Socket): boolean {
   const [name, port] = partsOf(named);
   const local = localAddress.replace(/^::ffff:/, "");
-  return (
-    LOOPBACK_NAMES.has(name) && port === String(localPort) && (local === "::1" || local.startsWith("127."))
-  );
+  return LOOPBACK_NAMES.has(name) && port === String(localPort) && isLoopback(local);
 }
 
 function partsOf(host: string): readonly [name: string, port: string] {

@@ -1,4 +1,5 @@
 import type { TenantRecord } from "../domain.ts";
+import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 
 /**
@@ -12,7 +13,7 @@ export interface Directory {
 }
 
 /** At once, where it is in memory. */
-export type Eventually<T> = T | Promise<T>;
+type Eventually<T> = T | Promise<T>;
 
 export interface DirectoryContent {
   /** By tenant id. */
@@ -56,4 +57,24 @@ function index({ tenants, principals = [] }: DirectoryContent) {
 /** Parts kept apart: `["a","b c"]` and `["a b","c"]` are different principals. */
 function keyOf(...parts: string[]): string {
   return JSON.stringify(parts);
+}
+
+/** What is known of a principal now. @throws PortcullisError `tenant_unknown`; `identity_unavailable`: the directory failed */
+export async function lookUp(
+  directory: Directory,
+  { issuer, subject, tenant }: { issuer: string; subject: string; tenant: string },
+): Promise<[TenantRecord, JsonObject]> {
+  let found: [TenantRecord | undefined, JsonObject];
+  try {
+    const record = directory.tenant(tenant);
+    const attributes = directory.attributes(issuer, subject, tenant);
+    const isThere = !(record instanceof Promise || attributes instanceof Promise);
+    found = isThere ? [record, attributes] : await Promise.all([record, attributes]);
+  } catch (cause) {
+    throw new PortcullisError("identity_unavailable", { reason: "the directory failed", cause });
+  }
+  const [record, attributes] = found;
+  if (record === undefined)
+    throw new PortcullisError("tenant_unknown", { reason: `tenant ${JSON.stringify(tenant)}` });
+  return [record, attributes];
 }

@@ -7,7 +7,7 @@ import type { Log } from "../lib/log.ts";
 import { LRUCache } from "../lib/lru.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createProtectedResource, type Problem, type ProtectedResource } from "./challenge.ts";
-import type { Directory } from "./directory.ts";
+import { type Directory, lookUp } from "./directory.ts";
 import { createTokenVerifier, type IssuerOptions, type VerifiedToken } from "./token.ts";
 
 /** A verification is believed this long at most; the record and the attributes are looked up each time. */
@@ -221,23 +221,4 @@ export function createIdentity(options: IdentityOptions): IdentityStage {
       believed.clear();
     },
   };
-}
-
-async function lookUp(
-  directory: Directory,
-  { issuer, subject, tenant }: { issuer: string; subject: string; tenant: string },
-): Promise<[TenantRecord, JsonObject]> {
-  let found: [TenantRecord | undefined, JsonObject];
-  try {
-    const record = directory.tenant(tenant);
-    const attributes = directory.attributes(issuer, subject, tenant);
-    const isThere = !(record instanceof Promise || attributes instanceof Promise);
-    found = isThere ? [record, attributes] : await Promise.all([record, attributes]);
-  } catch (cause) {
-    throw new PortcullisError("identity_unavailable", { reason: "the directory failed", cause });
-  }
-  const [record, attributes] = found;
-  if (record === undefined)
-    throw new PortcullisError("tenant_unknown", { reason: `tenant ${JSON.stringify(tenant)}` });
-  return [record, attributes];
 }

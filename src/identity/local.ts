@@ -1,9 +1,8 @@
 import type { Identity } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
-import { PortcullisError } from "../lib/errors.ts";
 import { digest } from "../lib/json.ts";
 import { plainPrincipal } from "../lib/principal.ts";
-import type { Directory } from "./directory.ts";
+import { type Directory, lookUp } from "./directory.ts";
 import type { IdentityStage } from "./identity.ts";
 
 /** Names the operating system as who vouches for a user: no token's issuer is a URL of this scheme. */
@@ -31,12 +30,7 @@ export function createLocalIdentity(
 
   return {
     async authenticate() {
-      const [record, attributes] = await Promise.all([
-        directory.tenant(tenant),
-        directory.attributes(LOCAL_ISSUER, user, tenant),
-      ]);
-      if (record === undefined)
-        throw new PortcullisError("tenant_unknown", { reason: `tenant ${JSON.stringify(tenant)}` });
+      const [record, attributes] = await lookUp(directory, { issuer: LOCAL_ISSUER, subject: user, tenant });
       if (latest?.tenant === record && latest.principal.attributes === attributes) return latest;
       const principal = plainPrincipal({
         kind: "user",
