@@ -4,6 +4,7 @@ import type { JsonObject } from "../lib/json.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
 import { completed, resultTypeOf } from "./results.ts";
 import { serverMethodRow } from "./server-methods.ts";
+import { MAX_STATE } from "./shapes.ts";
 
 /** What a modern server wants to know before it goes on (MCP 2026-07-28, Multi Round-Trip Requests). */
 export interface InputRequired {
@@ -16,8 +17,8 @@ export interface InputRequired {
 /** Questions of one result: more is no conversation. */
 const MAX_REQUESTS = 32;
 const MAX_KEY = 256;
-/** Characters. It travels within a state of our own. */
-const MAX_STATE = 64 << 10;
+/** Bytes, as JSON. Sealed within a state of our own it must fit what a client may bring back. */
+const MAX_OWN_STATE = MAX_STATE / 4;
 
 /**
  * The questions of a modern upstream's result; undefined where it asks nothing.
@@ -30,8 +31,9 @@ export function readInputRequired(result: string): InputRequired | undefined {
   const requests = readInputRequests(members);
   const state = members.get("requestState");
   const requestState: unknown = state === undefined ? undefined : JSON.parse(state);
-  if (requestState !== undefined && (typeof requestState !== "string" || requestState.length > MAX_STATE))
+  if (requestState !== undefined && typeof requestState !== "string")
     throw refused("its requestState is malformed");
+  if (Buffer.byteLength(state ?? "") > MAX_OWN_STATE) throw refused("its requestState is too long");
   if (requests.size === 0 && requestState === undefined) throw refused("it requires input and asks nothing");
   return { requests, requestState };
 }

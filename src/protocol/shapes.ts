@@ -6,7 +6,8 @@ type Check = (value: Json) => boolean;
 const MAX_ID = 256;
 /** Keys of `inputResponses` and URIs of one `subscriptions/listen`: more is no conversation. */
 const MAX_ENTRIES = 100;
-const MAX_STATE = 64 << 10;
+/** Characters. What the gateway sealed comes back whole: an upstream's own state within it, and what binds it. */
+export const MAX_STATE = 256 << 10;
 
 export function isRequestId(value: Json | undefined): value is string | number {
   return typeof value === "string" ? value.length <= MAX_ID : Number.isSafeInteger(value);

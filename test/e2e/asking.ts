@@ -228,11 +228,12 @@ export async function serveAskingModern() {
   const handler = createMcpHandler(() => {
     const server = new McpServer({ name: "asking", version: "2" }, { capabilities: { tools: {} } });
     for (const [name, inputRequests] of Object.entries(ASKS))
-      server.registerTool(name, { inputSchema: z.object({ n: z.any().optional() }) }, (_, { mcpReq }) => {
+      server.registerTool(name, { inputSchema: z.object({ n: z.any().optional() }) }, ({ n }, { mcpReq }) => {
         state.calls += 1;
         const responses = mcpReq.inputResponses ?? {};
         const isWhole = Object.keys(inputRequests).every((key) => Object.hasOwn(responses, key));
-        if (!isWhole) return inputRequired({ inputRequests, requestState: `${name} so far` });
+        const requestState = `${name} so far`.padEnd(Number(n ?? 0), "…");
+        if (!isWhole) return inputRequired({ inputRequests, requestState });
         const text = JSON.stringify([Object.values(responses), mcpReq.requestState()]);
         return { content: [{ type: "text", text }] };
       });

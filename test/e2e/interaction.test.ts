@@ -199,6 +199,16 @@ test.each(["legacy", "modern"])(
   },
 );
 
+test("a state as long as an upstream's may be comes back to it by way of its client", async () => {
+  const long = { server: "modern", args: { n: 21_000 } };
+  const asked = await required("elicit", {}, long);
+  const retry = { requestState: asked.requestState, inputResponses: accept(asked) };
+  const { body } = await raw("elicit", retry, long);
+  expect(JSON.stringify(body)).toContain("…".repeat(20_000));
+  const longer = await raw("elicit", {}, { ...long, args: { n: 23_000 } });
+  expect(codeOf(longer)).toBe("upstream_protocol");
+});
+
 test("a question that was not answered is asked again, and answers to what was not asked are none", async () => {
   const asked = await required("elicit");
   const stray = { [`${Object.keys(asked.inputRequests)[0]}0`]: ANSWERS.elicitation };
