@@ -37,25 +37,3 @@ function kindOf(object: JsonObject, id: RequestId | null, method: string): LineM
   if (method !== "" && id !== null) return "request";
   return method === "" && (object.result !== undefined || object.error !== undefined) ? "response" : "other";
 }
-
-/** The member of params that `Mcp-Name` repeats (MCP 2026-07-28, Streamable HTTP). */
-const NAMED_BY: ReadonlyMap<string, string> = new Map([
-  ["tools/call", "name"],
-  ["prompts/get", "name"],
-  ["resources/read", "uri"],
-  ["tasks/get", "taskId"],
-  ["tasks/update", "taskId"],
-  ["tasks/cancel", "taskId"],
-]);
-
-/** The headers that a modern client over HTTP would have repeated its message in. */
-export function modernHeaders({ method, params, claimed = "" }: LineMessage): ReadonlyMap<string, string> {
-  const headers = new Map([
-    ["mcp-protocol-version", claimed],
-    ["mcp-method", method],
-  ]);
-  const name = params[NAMED_BY.get(method) ?? ""];
-  if (typeof name === "string")
-    headers.set("mcp-name", `=?base64?${Buffer.from(name, "utf8").toString("base64")}?=`);
-  return headers;
-}

@@ -8,7 +8,7 @@ import type { Log } from "../lib/log.ts";
 import { errorText, type RequestId } from "../lib/rpc.ts";
 import { parseStrict } from "../lib/strict-json.ts";
 import { type Asked, ask, type LineAnswer } from "./line-exchange.ts";
-import { type LineMessage, messageOf, modernHeaders } from "./line-message.ts";
+import { type LineMessage, messageOf } from "./line-message.ts";
 import { createLineWriter } from "./line-writer.ts";
 import { createLocalSession } from "./local-session.ts";
 
@@ -36,6 +36,9 @@ export interface LineLimits {
   /** Milliseconds that open requests may take after the end of input. */
   readonly drain_ms: number;
 }
+
+/** A modern message says all of itself. */
+const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
 interface Open extends Asked {
   readonly message: LineMessage;
@@ -115,7 +118,7 @@ export async function serveStdio(options: StdioTransportOptions): Promise<void> 
       verb: "POST",
       body: message.body,
       id: message.id,
-      headers: message.claimed === undefined ? session.headers(message.method) : modernHeaders(message),
+      headers: message.claimed === undefined ? session.headers(message.method) : NO_HEADERS,
       async onEvent(text) {
         if (one.isUnwanted) return;
         if (answers(text, message.id)) response = text;

@@ -61,7 +61,7 @@ export interface RefusedMessage {
 export type Message = RequestMessage | NotificationMessage | ResponseMessage | RefusedMessage;
 
 /** What reading a message needs of an exchange. */
-export type Received = Pick<Exchange, "body" | "header">;
+export type Received = Pick<Exchange, "body" | "header" | "isLocal">;
 
 /** Reads the one JSON-RPC message of a POST in either era, or says why it is refused. Never throws. */
 export function readMessage(received: Received): Message {
@@ -104,14 +104,14 @@ function readNotification(
 function readRequest(
   envelope: Envelope & { kind: "request" },
   spoken: Spoken,
-  { header }: Received,
+  { header, isLocal }: Received,
 ): RequestMessage {
   const { id, method, params } = envelope;
   const meta = (params._meta ?? NO_PARAMS) as JsonObject;
   if (spoken.era === "modern") requireModernMeta(meta);
   const row = methodRow(method, spoken.era);
   const name = row?.names === undefined ? undefined : params[row.names.member];
-  requireStandardHeaders({ era: spoken.era, method, name, header });
+  if (isLocal !== true) requireStandardHeaders({ era: spoken.era, method, name, header });
   if (row?.kind === "notification") throw invalid("a notification with an id");
   if (row === undefined) throw new PortcullisError("method_unknown");
   requireShape(row, params);

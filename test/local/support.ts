@@ -5,13 +5,20 @@ import { abortSignalOf } from "../../src/lib/cancellation.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { type StdioTransportOptions, serveStdio } from "../../src/local/stdio-transport.ts";
 
-const FORWARDED = [
-  "mcp-session-id",
-  "mcp-protocol-version",
-  "mcp-method",
-  "mcp-name",
-  "last-event-id",
-] as const;
+const FORWARDED = ["mcp-session-id", "mcp-protocol-version", "last-event-id"] as const;
+
+interface Message {
+  readonly method?: string;
+  readonly params?: { readonly name?: string; readonly uri?: string; readonly _meta?: object };
+}
+
+/** What a modern client over HTTP repeats of its message. */
+function modernHeaders({ method = "", params = {} }: Message): Readonly<Record<string, string>> {
+  const { name, uri = name, _meta = {} } = params;
+  const version = Object.entries(_meta).find(([key]) => key.endsWith("/protocolVersion"))?.[1];
+  if (version === undefined) return {};
+  return { "mcp-protocol-version": version, "mcp-method": method, ...(uri && { "mcp-name": uri }) };
+}
 
 /** A gate that decides nothing: each exchange goes to a real HTTP server as an HTTP client would have sent it. */
 export function bridgeTo(url: string): (exchange: Exchange) => Promise<void> {
@@ -23,7 +30,10 @@ export function bridgeTo(url: string): (exchange: Exchange) => Promise<void> {
     const accept = verb === "GET" ? "text/event-stream" : "application/json, text/event-stream";
     const response = await fetch(url, {
       method: verb,
-      headers: { accept, "content-type": "application/json", ...Object.fromEntries(named) },
+      headers: {
+        ...{ accept, "content-type": "application/json", ...Object.fromEntries(named) },
+        ...modernHeaders((body ?? {}) as Message),
+      },
       body: verb === "POST" ? JSON.stringify(body) : null,
       signal: abortSignalOf(signal),
     });

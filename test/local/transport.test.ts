@@ -16,7 +16,7 @@ function request(id: number, method: string, params: JsonObject = {}) {
 interface Message {
   readonly id?: number;
   readonly method?: string;
-  readonly params?: { readonly requestId?: number };
+  readonly params?: { readonly requestId?: number; readonly _meta?: object };
 }
 
 /** A gate that has sessions, knows a few methods, and notes what it was sent. */
@@ -29,7 +29,7 @@ function createGate() {
 
   async function handle(exchange: Exchange): Promise<void> {
     const { verb, header, reply } = exchange;
-    const { id = 0, method = "" } = (exchange.body ?? {}) as Message;
+    const { id = 0, method = "", params } = (exchange.body ?? {}) as Message;
     const session = header("mcp-session-id");
     seen.push({ verb, method, session, version: header("mcp-protocol-version") });
     exchanges.set(verb === "POST" ? method : verb, exchange);
@@ -39,7 +39,7 @@ function createGate() {
       sessions.add(`s${++opened}`);
       return answer({ protocolVersion: "2025-06-18" }, { "Mcp-Session-Id": `s${opened}` });
     }
-    if (header("mcp-method") === undefined && !sessions.has(session ?? "")) {
+    if (params?._meta === undefined && !sessions.has(session ?? "")) {
       const error = new PortcullisError(session === undefined ? "session_required" : "session_unknown");
       return reply.json(error.row.http, errorText(id, error));
     }
