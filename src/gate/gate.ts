@@ -11,7 +11,7 @@ import {
   type RequestMessage,
   readMessage,
 } from "../protocol/messages.ts";
-import type { Method } from "../protocol/methods.ts";
+import type { RequestMethod } from "../protocol/methods.ts";
 import type { ClientSession } from "../protocol/sessions.ts";
 import { createAnswer } from "./answer.ts";
 import type { Ask, Seen } from "./ask.ts";
@@ -31,8 +31,8 @@ import { openStream } from "./stream.ts";
 import { setLevel, subscribe, unsubscribe } from "./subscribe.ts";
 import { listTasks, task } from "./tasks.ts";
 
-/** Which verb answers a request. A method without one never gets here: the protocol's table refused it. */
-const VERBS: Partial<Record<Method, (ask: Ask, rooms: Rooms) => Promise<unknown>>> = {
+/** Which verb answers a request. What the protocol's table does not have was refused before. */
+const VERBS: Readonly<Record<RequestMethod, (ask: Ask, rooms: Rooms) => Promise<unknown>>> = {
   initialize,
   ping,
   "server/discover": discover,
@@ -140,13 +140,11 @@ interface Entered extends Entering {
 
 async function serve(exchange: Exchange, entered: Entered, rooms: Rooms): Promise<void> {
   const { message, identity, session } = entered;
-  const verb = VERBS[message.method];
-  if (verb === undefined) throw new PortcullisError("method_unknown");
   const policy = rooms.policies.current(identity.principal.tenant);
   entered.seen.revision = policy.revision;
   session?.requests.begin(message.id, () => exchange.cancel());
   try {
-    await verb(askOf(exchange, entered, policy, rooms), rooms);
+    await VERBS[message.method](askOf(exchange, entered, policy, rooms), rooms);
   } finally {
     session?.requests.end(message.id);
   }

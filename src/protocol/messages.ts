@@ -5,7 +5,7 @@ import type { RequestId } from "../lib/rpc.ts";
 import { type Envelope, NO_PARAMS, readEnvelope } from "./envelope.ts";
 import { type Spoken, versionOf } from "./era.ts";
 import { requireStandardHeaders } from "./headers.ts";
-import { type Method, type MethodRow, methodRow } from "./methods.ts";
+import { type Method, type MethodRow, methodRow, type RequestMethod } from "./methods.ts";
 import { invalid, shapeless } from "./refusals.ts";
 import { isLogLevel, isRequestId, type LogLevel, misshapen, type Shape } from "./shapes.ts";
 import { META } from "./versions.ts";
@@ -13,7 +13,7 @@ import { META } from "./versions.ts";
 export interface RequestMessage extends Spoken {
   readonly kind: "request";
   readonly id: RequestId;
-  readonly method: Method;
+  readonly method: RequestMethod;
   readonly row: MethodRow;
   /** As sent, frozen, `_meta` included: whoever forwards it sets the keys of `_meta` that are its own. */
   readonly params: JsonObject;
@@ -127,7 +127,7 @@ function readRequest(
     era: spoken.era,
     version: spoken.version,
     id,
-    method: method as Method,
+    method: method as RequestMethod,
     row,
     params,
     clientInfo: ((initialize ? params.clientInfo : meta[META.clientInfo]) ?? null) as JsonObject | null,

@@ -197,7 +197,9 @@ const METHODS = {
   },
 } as const satisfies Record<string, MethodRow>;
 
-export type Method = keyof typeof METHODS;
+type Methods = typeof METHODS;
+export type Method = keyof Methods;
+export type RequestMethod = { [M in Method]: Methods[M]["kind"] extends "request" ? M : never }[Method];
 
 const ROWS: ReadonlyMap<string, MethodRow> = new Map(Object.entries(METHODS));
 
