@@ -37,17 +37,17 @@ const EVENT_ID = /^([\w~-]{1,64})\.(0|[1-9]\d{0,14})$/;
 export function createEventStore({ store, seal, clock, idleMs }: EventStoreOptions): EventStore {
   return {
     async append(session, stream, text) {
-      const { log, purpose } = keptOf(session);
-      const sealed = seal.seal(purpose, { stream, text }, clock() + LIFE_MS);
+      const log = logOf(session);
+      const sealed = seal.seal(log, { stream, text }, clock() + LIFE_MS);
       return `${stream}.${await store.append(log, sealed, LIMITS, idleMs)}`;
     },
     async after(session, eventId) {
       const [, stream, place] = EVENT_ID.exec(eventId) ?? [];
       if (stream === undefined || place === undefined) return undefined;
-      const { log, purpose } = keptOf(session);
+      const log = logOf(session);
       const entries = await store.after(log, Number(place));
       const events = entries?.flatMap((entry) => {
-        const event = seal.open(purpose, entry.value, clock());
+        const event = seal.open(log, entry.value, clock());
         if (!isJsonObject(event) || event.stream !== stream || typeof event.text !== "string") return [];
         return event.text === "" ? [] : [{ id: `${stream}.${entry.place}`, text: event.text }];
       });
@@ -56,8 +56,7 @@ export function createEventStore({ store, seal, clock, idleMs }: EventStoreOptio
   };
 }
 
-/** Sealed for its session: an event that was moved to another log opens nowhere. */
-function keptOf(session: string): { readonly log: string; readonly purpose: string } {
-  const log = `events ${sha256(session)}`;
-  return { log, purpose: log };
+/** Also the purpose that its events are sealed for: one that was moved to another session's log opens nowhere. */
+function logOf(session: string): string {
+  return `events ${sha256(session)}`;
 }

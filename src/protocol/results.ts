@@ -55,7 +55,7 @@ export function listResult(
   const result = new Map([[member, `[${definitions.join(",")}]`]]);
   if (next !== undefined) result.set("nextCursor", JSON.stringify(next));
   if (era === "legacy") return joinMembers(result);
-  result.set("ttlMs", String(NOT_CACHED.ttlMs)).set("cacheScope", JSON.stringify(NOT_CACHED.cacheScope));
+  setCacheHints(result);
   return completed(result, serverInfo);
 }
 
