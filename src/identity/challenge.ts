@@ -46,17 +46,13 @@ export function createProtectedResource({ audience, issuers, scopes }: ResourceO
     }),
     challenge(server, problem) {
       const needed = (problem?.scopes ?? scopes(server)).filter((scope) => scope !== "offline_access");
-      const parameters: [string, string][] = [
-        ...(problem
-          ? ([
-              ["error", problem.error],
-              ["error_description", problem.description],
-            ] as [string, string][])
-          : []),
-        ...(needed.length > 0 ? ([["scope", needed.join(" ")]] as [string, string][]) : []),
-        ["resource_metadata", metadataUrl(server)],
-      ];
-      return `Bearer ${parameters.map(([name, value]) => `${name}=${quoted(value)}`).join(", ")}`;
+      const parameters = {
+        ...(problem && { error: problem.error, error_description: problem.description }),
+        ...(needed.length > 0 && { scope: needed.join(" ") }),
+        resource_metadata: metadataUrl(server),
+      };
+      const written = Object.entries(parameters).map(([name, value]) => `${name}=${quoted(value)}`);
+      return `Bearer ${written.join(", ")}`;
     },
   };
 }
