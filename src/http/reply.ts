@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { EventStream, Reply } from "../domain.ts";
+import { inOneLine } from "../lib/lines.ts";
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -105,11 +106,6 @@ function eventText(text: string, eventId: string | undefined): string {
   if (eventId === undefined) return `event: message\ndata: ${inOneLine(text)}\n\n`;
   if (text === "") return `id: ${eventId}\nretry: ${RETRY_MS}\ndata: \n\n`;
   return `event: message\nid: ${eventId}\ndata: ${inOneLine(text)}\n\n`;
-}
-
-/** Line ends in JSON text stand only between tokens; in an event they would begin another field. */
-function inOneLine(text: string): string {
-  return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ") : text;
 }
 
 function untilDrained(response: ServerResponse): Promise<void> {

@@ -38,3 +38,11 @@ export function createLines({ maxBytes, onLine, onTooLong }: LinesOptions): (chu
     if (start < chunk.length) hold(chunk.subarray(start));
   };
 }
+
+/**
+ * JSON text without the line ends that may stand between its tokens: on a line they would begin another message, in an
+ * event another field.
+ */
+export function inOneLine(json: string): string {
+  return /[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, " ") : json;
+}

@@ -1,4 +1,5 @@
 import type { Writable } from "node:stream";
+import { inOneLine } from "../lib/lines.ts";
 
 /** Writes one JSON-RPC message a line, whole and in the order they come. */
 export interface LineWriter {
@@ -42,9 +43,4 @@ export function createLineWriter(
       });
     },
   };
-}
-
-/** Line ends in JSON text stand only between tokens; on a line they would begin another message. */
-function inOneLine(text: string): string {
-  return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, " ") : text;
 }
