@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
@@ -183,8 +184,4 @@ async function insist<T>(until: number, attempt: () => Promise<T>): Promise<T> {
     }
     await pause(wait);
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientAnswer, Question, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
@@ -58,7 +59,7 @@ export function createAsides(
     polls.set(poll, found);
     try {
       await replicas.broadcast(WHO, { key, poll });
-      await new Promise((resolve) => setTimeout(resolve, SAYING_MS));
+      await sleep(SAYING_MS);
     } finally {
       polls.delete(poll);
     }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Exchange } from "../domain.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { type Asked, ask, type LineAnswer, type LineRequest } from "./line-exchange.ts";
@@ -86,7 +87,7 @@ export function createLocalSession({ handle, server, onEvent }: LocalSessionOpti
       leaveStream = asked.leave;
       const { wasStream } = await asked.answered;
       if (closed || !wasStream) return;
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS).unref());
+      await sleep(AGAIN_MS, undefined, { ref: false });
     }
   }
 
