@@ -1,6 +1,7 @@
-import type { Era, Question, QuestionKind, UpstreamReply } from "../domain.ts";
-import { type ErrorCode, PortcullisError } from "../lib/errors.ts";
+import type { Question, UpstreamReply } from "../domain.ts";
+import type { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
+import { errorFromJson, errorToJson } from "../protocol/replica-calls.ts";
 
 /** What a client is told next of its request. */
 export type Turn =
@@ -28,10 +29,8 @@ export function turnToJson(turn: Turn): JsonObject {
         questions: Object.fromEntries([...turn.questions].map(([key, question]) => [key, { ...question }])),
         state: turn.state,
       };
-    case "failure": {
-      const { code, text, data = {}, reason } = turn.error;
-      return { kind: "failure", code, text, data, reason };
-    }
+    case "failure":
+      return { kind: "failure", ...errorToJson(turn.error) };
   }
 }
 
@@ -39,19 +38,16 @@ export function turnToJson(turn: Turn): JsonObject {
 export function turnFromJson(json: JsonObject): Turn {
   switch (json.kind) {
     case "answer":
-      return { kind: "answer", answer: json.answer as unknown as UpstreamReply & { era: Era } };
+      return { kind: "answer", answer: json.answer as unknown as UpstreamReply };
     case "questions": {
-      const questions = json.questions as Readonly<Record<string, { kind: QuestionKind } & JsonObject>>;
+      const questions = json.questions as unknown as Readonly<Record<string, Question>>;
       return {
         kind: "questions",
-        questions: new Map(Object.entries(questions) as unknown as [string, Question][]),
+        questions: new Map(Object.entries(questions)),
         state: json.state as JsonObject,
       };
     }
-    default: {
-      const { code = "internal", text = "", data = {}, reason = "" } = json;
-      const told = { text: String(text), data: data as JsonObject, reason: String(reason) };
-      return { kind: "failure", error: new PortcullisError(code as ErrorCode, told) };
-    }
+    default:
+      return { kind: "failure", error: errorFromJson(json) };
   }
 }

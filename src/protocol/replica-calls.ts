@@ -166,11 +166,13 @@ export function createReplicaCalls(options: ReplicaCallsOptions): ReplicaCalls &
   };
 }
 
-function errorToJson({ code, text, data, reason }: PortcullisError): JsonObject {
+/** As another replica is told it: without its cause and headers. */
+export function errorToJson({ code, text, data, reason }: PortcullisError): JsonObject {
   return { code, text, reason, ...(data && { data }) };
 }
 
-function errorFromJson(error: Json | undefined): PortcullisError {
+/** A code that is not known here, because a newer replica has it, is `internal`. */
+export function errorFromJson(error: Json | undefined): PortcullisError {
   const { code = "", text = "", reason = "", data } = isJsonObject(error) ? error : {};
   const known = typeof code === "string" && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : "internal";
   return new PortcullisError(known, {
