@@ -56,6 +56,11 @@ function withoutUnmet(capability: Capability, { kind, inputSchema: { required } 
 const anyObject = compileSchema({ type: "object" });
 
 function closed(denial: string): OpenCapability {
+  return nothing({ denials: [denial], faults: [] });
+}
+
+/** No grant, and why. */
+export function nothing(why: Pick<Capability, "denials" | "faults">): OpenCapability {
   if (!anyObject.ok) throw new Error(anyObject.fault);
-  return openCapability({ grants: [], limits: [], denials: [denial], faults: [] }, anyObject.schema);
+  return openCapability({ grants: [], limits: [], ...why }, anyObject.schema);
 }

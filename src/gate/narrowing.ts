@@ -1,9 +1,7 @@
 import type { Credentials } from "../credential/credentials.ts";
 import type { Principal, Target } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { type OpenCapability, openCapability } from "../policy/capability.ts";
-import { compileSchema } from "../policy/schema.ts";
-import type { Capabilities } from "./capabilities.ts";
+import { type Capabilities, nothing } from "./capabilities.ts";
 import type { Admission } from "./rooms.ts";
 
 /** What a principal was given at all, before any policy is asked: everything, unless it is a run. */
@@ -59,11 +57,4 @@ export function narrowCredentials(
   };
 }
 
-const NOT_GIVEN: OpenCapability = notGiven();
-
-function notGiven(): OpenCapability {
-  const anyObject = compileSchema({ type: "object" });
-  if (!anyObject.ok) throw new Error(anyObject.fault);
-  const faults = ["the run was not given this target"];
-  return openCapability({ grants: [], limits: [], denials: [], faults }, anyObject.schema);
-}
+const NOT_GIVEN = nothing({ denials: [], faults: ["the run was not given this target"] });
