@@ -88,17 +88,6 @@ function idOf({ upstream, kind, name }: TargetId): TargetId {
   return { upstream, kind, name };
 }
 
-/** The outcome of what was allowed and went no further than the gateway. */
-export function recordAnswered(
-  rooms: Pick<Rooms, "log">,
-  decision: string,
-  bytes: number,
-  status: ErrorCode | "ok" = "ok",
-): void {
-  const is_error = status !== "ok";
-  rooms.log.outcome({ phase: "outcome", decision, status, is_error, ms: 0, bytes, lease_sha256: null });
-}
-
 /** Member by member: to spread what is said would look each of them up by name, for every decision. */
 function decisionEntry(seen: Seen, said: Said): DecisionEntry {
   const { message, identity } = seen;

@@ -4,7 +4,7 @@ import { digest, type JsonObject } from "../lib/json.ts";
 import type { Ask } from "./ask.ts";
 import { type Denied, decide, type Match, refusalOf } from "./decision.ts";
 import { forward } from "./forward.ts";
-import { recordAnswered, recordDecision } from "./records.ts";
+import { recordDecision } from "./records.ts";
 import { type Resumption, resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Told } from "./tell.ts";
@@ -73,7 +73,9 @@ const ELSEWHERE: Denied = {
   requirements: {},
 };
 
-function toldHere(rooms: Rooms, id: string, status: ErrorCode | "ok", bytes: number): Told {
-  recordAnswered(rooms, id, bytes, status);
-  return { status, isError: status !== "ok", bytes, withheld: 0 };
+/** The outcome of what was allowed and went no further than the gateway. */
+function toldHere(rooms: Rooms, decision: string, status: ErrorCode | "ok", bytes: number): Told {
+  const is_error = status !== "ok";
+  rooms.log.outcome({ phase: "outcome", decision, status, is_error, ms: 0, bytes, lease_sha256: null });
+  return { status, isError: is_error, bytes, withheld: 0 };
 }
