@@ -4,8 +4,8 @@ import { dropTimer } from "../lib/timers.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import type { Rooms } from "./rooms.ts";
 
-/** What one client is to hear from one upstream. */
-export interface Wanted {
+/** What one upstream is listened to for, on behalf of one client. */
+export interface Tuning {
   /** Equal where nothing has to be told anew. */
   readonly key: string;
   /** As the upstream knows them. */
@@ -26,7 +26,7 @@ export interface Channel {
 interface ChannelOptions {
   readonly upstream: string;
   readonly hearer: Hearer;
-  readonly wanted: Wanted;
+  readonly tuning: Tuning;
   receive(method: string, params: string): void;
   ask(question: Question, signal: AbortSignal): Promise<ClientAnswer>;
 }
@@ -40,7 +40,7 @@ type Parts = Pick<Rooms, "upstreams" | "credentials" | "policies" | "clock" | "o
 
 /** Listens with a lease of the hearer's own, and with another once that is over. */
 export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
-  const { upstream, hearer, wanted } = options;
+  const { upstream, hearer, tuning } = options;
   const closing = new AbortController();
   const { signal } = closing;
   let tell = () => {};
@@ -49,7 +49,7 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
   });
 
   async function listen(): Promise<Lease> {
-    const lease = await rooms.credentials.obtain(wanted.credential, hearer.identity.principal, {
+    const lease = await rooms.credentials.obtain(tuning.credential, hearer.identity.principal, {
       decisionId: hearer.decisionId,
       upstream,
       server: hearer.server,
@@ -66,11 +66,11 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
       ...{ owner, clientInfo, clientCapabilities, who, decisionId },
       credential: lease.headers,
       lease,
-      uris: wanted.uris,
-      ...(wanted.logLevel !== undefined && { logLevel: wanted.logLevel }),
+      uris: tuning.uris,
+      ...(tuning.logLevel !== undefined && { logLevel: tuning.logLevel }),
       signal,
       onNotification: options.receive,
-      ...(wanted.asks && { onQuestion: options.ask }),
+      ...(tuning.asks && { onQuestion: options.ask }),
     };
   }
 
@@ -106,7 +106,7 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
   run().catch((err: unknown) =>
     rooms.operations.error({ err, upstream }, "an upstream is not heard any more"),
   );
-  return { key: wanted.key, tried, close: () => closing.abort() };
+  return { key: tuning.key, tried, close: () => closing.abort() };
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

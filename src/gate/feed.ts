@@ -11,7 +11,7 @@ import type {
 import { canonicalJson, digest, isJsonObject } from "../lib/json.ts";
 import { ALL_HOLD } from "../policy/requirements.ts";
 import { taskIdOf } from "../protocol/tasks.ts";
-import { type Channel, openChannel, type Wanted } from "./channel.ts";
+import { type Channel, openChannel, type Tuning } from "./channel.ts";
 import { capabilityOf, type Deciding, decide, decideUnder } from "./decision.ts";
 import { heard } from "./hear.ts";
 import { type Hearer, hearing } from "./hearer.ts";
@@ -97,14 +97,14 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
     const view = rooms.catalog.view(hearer.server);
     const deciding = hearing(rooms, hearer);
     for (const upstream of new Set([...channels.keys(), ...view.upstreams.keys()]))
-      replace(upstream, wantedOf(upstream, view, deciding));
+      replace(upstream, tuningOf(upstream, view, deciding));
     await Promise.all([...channels.values()].map(({ tried }) => tried));
   }
 
-  function replace(upstream: string, wanted: Wanted | undefined): void {
+  function replace(upstream: string, tuning: Tuning | undefined): void {
     const before = channels.get(upstream);
-    if (before?.key === wanted?.key) return;
-    if (wanted === undefined) {
+    if (before?.key === tuning?.key) return;
+    if (tuning === undefined) {
       channels.delete(upstream);
       before?.close();
       return;
@@ -112,7 +112,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
     const channel = openChannel(rooms, {
       upstream,
       hearer,
-      wanted,
+      tuning,
       receive: (method, params) => receive(upstream, method, params),
       ask: (question, ended) =>
         ask?.(upstream, question, ended) ?? Promise.reject(new Error("nobody is asked")),
@@ -122,7 +122,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
     if (before !== undefined) void channel.tried.then(() => before.close());
   }
 
-  function wantedOf(upstream: string, view: CatalogView, deciding: Deciding): Wanted | undefined {
+  function tuningOf(upstream: string, view: CatalogView, deciding: Deciding): Tuning | undefined {
     if (!view.upstreams.has(upstream)) return undefined;
     const server = decide(deciding, rooms, [{ target: view.own(upstream, "server"), arguments: {} }]);
     const isOpen = server.effect === "allow";
@@ -143,7 +143,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
     view: CatalogView,
     deciding: Deciding,
     first: CredentialChoice | null,
-  ): Pick<Wanted, "uris" | "credential"> {
+  ): Pick<Tuning, "uris" | "credential"> {
     let credential = first;
     const uris = [...wants.uris].flatMap((exposed) => {
       const address = view.resource(exposed);
