@@ -4,12 +4,12 @@ import { toPortcullisError } from "../lib/errors.ts";
 import { joinMembers, membersOf } from "../lib/members.ts";
 import type { Ask } from "./ask.ts";
 import { converse, type Listener } from "./conversation.ts";
-import { exchangeOf } from "./exchange.ts";
 import { mayAsk } from "./interaction.ts";
 import type { Rooms } from "./rooms.ts";
 import { type Told, tell } from "./tell.ts";
 import type { Turn } from "./turn.ts";
 import type { Allowed } from "./wanted.ts";
+import { workOf } from "./work.ts";
 
 /** Credential, upstream, answer; and the outcome's record, whatever happened. */
 export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise<Told> {
@@ -46,12 +46,12 @@ async function turnOf(ask: Ask, rooms: Rooms, allowed: Allowed, used: { lease?: 
   const { resume } = allowed;
   try {
     if (resume?.kind === "held") return await rooms.held.resume(resume, listenerOf(ask));
-    const exchange = exchangeOf(ask, rooms, allowed, (lease) => {
+    const work = workOf(ask, rooms, allowed, (lease) => {
       used.lease = lease;
     });
     // Only a client that can answer, and is answered alone, leaves a call waiting.
-    if (ask.message.era === "legacy" || !mayAsk(ask, allowed.grant)) return await exchange(ask.signal, null);
-    const conversation = converse(exchange);
+    if (ask.message.era === "legacy" || !mayAsk(ask, allowed.grant)) return await work(ask.signal, null);
+    const conversation = converse(work);
     const turn = await conversation.next(listenerOf(ask));
     if (turn.kind === "questions" && turn.state.kind === "held")
       rooms.held.keep(allowed.id, ask.principalKey, conversation);

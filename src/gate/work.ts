@@ -18,7 +18,7 @@ const MAX_ROUNDS = 8;
 export type Work = (signal: Cancellable, conversation: Way["conversation"]) => Promise<Turn>;
 
 /** One allowed request at its upstream, until there is something to tell the client. */
-export function exchangeOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (lease: Lease) => void): Work {
+export function workOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (lease: Lease) => void): Work {
   async function obtain(): Promise<Lease> {
     const { id, target, grant } = allowed;
     const lease = await rooms.credentials.obtain(grant.credential, ask.identity.principal, {
