@@ -1,7 +1,7 @@
 import type { Credentials, LeaseScope } from "../credential/credentials.ts";
 import type { Holder, Upstream } from "../domain.ts";
 import type { Held } from "../gate/held.ts";
-import { holderOf, ownedBy, runOf, tenantOf } from "../gate/principal.ts";
+import { holderOf, ownedBy, runOf, sessionOwner, tenantOf } from "../gate/principal.ts";
 import { randomId } from "../lib/ids.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Runs } from "../runs/runs.ts";
@@ -48,7 +48,7 @@ export function openSessions(
       if (why === "closed" && config.sessions.store !== "memory") return;
       for (const upstream of upstreams.values()) {
         upstream
-          .release(`session ${id}`)
+          .release(sessionOwner(id))
           .catch((err: unknown) => log.warn({ err }, "an upstream session was not ended"));
       }
       if (why !== "closed" && !sessions.has(owner)) {

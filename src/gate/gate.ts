@@ -22,7 +22,7 @@ import { canBeAsked } from "./interaction.ts";
 import { list } from "./list.ts";
 import { listen } from "./listen.ts";
 import { createLoad, type Load, type Slot } from "./load.ts";
-import { ownerOf, whoOf } from "./principal.ts";
+import { ownerOf, sessionOwner, whoOf } from "./principal.ts";
 import { read } from "./read.ts";
 import { recordUnasked } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
@@ -164,7 +164,7 @@ function askOf(exchange: Exchange, entered: Entered, policy: PolicyEngine, rooms
     session,
     principalKey,
     who: whoOf(identity),
-    owner: session === null ? standingOwner(principalKey, clientCapabilities) : `session ${session.id}`,
+    owner: session === null ? standingOwner(principalKey, clientCapabilities) : sessionOwner(session.id),
     clientInfo: message.clientInfo ?? session?.clientInfo ?? null,
     clientCapabilities,
     logLevel: message.logLevel ?? session?.logLevel ?? undefined,
@@ -204,7 +204,7 @@ async function sessionOf(
 function take({ method, params }: NotificationMessage, session: ClientSession, rooms: Rooms): void {
   const { requestId } = params;
   if (method === "notifications/roots/list_changed")
-    for (const upstream of rooms.upstreams.values()) void upstream.rootsChanged(`session ${session.id}`);
+    for (const upstream of rooms.upstreams.values()) void upstream.rootsChanged(sessionOwner(session.id));
   if (method !== "notifications/cancelled") return;
   if (typeof requestId === "string" || typeof requestId === "number")
     rooms.sessions.cancel(session, requestId);

@@ -8,6 +8,11 @@ export function ownerOf(identity: Identity): string {
   return whoOf(identity).user;
 }
 
+/** Who owns the upstream sessions of a client session. */
+export function sessionOwner(id: string): string {
+  return `session ${id}`;
+}
+
 /** By whom is counted what an owner may hold: a user with all their runs, and their tenant. */
 export function holderOf(owner: string): { readonly user: string; readonly tenant: string } {
   const { issuer, subject, tenant } = partsOf(owner);

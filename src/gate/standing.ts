@@ -11,7 +11,7 @@ import { type Hearer, hearing } from "./hearer.ts";
 import { declares } from "./interaction.ts";
 import { beginLife } from "./life.ts";
 import { LINGER_MS } from "./outbox.ts";
-import { whoOf } from "./principal.ts";
+import { sessionOwner, whoOf } from "./principal.ts";
 import type { Asking } from "./questions.ts";
 import { record } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
@@ -129,7 +129,7 @@ function hearerOf(session: ClientSession, identity: Identity, decisionId: string
   const { id, server, clientInfo, clientCapabilities } = session;
   return {
     ...{ identity, server, clientInfo, clientCapabilities, decisionId },
-    owner: `session ${id}`,
+    owner: sessionOwner(id),
     ownsSessions: false,
     who: whoOf(identity),
   };
