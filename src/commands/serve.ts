@@ -1,7 +1,7 @@
 import type { Config } from "../config/config.ts";
 import type { ListedKind } from "../domain.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
-import type { Json, JsonObject } from "../lib/json.ts";
+import type { JsonObject } from "../lib/json.ts";
 import { type Control, type ControlVerbs, openControl } from "../operation/control.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { controlPath } from "./control-path.ts";
@@ -72,26 +72,22 @@ export async function start(
 function verbsOf(gateway: Gateway): ControlVerbs {
   const { operator } = gateway;
   return {
-    status: async () => ({ ...gateway.status() }) as unknown as JsonObject,
-    reload: async () => (await gateway.reload()) as unknown as JsonObject,
-    pin: async ({ upstream, target, kind = "tool" }: JsonObject) =>
+    status: async () => gateway.status(),
+    reload: () => gateway.reload(),
+    pin: ({ upstream, target, kind = "tool" }) =>
       gateway.approve(String(upstream), String(target), String(kind) as ListedKind),
-    token: async ({ user, server }: JsonObject) =>
-      (await gateway.token(String(user), String(server))).reveal(),
-    "tenant/suspend": async (ask) => ({ ...(await operator.suspend(orderOf(ask))) }),
-    "tenant/resume": async (ask) => ({ ...(await operator.resume(orderOf(ask))) }) as unknown as JsonObject,
-    "tenant/list": async () => (await operator.tenants()) as unknown as Json,
-    "accounts/list": async ({ tenant, subject }) =>
-      (await operator.links(
-        String(tenant),
-        ...(subject === undefined ? [] : [String(subject)]),
-      )) as unknown as Json,
-    "accounts/unlink": async (ask) => {
+    token: async ({ user, server }) => (await gateway.token(String(user), String(server))).reveal(),
+    "tenant/suspend": (ask) => operator.suspend(orderOf(ask)),
+    "tenant/resume": (ask) => operator.resume(orderOf(ask)),
+    "tenant/list": () => operator.tenants(),
+    "accounts/list": ({ tenant, subject }) =>
+      operator.links(String(tenant), subject === undefined ? undefined : String(subject)),
+    "accounts/unlink": (ask) => {
       const { issuer, subject, account } = ask;
       const whose = { issuer: String(issuer), subject: String(subject), account: String(account) };
-      return { ...(await operator.unlink({ ...orderOf(ask), ...whose })) };
+      return operator.unlink({ ...orderOf(ask), ...whose });
     },
-    "accounts/shred": async (ask) => ({ ...(await operator.shred(orderOf(ask))) }),
+    "accounts/shred": (ask) => operator.shred(orderOf(ask)),
   };
 }
 

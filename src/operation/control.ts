@@ -6,8 +6,8 @@ import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { gather } from "../lib/gathered.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 
-/** What the operator's commands ask of a running gateway, by name. */
-export type ControlVerbs = Readonly<Record<string, (ask: JsonObject) => Promise<Json>>>;
+/** What the operator's commands ask of a running gateway, by name. What they resolve with is answered as JSON. */
+export type ControlVerbs = Readonly<Record<string, (ask: JsonObject) => Promise<unknown>>>;
 
 export interface Control {
   close(): Promise<void>;
@@ -71,7 +71,7 @@ function listenAlone(server: Server, path: string): Promise<void> {
 }
 
 /** null: the body was larger than it may be. */
-async function answer(verbs: ControlVerbs, url: string, body: string | null): Promise<JsonObject> {
+async function answer(verbs: ControlVerbs, url: string, body: string | null): Promise<object> {
   if (body === null) throw new PortcullisError("body_too_large", { reason: `over ${MAX_BYTES} bytes` });
   const name = url.slice(1);
   const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
