@@ -7,6 +7,7 @@ import { createReply } from "./reply.ts";
 
 export interface ExchangeOptions {
   readonly server: string;
+  readonly verb: Exchange["verb"];
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly body: Json | undefined;
@@ -24,9 +25,9 @@ export class NodeExchange implements Exchange {
   readonly #headers: IncomingMessage["headers"];
   #gone: () => void = () => this.cancel();
 
-  constructor({ server, request, response, body, keepAliveMs }: ExchangeOptions) {
+  constructor({ server, verb, request, response, body, keepAliveMs }: ExchangeOptions) {
     this.server = server;
-    this.verb = request.method as Exchange["verb"];
+    this.verb = verb;
     this.body = body;
     this.reply = createReply(response, keepAliveMs);
     this.clientIp = clientIpOf(request.socket);

@@ -76,18 +76,19 @@ export function createMcpRoute(options: McpOptions): McpRoute {
 
   async function serve(asked: Asked) {
     const { server, request, response } = asked;
+    let verb: Exchange["verb"] | "preflight";
     let body: Json | undefined;
     try {
-      if (check(asked) === "preflight") return;
-      body =
-        request.method === "POST"
-          ? parseStrict(await readBody(request, limits.body), { maxDepth: limits.depth })
-          : undefined;
+      verb = check(asked);
+      if (verb === "preflight") return;
+      if (verb === "POST")
+        body = parseStrict(await readBody(request, limits.body), { maxDepth: limits.depth });
     } catch (thrown) {
       return refuse(asked, toPortcullisError(thrown));
     }
     const exchange = new NodeExchange({
       server,
+      verb,
       request,
       response,
       body,
@@ -102,7 +103,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     }
   }
 
-  function check({ server, query, request, response }: Asked) {
+  function check({ server, query, request, response }: Asked): Exchange["verb"] | "preflight" {
     const origin = checkHead(request);
     if (origin !== undefined) allowOrigin(response, origin);
     if (draining) throw new PortcullisError("shutting_down", { headers: { Connection: "close" } });
@@ -117,7 +118,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     checkQuery(query);
     checkAccept(request, verb);
     if (verb === "POST") checkContent(request);
-    return "checked";
+    return verb;
   }
 
   async function refuse({ server, request, response }: Omit<Asked, "query">, error: PortcullisError) {
