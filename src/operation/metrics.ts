@@ -18,21 +18,20 @@ export interface Metrics {
 
 /** Prometheus metrics in a registry of their own, so that two gateways in one process do not mix. */
 export function createMetrics(): Metrics {
-  const registers = [new Registry()] as const;
-  const [registry] = registers;
+  const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const decisions = new Counter({
     name: "portcullis_decisions_total",
     help: "Decided requests, by virtual server, method and code.",
     labelNames: ["server", "method", "code"],
-    registers: [...registers],
+    registers: [registry],
   });
   const forwards = new Histogram({
     name: "portcullis_upstream_seconds",
     help: "From forwarding a request to its answer, by upstream and status.",
     labelNames: ["upstream", "status"],
     buckets: SECONDS,
-    registers: [...registers],
+    registers: [registry],
   });
   // A series is looked up by its labels once: doing so for each call costs as much as deciding it.
   const decisionSeries = new Map<string, Counter.Internal>();
@@ -50,7 +49,7 @@ export function createMetrics(): Metrics {
       new Gauge({
         name: "portcullis_sessions",
         help: "Open legacy client sessions.",
-        registers: [...registers],
+        registers: [registry],
         collect() {
           this.set(count());
         },
