@@ -2,7 +2,7 @@ import type { Lease, LeaseEntry } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import { dropTimer } from "../lib/timers.ts";
+import { dropTimer, MAX_DELAY_MS } from "../lib/timers.ts";
 import type { MintedLease } from "./source.ts";
 
 /** A lease is not handed out in its last 5 s, or last fifth if it lives shorter: a call takes time. */
@@ -13,8 +13,6 @@ const RENEW_AT = 2 / 3;
 const JITTER = 1 / 10;
 /** A source that is back within seconds is asked within seconds; one that stays away is not overrun. */
 const RETRY_MS = [1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 10_000, 30_000, 60_000];
-/** Timers of Node wrap beyond. */
-const LONGEST_TIMER_MS = 2_147_483_647;
 
 /** Whose lease it is, of what, and under which policy. */
 export type LeaseScope = Pick<
@@ -92,7 +90,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
     dropTimer(timer);
     if (expires === Number.POSITIVE_INFINITY) return;
     const due = (used || holders > 0) && renewAt < expires ? renewAt : expires;
-    timer = setTimeout(tick, Math.min(Math.max(due - clock(), 1), LONGEST_TIMER_MS)).unref();
+    timer = setTimeout(tick, Math.min(Math.max(due - clock(), 1), MAX_DELAY_MS)).unref();
   }
 
   function tick(): void {

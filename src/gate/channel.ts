@@ -1,6 +1,6 @@
 import type { ClientAnswer, CredentialChoice, Lease, ListenRequest, Question } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { dropTimer } from "../lib/timers.ts";
+import { dropTimer, MAX_DELAY_MS } from "../lib/timers.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -33,8 +33,6 @@ interface ChannelOptions {
 
 const FIRST_MS = 1000;
 const LONGEST_MS = 60_000;
-/** The longest delay of a timer. */
-const NEVER_MS = 2 ** 31 - 1;
 
 type Parts = Pick<Rooms, "upstreams" | "credentials" | "policies" | "clock" | "operations">;
 
@@ -116,7 +114,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, Math.min(ms, NEVER_MS)).unref();
+    const timer = setTimeout(done, Math.min(ms, MAX_DELAY_MS)).unref();
     signal.addEventListener("abort", done, { once: true });
     if (signal.aborted) done();
   });

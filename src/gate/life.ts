@@ -1,6 +1,6 @@
 import type { Identity } from "../domain.ts";
 import type { Cancellable } from "../lib/cancellation.ts";
-import { dropTimer } from "../lib/timers.ts";
+import { dropTimer, MAX_DELAY_MS } from "../lib/timers.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** How long a stream may go on: no longer than the token that opened it, nor than its exchange. */
@@ -11,9 +11,6 @@ export interface Life {
   end(): void;
 }
 
-/** The longest delay of a timer. */
-const LONGEST_MS = 2 ** 31 - 1;
-
 export function beginLife(
   { expires }: Identity,
   { clock }: Pick<Rooms, "clock">,
@@ -22,7 +19,7 @@ export function beginLife(
   const ending = new AbortController();
   const { signal } = ending;
   const end = () => ending.abort();
-  const expiry = setTimeout(end, Math.min(LONGEST_MS, Math.max(0, expires * 1000 - clock()))).unref();
+  const expiry = setTimeout(end, Math.min(MAX_DELAY_MS, Math.max(0, expires * 1000 - clock()))).unref();
   exchange.addEventListener("abort", end, { once: true });
   const over = new Promise<void>((resolve) => {
     signal.addEventListener(

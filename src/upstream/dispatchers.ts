@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { sha256 } from "../lib/json.ts";
 import { LRUCache } from "../lib/lru.ts";
+import { MAX_DELAY_MS } from "../lib/timers.ts";
 
 export interface DispatchersOptions {
   readonly origin: string;
@@ -30,8 +31,6 @@ interface Pair {
 
 /** Client certificates in use at a time. */
 const CERTIFICATES = 64;
-/** The longest delay of a timer. */
-const LONGEST_MS = 2 ** 31 - 1;
 
 /** A client certificate has connections of its own: a request under one lease never travels on another's. */
 export function createDispatchers(options: DispatchersOptions): Dispatchers {
@@ -73,7 +72,7 @@ export function createDispatchers(options: DispatchersOptions): Dispatchers {
     if (known !== undefined) return known;
     const pair = open({ cert: certificate, key: key.reveal() });
     own.set(id, pair);
-    const ms = Math.min(LONGEST_MS, Math.max(0, lease.expires - clock()));
+    const ms = Math.min(MAX_DELAY_MS, Math.max(0, lease.expires - clock()));
     setTimeout(() => own.get(id) === pair && own.delete(id), ms).unref();
     return pair;
   }

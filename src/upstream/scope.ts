@@ -1,6 +1,7 @@
 import { performance } from "node:perf_hooks";
 import type { Cancellable } from "../lib/cancellation.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { MAX_DELAY_MS } from "../lib/timers.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 
 /** What ends with a scope. An object and not a function: a closure made for each call would outlive it. */
@@ -24,8 +25,8 @@ export interface Scope {
 const ONCE = { once: true } as const;
 /** How long a call may wait for its client's answers, all in all. */
 const PAUSES_MS = 600_000;
-/** The longest delay of a timer, for requests that are answered when they end. */
-export const NO_LIMIT_MS = 2 ** 31 - 1;
+/** For requests that are answered when they end. */
+export const NO_LIMIT_MS = MAX_DELAY_MS;
 
 /** Ends with `cancelled` when the signal, if any, aborts and with `upstream_timeout` after `timeoutMs`. */
 export function createScope(signal: Cancellable | null, timeoutMs: number): Scope {
