@@ -7,7 +7,7 @@ import { createTransitKeys } from "../accounts/transit-keys.ts";
 import type { Config } from "../config/config.ts";
 import { resolveSecret, resolveSecrets } from "../config/secret.ts";
 import { openVaultKeeper } from "../credential/vault/keeper.ts";
-import type { Handler } from "../http/http.ts";
+import type { Mount } from "../http/http.ts";
 import { createClaims } from "../identity/claims.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
@@ -53,7 +53,7 @@ export function signInAt({ accounts, listen }: Pick<Config, "accounts" | "listen
 /** null: none are configured. */
 export async function openAccounts(
   ground: Ground,
-  { store, replicas, admit }: Pick<Sharing, "store" | "replicas"> & Pick<AccountsOptions, "admit">,
+  { store, replicas, admit }: Pick<Sharing, "store" | "replicas"> & Required<Pick<AccountsOptions, "admit">>,
   embedded: { readonly issuer: string } | null,
 ): Promise<LinkedAccounts | null> {
   const { config, clock, log, closing } = ground;
@@ -72,7 +72,7 @@ export async function openAccounts(
     database,
     ...(tenantKeys !== null && { tenantKeys }),
     store,
-    ...(admit && { admit }),
+    admit,
     onChange(change) {
       const { tenant, issuer, subject, account } = change;
       const replaced = change.what === "linked" && change.replaced;
@@ -127,7 +127,7 @@ export async function openAccounts(
 }
 
 /** The pages under `/accounts`. */
-export function accountsMount(accounts: Accounts): { readonly path: string; readonly handler: Handler } {
+export function accountsMount(accounts: Accounts): Mount {
   return {
     path: "/",
     handler(request, response, next) {

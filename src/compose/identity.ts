@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import type { Accounts } from "../accounts/accounts.ts";
 import type { AuthorizationServer } from "../authorization-server/server.ts";
@@ -6,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import type { Credentials } from "../credential/credentials.ts";
 import type { DecisionEntry, DecisionInputs } from "../domain.ts";
 import type { Rooms } from "../gate/rooms.ts";
-import type { Handler } from "../http/http.ts";
+import type { Handler, Mount } from "../http/http.ts";
 import type { IdentityStage } from "../identity/identity.ts";
 import type { IssuerOptions } from "../identity/token.ts";
 import type { JsonObject } from "../lib/json.ts";
@@ -82,7 +83,7 @@ export function mountsOf(parts: {
   readonly runs: Runs | null;
   readonly accounts: Accounts | null;
   readonly rooms: Pick<Rooms, "log" | "refusals" | "admission" | "mayUse" | "clock" | "operations">;
-}): readonly { readonly path: string; readonly handler: Handler }[] {
+}): readonly Mount[] {
   const { config, identity, credentials, embedded, runs, accounts, rooms } = parts;
   const names = Object.keys(config.servers);
   const [only] = names;
@@ -94,12 +95,9 @@ export function mountsOf(parts: {
     if (name === undefined) next();
     else sendDocument(response, identity.metadata(name));
   };
-  const mounts: { path: string; handler: Handler }[] = [
+  const mounts: Mount[] = [
     { path: RESOURCE_METADATA, handler: resourceMetadata },
-    {
-      path: JWKS_PATH,
-      handler: ((_, response) => sendDocument(response, credentials.jwks())) satisfies Handler,
-    },
+    { path: JWKS_PATH, handler: (_, response) => sendDocument(response, credentials.jwks()) },
   ];
   if (runs !== null) {
     const { log: decisions, refusals, admission, mayUse, clock, operations: log } = rooms;
@@ -111,13 +109,19 @@ export function mountsOf(parts: {
     mounts.push(runsMount({ config, runs, identity, records, admit: admission.check, mayUse, clock, log }));
   }
   if (accounts !== null) mounts.push(accountsMount(accounts));
-  if (embedded === null) return mounts;
-  const authorizationServer: Handler = (request, response, next) => {
-    const path = ((request as { originalUrl?: string }).originalUrl ?? "").split("?", 1)[0] ?? "";
-    if (embedded.handles(path)) embedded.handler(request, response);
-    else next();
+  if (embedded !== null) mounts.push(embeddedMount(embedded));
+  return mounts;
+}
+
+function embeddedMount(embedded: AuthorizationServer): Mount {
+  return {
+    path: "/",
+    handler(request: IncomingMessage & { originalUrl?: string }, response, next) {
+      const path = (request.originalUrl ?? "").split("?", 1)[0] ?? "";
+      if (embedded.handles(path)) embedded.handler(request, response);
+      else next();
+    },
   };
-  return [...mounts, { path: "/", handler: authorizationServer }];
 }
 
 /** Public documents: clients in a browser read them too. */

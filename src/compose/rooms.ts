@@ -199,7 +199,7 @@ async function openLog(ground: Ground): Promise<{ decisions: DecisionLog; refusa
     maxPendingBytes: MAX_PENDING_BYTES,
     clock,
     log,
-    onFatal: (error) => onFatal(error),
+    onFatal,
   });
   closing.add(decisions, (opened) => opened.close());
   const refusals = createRefusalCounter({ decisions, clock, individually: INDIVIDUAL_REFUSALS });

@@ -4,7 +4,7 @@ import { readBody } from "../http/body.ts";
 import { clientIpOf } from "../http/client-ip.ts";
 import { createHeadCheck } from "../http/head.ts";
 import { checkContent, checkQuery } from "../http/headers.ts";
-import type { Handler } from "../http/http.ts";
+import type { Mount } from "../http/http.ts";
 import { sendJson } from "../http/reply.ts";
 import type { IdentityStage } from "../identity/identity.ts";
 import { createRunTokens } from "../identity/run-token.ts";
@@ -61,7 +61,7 @@ export function runsMount(parts: {
   mayUse(tenant: string, server: string): boolean;
   readonly clock: Clock;
   readonly log: Log;
-}): { readonly path: string; readonly handler: Handler } {
+}): Mount {
   const { config } = parts;
   const route = createRunRoute({
     ...parts,

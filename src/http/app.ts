@@ -14,9 +14,15 @@ export type Handler = (
   next: (error?: unknown) => void,
 ) => void | Promise<void>;
 
+/** A route under its path: `/` for one that knows its paths itself. */
+export interface Mount {
+  readonly path: string;
+  readonly handler: Handler;
+}
+
 export interface AppOptions extends HostOriginOptions {
-  /** Further routes, each under its path: token metadata, the authorization server. */
-  readonly mounts: readonly { readonly path: string; readonly handler: Handler }[];
+  /** Further routes: token metadata, the authorization server. */
+  readonly mounts: readonly Mount[];
   /** Why the gateway cannot serve; empty when it can. */
   ready(): readonly string[];
   /** Prometheus text. */

@@ -3,7 +3,7 @@ import { type AppOptions, createApp } from "./app.ts";
 import { type Listening, type ListenLimits, listen } from "./listen.ts";
 import { createMcpRoute, type McpOptions, type McpRoute } from "./mcp.ts";
 
-export type { Handler } from "./app.ts";
+export type { Handler, Mount } from "./app.ts";
 export type { Listening } from "./listen.ts";
 
 export type HttpOptions = McpOptions & AppOptions & { readonly limits: ListenLimits };
