@@ -6,7 +6,7 @@ import { isLoopback } from "../lib/loopback.ts";
 import { conflicts } from "./checks.ts";
 import { readDocument, type SourceDocument } from "./document.ts";
 import { type Validated, validate } from "./issues.ts";
-import { type ConfigProblem, inOrder, type Path } from "./problems.ts";
+import { type ConfigProblem, inOrder } from "./problems.ts";
 import { knownNames, OF_USERS, unknownNames, unknownReferences } from "./references.ts";
 import { configSchema, type ParsedConfig } from "./schema.ts";
 import { isSampleSecret, nameOf, resolveSecret, type SecretRef, secretsIn } from "./secret.ts";
@@ -15,7 +15,7 @@ import {
   type ConfigFiles,
   createTenants,
   type RecordValidator,
-  readSource,
+  readReferenced,
   type Tenants,
 } from "./tenants.ts";
 import { type DeepReadonly, relativeTo } from "./values.ts";
@@ -138,12 +138,10 @@ async function readUsers(
 ): Promise<Validated<Users | null>> {
   if (server === undefined) return { ok: true, value: null };
   if (typeof server.users !== "string") return { ok: true, value: server.users };
-  const source = await readSource(server.users, files);
-  if (source === null) return unreadable(server.users, ["authorization_server", "users"], document);
-  const parsed =
-    source.problems.length > 0
-      ? { ok: false as const, problems: source.problems }
-      : validate(source, usersSchema);
+  const read = await readReferenced(server.users, ["authorization_server", "users"], document, files);
+  if (!read.ok) return read;
+  const source = read.value;
+  const parsed = validate(source, usersSchema);
   const unknown = unknownNames(source.value, OF_USERS, knownNames(document.value)).map(source.locate);
   if (parsed.ok && unknown.length === 0) return parsed;
   return { ok: false, problems: [...(parsed.ok ? [] : parsed.problems), ...unknown] };
@@ -155,14 +153,12 @@ async function readRecordSchema(
   files: ConfigFiles,
 ): Promise<Validated<JsonObject | null>> {
   if (policies.tenant_schema === undefined) return { ok: true, value: null };
-  const source = await readSource(policies.tenant_schema, files);
-  if (source === null) return unreadable(policies.tenant_schema, ["policies", "tenant_schema"], document);
-  if (source.problems.length > 0) return { ok: false, problems: source.problems };
-  if (isJsonObject(source.value)) return { ok: true, value: source.value };
-  return {
-    ok: false,
-    problems: [source.locate({ code: "wrong_type", path: [], message: "a JSON Schema is a mapping" })],
-  };
+  const read = await readReferenced(policies.tenant_schema, ["policies", "tenant_schema"], document, files);
+  if (!read.ok) return read;
+  const { value, locate } = read.value;
+  if (isJsonObject(value)) return { ok: true, value };
+  const problem = locate({ code: "wrong_type", path: [], message: "a JSON Schema is a mapping" });
+  return { ok: false, problems: [problem] };
 }
 
 async function secretProblems(
@@ -205,9 +201,4 @@ async function secretProblem(
   } catch (thrown) {
     return [{ code: "secret_missing", message: toPortcullisError(thrown).reason }];
   }
-}
-
-function unreadable(file: string, path: Path, document: SourceDocument): Validated<never> {
-  const finding = { code: "file_unreadable", path, message: `${file} cannot be read` } as const;
-  return { ok: false, problems: [document.locate(finding)] };
 }

@@ -141,7 +141,7 @@ async function readRecord(
 ): Promise<Validated<TenantRecord>> {
   const source =
     typeof section.record === "string"
-      ? await readReferenced(section.record, ["record"], reading)
+      ? await readReferenced(section.record, reading.at(["record"]), reading.document, reading.files)
       : ok({
           value: section.record,
           locate: (one: Finding) =>
@@ -171,35 +171,26 @@ async function readAttributes(
   reading: Reading,
 ): Promise<Validated<Tenant["attributes"]>> {
   if (section.attributes === undefined) return ok({});
-  const source = await readReferenced(section.attributes, ["attributes"], reading);
+  const { at, document, files } = reading;
+  const source = await readReferenced(section.attributes, at(["attributes"]), document, files);
   return source.ok ? validate(source.value, attributesSchema) : source;
 }
 
-/** Another file that a tenant names; unreadable: said where it is named. */
-async function readReferenced(
+/** Another file that a document names, at this path of it; unreadable: said where it is named. */
+export async function readReferenced(
   file: string,
-  named: Path,
-  reading: Reading,
+  path: Path,
+  document: SourceDocument,
+  files: ConfigFiles,
 ): Promise<Validated<SourceDocument>> {
-  const source = await readSource(file, reading.files);
-  if (source === null) {
-    const finding = {
-      code: "file_unreadable",
-      path: reading.at(named),
-      message: `${file} cannot be read`,
-    } as const;
-    return wrong(reading.document.locate(finding));
-  }
-  return source.problems.length > 0 ? { ok: false, problems: source.problems } : ok(source);
-}
-
-/** null: cannot be read. */
-export async function readSource(file: string, files: ConfigFiles): Promise<SourceDocument | null> {
+  let text: string;
   try {
-    return readDocument(await files.readFile(file), file);
+    text = await files.readFile(file);
   } catch {
-    return null;
+    return wrong(document.locate({ code: "file_unreadable", path, message: `${file} cannot be read` }));
   }
+  const source = readDocument(text, file);
+  return source.problems.length > 0 ? { ok: false, problems: source.problems } : ok(source);
 }
 
 function ok<T>(value: T): { readonly ok: true; readonly value: T } {
