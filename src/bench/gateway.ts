@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { freePort } from "../demo/world.ts";
+import { freePort } from "../demo/free-port.ts";
 
 /** A configuration with everything on: tokens, policy with bounds, a credential, a durable record of each call. */
 export interface GatewaySetup {
@@ -40,7 +40,7 @@ grant contains {"reason": "rule ${index}"} if {
 /** Writes the configuration of a gateway in front of `upstream`, and mints a token for it. */
 export async function setUpGateway(upstream: string): Promise<GatewaySetup> {
   const directory = await mkdtemp(join(tmpdir(), "portcullis-bench-"));
-  const port = await freePort(0);
+  const port = await freePort();
   const issuer = await startIssuer();
   const origin = `http://127.0.0.1:${port}`;
   await mkdir(join(directory, "policies"));

@@ -1,8 +1,9 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import pc from "picocolors";
+import { freePort } from "../demo/free-port.ts";
 import { type Guide, tour } from "../demo/tour.ts";
-import { freePort, openWorld } from "../demo/world.ts";
+import { openWorld } from "../demo/world.ts";
 import type { ExitCode, Output, Surroundings } from "./command.ts";
 import { loadOrTell } from "./load.ts";
 import { start } from "./serve.ts";

@@ -1,4 +1,3 @@
-import { createServer } from "node:net";
 import type { Config } from "../config/config.ts";
 import { startEverything } from "./everything.ts";
 import { startSupportDesk } from "./support-desk/support-desk.ts";
@@ -36,20 +35,4 @@ export async function openWorld(given: Config, port: number): Promise<World> {
     if (settings?.transport !== "http") throw new Error(`the example has no HTTP upstream ${name}`);
     return { [name]: { ...settings, url } };
   }
-}
-
-/** The wanted port if it is free, else any. */
-export async function freePort(wanted: number): Promise<number> {
-  return (await tryPort(wanted)) ?? (await tryPort(0)) ?? wanted;
-}
-
-function tryPort(port: number): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", () => resolve(undefined));
-    probe.listen(port, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : undefined));
-    });
-  });
 }

@@ -7,7 +7,7 @@ import { readLog } from "../../src/audit/read.ts";
 import { type AccountsOptions, accounts } from "../../src/commands/accounts.ts";
 import { type Running, start } from "../../src/commands/serve.ts";
 import { load } from "../../src/compose/load.ts";
-import { freePort } from "../../src/demo/world.ts";
+import { freePort } from "../../src/demo/free-port.ts";
 import { linkAt } from "../accounts/browser.ts";
 import { aThirdParty, SECRET, type ThirdParty } from "../accounts/third-party.ts";
 import { type Spy, serveSpy, text, tool } from "../e2e/upstreams.ts";

@@ -3,7 +3,7 @@ import { start } from "../../src/commands/serve.ts";
 import { status } from "../../src/commands/status.ts";
 import { type TenantOptions, tenant } from "../../src/commands/tenant.ts";
 import { load } from "../../src/compose/load.ts";
-import { freePort } from "../../src/demo/world.ts";
+import { freePort } from "../../src/demo/free-port.ts";
 import { CONFIG, company } from "./company.ts";
 import { surroundings } from "./world.ts";
 

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { freePort } from "../../src/demo/world.ts";
+import { freePort } from "../../src/demo/free-port.ts";
 import { openWorld } from "../e2e/world.ts";
 import { score, serveEverything, withToken } from "./suite.ts";
 

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect, test } from "vitest";
 import { recordSchema } from "../../src/audit/record-schema.ts";
-import { freePort } from "../../src/demo/world.ts";
+import { freePort } from "../../src/demo/free-port.ts";
 import { ERRORS } from "../../src/lib/errors.ts";
 import { createMetrics } from "../../src/operation/metrics.ts";
 import { ROOT, readPage } from "./page.ts";

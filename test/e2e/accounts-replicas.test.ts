@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort } from "../../src/demo/world.ts";
+import { freePort } from "../../src/demo/free-port.ts";
 import { linkAt } from "../accounts/browser.ts";
 import { aThirdParty, SECRET, type ThirdParty } from "../accounts/third-party.ts";
 import { startPostgres } from "../support/postgres.ts";

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { performance } from "node:perf_hooks";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort } from "../../src/demo/world.ts";
+import { freePort } from "../../src/demo/free-port.ts";
 import { closeAll, type Served, serveEverything } from "../upstream/servers.ts";
 import { type Arrival, type Spy, serveSpy, text } from "./upstreams.ts";
 import { ask, callTool, OPEN, openSession, openWorld, ROOT, type Sent, until, type World } from "./world.ts";

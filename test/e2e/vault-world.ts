@@ -1,6 +1,6 @@
 import { join } from "node:path";
+import { freePort } from "../../src/demo/free-port.ts";
 import { openVaultWorld, type VaultWorld } from "../../src/demo/vault/world.ts";
-import { freePort } from "../../src/demo/world.ts";
 import type { LeaseEntry } from "../../src/domain.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { openWorld, ROOT, type World } from "./world.ts";

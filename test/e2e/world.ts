@@ -8,7 +8,7 @@ import { StreamableHTTPClientTransport as V1Transport } from "@modelcontextproto
 import type { LogRecord } from "../../src/audit/line.ts";
 import { readLog } from "../../src/audit/read.ts";
 import { load } from "../../src/compose/load.ts";
-import { freePort } from "../../src/demo/world.ts";
+import { freePort } from "../../src/demo/free-port.ts";
 import type { DecisionEntry, Era, OutcomeEntry } from "../../src/domain.ts";
 import { createGateway, type Gateway } from "../../src/gateway.ts";
 import type { JsonObject } from "../../src/lib/json.ts";

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../src/demo/free-port.ts";
 
 /** A real Valkey or Redis server of this test's own, for faults of every kind. */
 export interface Valkey {
@@ -30,16 +30,6 @@ function binary(): string {
       "Install valkey-server or redis-server (7 or later): this test starts a real one from PATH.",
     );
   return found;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 /** `args`: further configuration as on the command line, such as `--requirepass`. */

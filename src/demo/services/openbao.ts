@@ -3,8 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JsonObject } from "../../lib/json.ts";
+import { freePort } from "../free-port.ts";
 import { servicePaths } from "./paths.ts";
-import { freePort, type Running, startProcess } from "./process.ts";
+import { type Running, startProcess } from "./process.ts";
 
 /** An answer of the API: its status, and its body where there is one. */
 export interface BaoAnswer {

@@ -4,8 +4,9 @@ import { chown, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import { freePort } from "../free-port.ts";
 import { servicePaths } from "./paths.ts";
-import { freePort, type Running, startProcess, unprivileged } from "./process.ts";
+import { type Running, startProcess, unprivileged } from "./process.ts";
 
 /** A PostgreSQL server of its own, on a free loopback port, gone with its data after `close`. */
 export interface Postgres {
