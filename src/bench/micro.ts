@@ -8,6 +8,7 @@ import { createSchemas } from "../gate/schemas.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
 import { plainPrincipal } from "../lib/principal.ts";
+import type { PolicyEngine } from "../policy/engine.ts";
 import { createPolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
 import { POLICY } from "./gateway.ts";
@@ -37,7 +38,7 @@ export async function micro(report: Report): Promise<void> {
   }
 }
 
-function measure(policy: ReturnType<ReturnType<typeof createPolicyStore>["current"]>, report: Report): void {
+function measure(policy: PolicyEngine, report: Report): void {
   const targets = Array.from({ length: 400 }, (_, index) =>
     targetOf(index === 0 ? "echo" : `tool_${index % 100}`, index),
   );

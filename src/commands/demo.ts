@@ -4,6 +4,7 @@ import pc from "picocolors";
 import { freePort } from "../demo/free-port.ts";
 import { type Guide, tour } from "../demo/tour.ts";
 import { openWorld } from "../demo/world.ts";
+import type { Gateway, GatewayStatus } from "../gateway.ts";
 import type { ExitCode, Output, Surroundings } from "./command.ts";
 import { loadOrTell } from "./load.ts";
 import { start } from "./serve.ts";
@@ -49,9 +50,7 @@ export async function demo({ exit, port }: DemoOptions, around: Surroundings): P
   }
 }
 
-function upstreamsOf({
-  catalog,
-}: ReturnType<Awaited<ReturnType<typeof start>>["gateway"]["status"]>): string {
+function upstreamsOf({ catalog }: GatewayStatus): string {
   return catalog.upstreams
     .map(
       ({ name, protocol, targets, state }) =>
@@ -92,10 +91,7 @@ export function guideTo(out: Output): PrintingGuide {
   };
 }
 
-async function farewell(
-  { token }: { token(user: string, server: string): Promise<{ reveal(): string }> },
-  url: string,
-): Promise<string> {
+async function farewell({ token }: Pick<Gateway, "token">, url: string): Promise<string> {
   const bearer = (await token("ann", "support")).reveal();
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list", params: { _meta: META } });
   const client = JSON.stringify({ mcpServers: { support: { type: "http", url } } }, null, 2);

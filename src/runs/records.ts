@@ -25,15 +25,18 @@ export interface Seen {
 
 /** What was decided about runs, for the decision log. The run stands in the arguments: it is not who asks. */
 export function createRunRecorder(records: RunRecords) {
-  function entryOf(seen: Seen, args: JsonObject | null, said: Pick<DecisionEntry, "effect" | "code">) {
-    const entry: DecisionEntry = {
+  function entryOf(
+    seen: Seen,
+    args: JsonObject | null,
+    said: Pick<DecisionEntry, "effect" | "code">,
+  ): DecisionEntry {
+    return {
       ...entryBesideMcp({ ...seen, principal: seen.identity?.principal ?? null }),
       arguments: args,
       arguments_sha256: args === null ? "" : digest(args),
       ...(seen.identity && { tenant_sha256: digest(seen.identity.tenant) }),
       ...said,
     };
-    return entry;
   }
 
   return {

@@ -2,6 +2,7 @@ import { performance } from "node:perf_hooks";
 import { readLog } from "../../audit/read.ts";
 import type { DecisionEntry, LeaseEntry } from "../../domain.ts";
 import type { Gateway } from "../../gateway.ts";
+import { Secret } from "../../lib/secret.ts";
 import type { Guide } from "../tour.ts";
 import { type Told, type Visitor, visit } from "../visitor.ts";
 import type { VaultWorld } from "./world.ts";
@@ -214,7 +215,7 @@ async function beginRun({ gateway, world }: VaultTour, person: Person) {
   const answer = await fetch(runs, { method: "POST", headers, body });
   const { id, token } = (await answer.json()) as { readonly id: string; readonly token: string };
   return {
-    token: { reveal: () => token } as typeof own,
+    token: new Secret(token),
     async end() {
       await fetch(new URL(`/runs/${id}`, runs), { method: "DELETE", headers });
     },
