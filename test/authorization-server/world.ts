@@ -7,12 +7,12 @@ import {
   type AuthorizationServerOptions,
   createAuthorizationServer,
 } from "../../src/authorization-server/server.ts";
-import { createDirectory } from "../../src/identity/directory.ts";
 import { createIdentity, type IdentityStage } from "../../src/identity/identity.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { createDirectory } from "../identity/directory.ts";
 
 const closers: (() => unknown)[] = [];
 export const later = (close: () => unknown) => void closers.push(close);

@@ -1,10 +1,10 @@
 import { afterEach } from "vitest";
-import { createDirectory } from "../../src/identity/directory.ts";
 import { createIdentity, type IdentityOptions } from "../../src/identity/identity.ts";
 import type { IssuerOptions } from "../../src/identity/token.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { createDirectory } from "./directory.ts";
 import { audience, handClock, type Issuer, startIssuer } from "./issuer.ts";
 
 const closers: (() => unknown)[] = [];

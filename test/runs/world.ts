@@ -6,13 +6,13 @@ import { afterEach } from "vitest";
 import { audienceOf, openRuns, runsMount } from "../../src/compose/runs.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import type { DecisionEntry, SharedStore } from "../../src/domain.ts";
-import { createDirectory } from "../../src/identity/directory.ts";
 import { createIdentity } from "../../src/identity/identity.ts";
 import { isJsonObject, type Json, type JsonObject } from "../../src/lib/json.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { createSeal } from "../../src/lib/seal.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
+import { createDirectory } from "../identity/directory.ts";
 import { audience, EPOCH, good, handClock, type Issuer, startIssuer } from "../identity/issuer.ts";
 
 const closers: (() => unknown)[] = [];
