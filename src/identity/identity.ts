@@ -66,8 +66,6 @@ export interface IdentityStage extends ProtectedResource {
    * the first. A run's token is refused: `run_refused`. Otherwise throws as `authenticate` does.
    */
   authenticateOwn(bearer: Secret | undefined, servers: readonly string[]): Promise<OwnToken>;
-  /** The issuers whose tokens cannot be checked right now; fetches keys that were not needed before. */
-  unready(): Promise<readonly string[]>;
   close(): void;
 }
 
@@ -215,7 +213,6 @@ export function createIdentity(options: IdentityOptions): IdentityStage {
         throw withChallenge(toPortcullisError(error), servers[0] ?? "");
       }
     },
-    unready: verifier.unready,
     close() {
       verifier.close();
       believed.clear();

@@ -29,8 +29,6 @@ export interface IssuerKeys {
   find(header: JWSHeaderParameters): ReturnType<LocalJWKSet>;
   /** The digest of the keys that serve: whoever trusts an earlier verification compares it. */
   readonly version: string;
-  /** Whether tokens can be checked; tries to fetch where there are no keys yet. */
-  ready(): Promise<boolean>;
   close(): void;
 }
 
@@ -110,11 +108,6 @@ export function createIssuerKeys({
     get version() {
       return version;
     },
-    ready: () =>
-      current().then(
-        () => true,
-        () => false,
-      ),
     close: () => closing.abort(),
   };
 }

@@ -60,8 +60,6 @@ export interface VerifiedToken {
 export interface TokenVerifier {
   /** For one of these audiences at least. Throws `token_invalid`, `token_expired`, `tenant_unknown` or `identity_unavailable`. */
   verify(token: string, audiences: readonly string[]): Promise<VerifiedToken>;
-  /** The issuers whose tokens cannot be checked right now. */
-  unready(): Promise<readonly string[]>;
   close(): void;
 }
 
@@ -146,12 +144,6 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       } catch (error) {
         throw refusal(error);
       }
-    },
-    async unready() {
-      const states = await Promise.all(
-        [...issuers].map(async ([name, { keys }]) => ({ name, ready: await keys.ready() })),
-      );
-      return states.filter(({ ready }) => !ready).map(({ name }) => name);
     },
     close() {
       for (const { keys } of issuers.values()) keys.close();
