@@ -38,11 +38,6 @@ export interface Finding {
   readonly hint?: string;
 }
 
-/** `file:row:col: message (hint)`, one line, as compilers do. */
-export function formatProblem({ file, row, col, message, hint }: ConfigProblem): string {
-  return `${file}:${row}:${col}: ${message}${hint === "" ? "" : ` (${hint})`}`;
-}
-
 /** As they stand in the files, each once. */
 export function inOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
   const seen = new Set<string>();

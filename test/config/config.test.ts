@@ -1,11 +1,10 @@
 import { expect, test } from "vitest";
 import { parseConfig } from "../../src/config/config.ts";
-import { formatProblem } from "../../src/config/problems.ts";
-import { MINIMAL, problemsOf } from "./support.ts";
+import { MINIMAL, problemsOf, shortly } from "./support.ts";
 
 test("the smallest configuration gets every default", () => {
   const parsed = parseConfig(MINIMAL, "/etc/portcullis/portcullis.yaml");
-  if (!parsed.ok) throw new Error(parsed.problems.map(formatProblem).join("\n"));
+  if (!parsed.ok) throw new Error(parsed.problems.map(shortly).join("\n"));
   const { listen, limits, audit, pins, state, policies, upstreams, log } = parsed.config;
   expect(listen).toEqual({
     host: "127.0.0.1",

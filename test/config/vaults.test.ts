@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parseConfig } from "../../src/config/config.ts";
-import { formatProblem } from "../../src/config/problems.ts";
+import { shortly } from "./support.ts";
 
 const CONFIG = `
 issuers: [{ issuer: https://idp.example, jwks_uri: https://idp.example/keys, tenant: { fixed: acme } }]
@@ -126,7 +126,7 @@ function firstProblem(source: string, changes: readonly [string, string][] = [])
     text.replace("SOURCE", `{ ${source} }`).replace("ADDRESS", '"https://vault.example"'),
     "/portcullis.yaml",
   );
-  return parsed.ok ? "" : parsed.problems.map(formatProblem).join("\n");
+  return parsed.ok ? "" : parsed.problems.map(shortly).join("\n");
 }
 
 test.each([

@@ -5,10 +5,10 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect, test } from "vitest";
 import { loadConfig } from "../../src/config/config.ts";
 import { readDocument } from "../../src/config/document.ts";
-import { formatProblem } from "../../src/config/problems.ts";
 import { configJsonSchema } from "../../src/config/schema.ts";
 import { caseSchema } from "../../src/golden/case.ts";
 import { ERRORS } from "../../src/lib/errors.ts";
+import { shortly } from "../config/support.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const EXAMPLE = join(ROOT, "examples/acme-and-globex");
@@ -45,7 +45,7 @@ test("the example company loads whole", async () => {
         : (validate.errors ?? []).map(({ message }) => ({ path: [], message: message ?? "" }));
     },
   });
-  if (!loaded.ok) throw new Error(loaded.problems.map(formatProblem).join("\n"));
+  if (!loaded.ok) throw new Error(loaded.problems.map(shortly).join("\n"));
   const { config } = loaded;
   expect(Object.keys(config.upstreams)).toEqual(["desk", "everything", "files", "memory"]);
   expect(Object.keys(config.authorization_server?.users ?? {})).toEqual(["ann", "bob", "cho", "dee"]);
