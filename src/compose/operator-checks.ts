@@ -1,13 +1,13 @@
 import type { Config } from "../config/config.ts";
 import { didYouMean } from "../config/problems.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { isPlainText } from "../lib/plain-text.ts";
 
 const MAX_REASON = 256;
-const UNFIT = /[\p{Cc}\p{Cs}]/u;
 
 /** A reason stands in records and on terminals. */
 export function checkReason({ reason }: { readonly reason: string }): void {
-  if (reason.length <= MAX_REASON && !UNFIT.test(reason)) return;
+  if (isPlainText(reason, MAX_REASON)) return;
   const why = `a reason is one line of at most ${MAX_REASON} characters`;
   throw new PortcullisError("params_invalid", { reason: why });
 }

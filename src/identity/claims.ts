@@ -1,13 +1,12 @@
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { isPlainText } from "../lib/plain-text.ts";
 
 /** Where a claim stands: the exact name of a top-level claim, or the names on the way to a nested one. */
 export type ClaimPath = string | readonly string[];
 
 const MAX_LENGTH = 512;
 const MAX_ITEMS = 1_000;
-/** Control characters and lone surrogates: what readers further on could understand differently. */
-const UNFIT = /[\p{Cc}\p{Cs}]/u;
 
 /** Reads claims by type. An absent claim is the empty value; one of the wrong type is refused, never coerced. */
 export interface Claims {
@@ -78,7 +77,7 @@ export function wrongType(path: ClaimPath): PortcullisError {
 }
 
 function isFit(value: Json): value is string {
-  return typeof value === "string" && value !== "" && value.length <= MAX_LENGTH && !UNFIT.test(value);
+  return typeof value === "string" && value !== "" && isPlainText(value, MAX_LENGTH);
 }
 
 /** Sets in one order: equal sets, equal digests. */

@@ -1,6 +1,7 @@
 import type { TargetKind } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { isPlainText } from "../lib/plain-text.ts";
 import type { TargetChoice } from "./run.ts";
 
 /** What a user asks for. */
@@ -20,7 +21,6 @@ const MAX_TARGETS = 256;
 const MAX_ACCOUNTS = 64;
 const MAX_NAME = 2_048;
 const MAX_DESCRIPTION = 256;
-const UNFIT = /[\p{Cc}\p{Cs}]/u;
 /** A record of each key: a kind that is added to the domain must be added here. */
 const KINDS: Readonly<Record<TargetKind, true>> = {
   tool: true,
@@ -43,7 +43,7 @@ export function readRunRequest(body: Json, limits: { readonly max_ttl: number })
   const { ttl, description = "" } = body;
   if (ttl !== undefined && !(Number.isSafeInteger(ttl) && Number(ttl) >= 1 && Number(ttl) <= limits.max_ttl))
     throw wrong(`ttl must be whole seconds, from 1 to ${limits.max_ttl}`);
-  if (typeof description !== "string" || description.length > MAX_DESCRIPTION || UNFIT.test(description))
+  if (typeof description !== "string" || !isPlainText(description, MAX_DESCRIPTION))
     throw wrong(`description must be one line of at most ${MAX_DESCRIPTION} characters`);
   const servers = names(body, "servers", MAX_SERVERS);
   if (servers?.length === 0) throw wrong("servers must name one at least, or be left out");
@@ -94,7 +94,7 @@ function list(body: JsonObject, key: string, max: number): readonly Json[] | und
 }
 
 function text(value: Json, where: string): string {
-  if (typeof value !== "string" || value === "" || value.length > MAX_NAME || UNFIT.test(value))
+  if (typeof value !== "string" || value === "" || !isPlainText(value, MAX_NAME))
     throw wrong(`${where} must be a name`);
   return value;
 }
