@@ -133,7 +133,7 @@ function guard(
     },
     urlOf,
     status,
-    operator: createOperator({ ...opened, config, decisions: rooms.log }),
+    operator: createOperator({ ...opened, config, decisions: rooms.decisions }),
     async approve(upstream, target, kind) {
       const approved = pins.approve(upstream, target, kind);
       await catalog.refresh(upstream);

@@ -82,7 +82,7 @@ export function mountsOf(parts: {
   readonly embedded: AuthorizationServer | null;
   readonly runs: Runs | null;
   readonly accounts: Accounts | null;
-  readonly rooms: Pick<Rooms, "log" | "refusals" | "admission" | "mayUse" | "clock" | "operations">;
+  readonly rooms: Pick<Rooms, "decisions" | "refusals" | "admission" | "mayUse" | "clock" | "log">;
 }): readonly Mount[] {
   const { config, identity, credentials, embedded, runs, accounts, rooms } = parts;
   const names = Object.keys(config.servers);
@@ -100,7 +100,7 @@ export function mountsOf(parts: {
     { path: JWKS_PATH, handler: (_, response) => sendDocument(response, credentials.jwks()) },
   ];
   if (runs !== null) {
-    const { log: decisions, refusals, admission, mayUse, clock, operations: log } = rooms;
+    const { decisions, refusals, admission, mayUse, clock, log } = rooms;
     const records = {
       decision: (entry: DecisionEntry, inputs: DecisionInputs) =>
         decisions.decision(decisions.newId(), entry, inputs),

@@ -126,7 +126,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     catalog,
     policies,
     capabilities: narrowCapabilities(createCapabilities(schemas, CAPABILITIES), runs ?? NO_RUNS),
-    log: decisions,
+    decisions,
     refusals,
     credentials: narrowCredentials(credentials, runs ?? NO_RUNS, admission),
     upstreams,
@@ -140,7 +140,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     newId: randomId,
     metrics,
     clock,
-    operations: log,
+    log,
   };
   const { directory } = tenancy;
   await told;

@@ -29,7 +29,7 @@ export function statusOf(
   { rooms, store, catalog, policies, schemas, suspensions }: Opened,
 ): Status {
   const ready = () => [
-    ...(rooms.log.healthy ? [] : ["the decision log cannot be written"]),
+    ...(rooms.decisions.healthy ? [] : ["the decision log cannot be written"]),
     ...(policies.status().platform.revision === null ? ["no policy is loaded"] : []),
     ...(store.healthy ? [] : ["the session store does not answer"]),
   ];

@@ -34,7 +34,7 @@ interface ChannelOptions {
 const FIRST_MS = 1000;
 const LONGEST_MS = 60_000;
 
-type Parts = Pick<Rooms, "upstreams" | "credentials" | "policies" | "clock" | "operations">;
+type Parts = Pick<Rooms, "upstreams" | "credentials" | "policies" | "clock" | "log">;
 
 /** Listens with a lease of the hearer's own, and with another once that is over. */
 export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
@@ -86,7 +86,7 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
         await untilOver(lease);
       } catch (err) {
         if (wait === FIRST_MS && !signal.aborted)
-          rooms.operations.warn({ err, upstream }, "an upstream is not heard");
+          rooms.log.warn({ err, upstream }, "an upstream is not heard");
         tell();
         await pause(wait, signal);
         wait = Math.min(2 * wait, LONGEST_MS);
@@ -101,9 +101,7 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
       await pause(Math.max(FIRST_MS, lease.expires - rooms.clock()), signal);
   }
 
-  run().catch((err: unknown) =>
-    rooms.operations.error({ err, upstream }, "an upstream is not heard any more"),
-  );
+  run().catch((err: unknown) => rooms.log.error({ err, upstream }, "an upstream is not heard any more"));
   return { key: tuning.key, tried, close: () => closing.abort() };
 }
 

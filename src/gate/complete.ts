@@ -30,7 +30,7 @@ export async function complete(ask: Ask, rooms: Rooms): Promise<void> {
       : capability.decideBegun(given, argument, ask.policy.requirements(ask.context, target));
   const sent = { ...given, [argument]: completion.value };
   const sha256 = digest(sent);
-  const id = rooms.log.newId();
+  const id = rooms.decisions.newId();
   await recordDecision(rooms, ask.seen, decision, {
     id,
     asked,

@@ -176,7 +176,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
   }
 
   function drop(upstream: string, method: string): void {
-    rooms.operations.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
+    rooms.log.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
   }
 
   /** Of a call that this client made and could make now. */
@@ -209,7 +209,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
       try {
         tellLists();
       } catch (err) {
-        rooms.operations.warn({ err }, "a change was not noticed");
+        rooms.log.warn({ err }, "a change was not noticed");
       }
     },
     close() {
@@ -222,7 +222,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
           rooms.upstreams
             .get(upstream)
             ?.release(hearer.owner)
-            .catch((err: unknown) => rooms.operations.warn({ err }, "an upstream session was not ended"));
+            .catch((err: unknown) => rooms.log.warn({ err }, "an upstream session was not ended"));
     },
   };
 }

@@ -33,14 +33,12 @@ export async function follow(
   function lookAgain(): void {
     looking = looking
       .then(look)
-      .catch((err: unknown) => rooms.operations.warn({ err }, "what a client missed cannot be read"));
+      .catch((err: unknown) => rooms.log.warn({ err }, "what a client missed cannot be read"));
   }
 
   const following = rooms.outboxes
     .follow({ session: session.id, stream: name }, lookAgain, life.signal)
-    .catch((thrown: unknown) =>
-      rooms.operations.debug({ err: toPortcullisError(thrown) }, "a stream is lost"),
-    );
+    .catch((thrown: unknown) => rooms.log.debug({ err: toPortcullisError(thrown) }, "a stream is lost"));
   lookAgain();
   await Promise.race([following, life.over]);
   // What was written last may not have been told.

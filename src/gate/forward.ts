@@ -18,7 +18,7 @@ export async function forward(ask: Ask, rooms: Rooms, allowed: Allowed): Promise
   const turn = await turnOf(ask, rooms, allowed, used);
   const told = toldOf(ask, rooms, allowed, turn);
   const ms = performance.now() - startedAt;
-  rooms.log.outcome({
+  rooms.decisions.outcome({
     phase: "outcome",
     decision: allowed.id,
     status: told.status,
@@ -58,8 +58,7 @@ async function turnOf(ask: Ask, rooms: Rooms, allowed: Allowed, used: { lease?: 
     return turn;
   } catch (thrown) {
     const error = toPortcullisError(thrown);
-    if (error.code === "internal")
-      rooms.operations.error({ err: error, decision: allowed.id }, "forwarding failed");
+    if (error.code === "internal") rooms.log.error({ err: error, decision: allowed.id }, "forwarding failed");
     return { kind: "failure", error };
   }
 }

@@ -220,7 +220,7 @@ async function endSession(exchange: Exchange, identity: Identity, rooms: Rooms):
 
 /** Record, then answer. What anybody can cause without a token is counted, so that nobody fills the disk. */
 async function refuse(exchange: Exchange, seen: Seen, error: PortcullisError, rooms: Rooms): Promise<void> {
-  if (error.code === "internal") rooms.operations.error({ err: error }, "a request failed");
+  if (error.code === "internal") rooms.log.error({ err: error }, "a request failed");
   const told = await recordRefusal(seen, error, rooms);
   const { message } = seen;
   const id = message !== undefined && "id" in message ? message.id : null;

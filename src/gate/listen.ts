@@ -26,7 +26,7 @@ export async function listen(ask: Ask, rooms: Rooms): Promise<void> {
   const life = beginLife(identity, rooms, ask.signal);
   const leave = rooms.streams.listen(ask.principalKey, life.end);
   try {
-    const id = rooms.log.newId();
+    const id = rooms.decisions.newId();
     await record(rooms, ask.seen, allowed(requested, honored), id);
     const tell = (method: string, params: string) => answer.notify(method, stamped(params, message.id));
     tell("notifications/subscriptions/acknowledged", JSON.stringify({ notifications: honored }));

@@ -31,17 +31,17 @@ type Said = Pick<DecisionEntry, "effect" | "code"> &
 
 /** Puts a decision on disk, and what it was made on: resolves when it is there. Nothing may be forwarded before. */
 export function record(
-  rooms: Pick<Rooms, "log" | "metrics">,
+  rooms: Pick<Rooms, "decisions" | "metrics">,
   seen: Seen,
   said: Said,
-  id = rooms.log.newId(),
+  id = rooms.decisions.newId(),
   targets: readonly Target[] = [],
 ): Promise<void> {
   // A refused message's method is whatever the client wrote: no series of its own.
   const method = seen.message?.kind === "refused" ? "" : (seen.message?.method ?? "");
   rooms.metrics.decided(seen.server, method, said.code);
   const inputs = { tenant: seen.identity?.tenant, targets };
-  return rooms.log.decision(id, decisionEntry(seen, said), inputs);
+  return rooms.decisions.decision(id, decisionEntry(seen, said), inputs);
 }
 
 /** What a decision is about. */
@@ -60,7 +60,7 @@ export interface Subject {
 
 /** Puts a decision about targets on disk, with all that it takes to make it again. */
 export function recordDecision(
-  rooms: Pick<Rooms, "log" | "metrics">,
+  rooms: Pick<Rooms, "decisions" | "metrics">,
   seen: Seen,
   decision: CallDecision,
   { id, asked, targets, arguments: args, sha256, named }: Subject,
@@ -127,7 +127,7 @@ function decisionEntry(seen: Seen, said: Said): DecisionEntry {
  * together past a limit, so that nobody fills the disk.
  */
 export function recordUnasked(
-  rooms: Pick<Rooms, "log" | "metrics" | "refusals">,
+  rooms: Pick<Rooms, "decisions" | "metrics" | "refusals">,
   seen: Seen,
   code: ErrorCode,
   reason: string,

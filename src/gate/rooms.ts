@@ -55,7 +55,7 @@ export interface Rooms {
   readonly catalog: Pick<Catalog, "view">;
   readonly policies: Pick<PolicyStore, "current">;
   readonly capabilities: Capabilities;
-  readonly log: DecisionLog;
+  readonly decisions: DecisionLog;
   readonly refusals: RefusalCounter;
   readonly credentials: Pick<Credentials, "obtain">;
   readonly upstreams: ReadonlyMap<string, Upstream>;
@@ -73,5 +73,5 @@ export interface Rooms {
   newId(): string;
   readonly metrics: Pick<Metrics, "decided" | "forwarded">;
   readonly clock: Clock;
-  readonly operations: Log;
+  readonly log: Log;
 }

@@ -87,7 +87,7 @@ function passOn(
     // What cannot be read cannot be judged.
   }
   if (passed === undefined)
-    rooms.operations.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
+    rooms.log.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
   else (conversation ?? ask.answer).notify(method, passed);
 }
 

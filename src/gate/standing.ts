@@ -121,7 +121,7 @@ async function sendMissed(stream: EventStream, rooms: Rooms, session: string, la
     const missed = await rooms.events.after(session, last);
     for (const { id, text } of missed?.events ?? []) void stream.send(text, id);
   } catch (err) {
-    rooms.operations.warn({ err }, "what a client missed cannot be read");
+    rooms.log.warn({ err }, "what a client missed cannot be read");
   }
 }
 
@@ -187,7 +187,7 @@ async function askStanding(
       reasons: decision.effect === "deny" ? decision.reasons : [],
       within: hearer.decisionId,
     },
-    rooms.log.newId(),
+    rooms.decisions.newId(),
     [target],
   );
   if (code !== "ok") throw new PortcullisError(code);

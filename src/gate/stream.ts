@@ -6,7 +6,7 @@ import { isStanding, type Opening, stand } from "./standing.ts";
 /** GET: what the gateway has to say to a legacy client outside of its requests; or the rest of an answer that broke. */
 export async function openStream(opening: Opening, rooms: Rooms): Promise<void> {
   const { exchange, seen, session } = opening;
-  const id = rooms.log.newId();
+  const id = rooms.decisions.newId();
   await record(rooms, seen, { effect: "allow", code: "ok", method: "GET" }, id);
   const last = exchange.header("last-event-id");
   const missed = last === undefined ? undefined : await rooms.events.after(session.id, last);

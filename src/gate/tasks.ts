@@ -24,7 +24,7 @@ export async function task(ask: Ask, rooms: Rooms): Promise<void> {
   const args = entry?.arguments ?? {};
   const decision = target === undefined ? UNKNOWN : decideAgain(ask, rooms, target, args);
   const sha256 = digest(args);
-  const id = rooms.log.newId();
+  const id = rooms.decisions.newId();
   await recordDecision(rooms, ask.seen, decision, {
     id,
     asked: { upstream: "", kind: "tool", name: "" },

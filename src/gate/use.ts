@@ -17,7 +17,7 @@ export async function use(ask: Ask, rooms: Rooms, wanted: Wanted): Promise<Told 
   // What goes on later goes on with the same request: a URI is not told by its variables alone.
   const whole = named === undefined ? sha256 : digest([named, sha256]);
   const { decision, going } = settle(ask, rooms, wanted, whole);
-  const id = rooms.log.newId();
+  const id = rooms.decisions.newId();
   await recordDecision(rooms, ask.seen, decision, {
     id,
     asked: wanted.asked,
@@ -76,6 +76,6 @@ const ELSEWHERE: Denied = {
 /** The outcome of what was allowed and went no further than the gateway. */
 function toldHere(rooms: Rooms, decision: string, status: ErrorCode | "ok", bytes: number): Told {
   const is_error = status !== "ok";
-  rooms.log.outcome({ phase: "outcome", decision, status, is_error, ms: 0, bytes, lease_sha256: null });
+  rooms.decisions.outcome({ phase: "outcome", decision, status, is_error, ms: 0, bytes, lease_sha256: null });
   return { status, isError: is_error, bytes, withheld: 0 };
 }

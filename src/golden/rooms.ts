@@ -45,7 +45,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
     catalog: { view: (name) => viewOf(name, views) },
     policies,
     capabilities,
-    log: keptLog(traces),
+    decisions: keptLog(traces),
     refusals: { refuse: (entry) => keptLog(traces).decision("", entry), close: async () => {} },
     credentials: { obtain: (...asked) => shared.credentials.obtain(...asked).catch(keptRefusal(traces)) },
     upstreams: new Map(Object.keys(config.upstreams).map((name) => [name, keptUpstream(name, traces)])),
@@ -60,7 +60,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
     newId: () => SESSION,
     metrics: { decided() {}, forwarded() {} },
     clock: () => now,
-    operations: silentLog,
+    log: silentLog,
   };
 }
 
