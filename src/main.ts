@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { userInfo } from "node:os";
-import { buffer } from "node:stream/consumers";
 import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import type { ExitCode, Surroundings } from "./commands/command.ts";
@@ -19,11 +18,9 @@ const stopped = new Promise<void>((resolve) => {
 const around: Surroundings = {
   env: process.env,
   cwd: process.cwd(),
-  stdin: () => buffer(process.stdin),
-  input: process.stdin,
-  output: process.stdout,
   pid: process.pid,
   user: userInfo().username,
+  stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   stopped,

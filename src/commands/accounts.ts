@@ -141,15 +141,15 @@ const BACKUPS: Readonly<Record<Shredded["keeper"], string>> = {
 async function isMeant(
   tenant: string,
   keeper: Shredded["keeper"],
-  { input, stderr }: Surroundings,
+  { stdin, stderr }: Surroundings,
 ): Promise<boolean> {
-  if (input.isTTY !== true) return false;
+  if (stdin.isTTY !== true) return false;
   stderr.write(
     `This destroys the key of "${tenant}": its connected accounts can never be read again here;\n`,
   );
   stderr.write(`${BACKUPS[keeper]}.\n`);
   stderr.write("Type the tenant's id to go on: ");
-  return (await lineFrom(input)).trim() === tenant;
+  return (await lineFrom(stdin)).trim() === tenant;
 }
 
 /** "": it ended without one. */

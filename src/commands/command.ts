@@ -5,20 +5,16 @@ import type { Log } from "../lib/log.ts";
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** All of it, once. */
-  stdin(): Promise<Uint8Array>;
-  /** The raw ends of the process, for a protocol that is spoken over them. */
-  readonly input: Readable & { readonly isTTY?: boolean };
-  readonly output: Writable;
   readonly pid: number;
   /** The operating system's name of the user. */
   readonly user: string;
-  readonly stdout: Output;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Output;
   /** Resolves at the first SIGINT or SIGTERM. */
   readonly stopped: Promise<void>;
-  /** To stdout, unless that is taken. */
-  createLog(level: string, output?: Output): Log;
+  /** To stderr: stdout is the command's own. */
+  createLog(level: string): Log;
 }
 
 export interface Output {

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { LISTED_KINDS } from "../catalog/kinds.ts";
 import { createFilePins } from "../catalog/pins.ts";
 import type { CatalogView } from "../catalog/view.ts";
@@ -38,7 +39,7 @@ export async function inputOf(
   if ((options.user === undefined) === (options.input === undefined)) throw unfit("give --user or --input");
   if (options.input !== undefined)
     return objectIn(
-      options.input === "-" ? await stdin() : await fileAt(resolve(cwd, options.input), options.input),
+      options.input === "-" ? await buffer(stdin) : await fileAt(resolve(cwd, options.input), options.input),
       "the input",
     );
   const now = Math.floor(Date.now() / 1000);

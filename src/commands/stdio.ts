@@ -22,7 +22,7 @@ export async function stdio(options: StdioOptions, around: Surroundings): Promis
     around.stderr.write('portcullis: "local" is missing: it says which tenant and roles this user has\n');
     return 2;
   }
-  const log = around.createLog(config.log.level, around.stderr);
+  const log = around.createLog(config.log.level);
   // Each client starts a gateway of its own, and a log has one writer.
   const audit = { ...config.audit, path: join(config.audit.path, "stdio", String(around.pid)) };
   const gateway = await createGateway({ config: { ...config, audit }, env: around.env, log });
@@ -32,8 +32,8 @@ export async function stdio(options: StdioOptions, around: Surroundings): Promis
     await gateway.stdio({
       server,
       user: around.user,
-      input: around.input,
-      output: around.output,
+      input: around.stdin,
+      output: around.stdout,
       signal: stop.signal,
     });
     return 0;

@@ -73,10 +73,10 @@ async function link(user: string): Promise<void> {
 
 async function run(args: readonly string[], options: Partial<AccountsOptions> = {}, typed?: string) {
   const { around, printed } = surroundings(folder, { env });
-  const input = Object.assign(new PassThrough(), { isTTY: typed !== undefined });
-  if (typed !== undefined) input.write(typed);
+  const stdin = Object.assign(new PassThrough(), { isTTY: typed !== undefined });
+  if (typed !== undefined) stdin.write(typed);
   const given = { config: "portcullis.yaml", arguments: args, ...options };
-  return { code: await accounts(given, { ...around, input }), ...printed };
+  return { code: await accounts(given, { ...around, stdin }), ...printed };
 }
 
 async function records(phase: string) {

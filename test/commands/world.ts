@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { PassThrough, Readable } from "node:stream";
+import { Readable, Writable } from "node:stream";
 import type { Surroundings } from "../../src/commands/command.ts";
 import { load } from "../../src/compose/load.ts";
 import type { Config } from "../../src/config/config.ts";
@@ -32,16 +32,15 @@ export function surroundings(
   const around: Surroundings = {
     env,
     cwd,
-    input: Readable.from([]),
-    output: new PassThrough(),
     pid: 1,
     user: "ann",
-    stdin: async () => Buffer.from(input),
-    stdout: {
-      write: (text) => {
+    stdin: Readable.from([input]),
+    stdout: new Writable({
+      write(text, _, done) {
         printed.out += text;
+        done();
       },
-    },
+    }),
     stderr: {
       write: (text) => {
         printed.err += text;
