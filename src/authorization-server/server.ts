@@ -19,8 +19,6 @@ export interface AuthorizationServerOptions
   readonly scopes: readonly string[];
   /** A PEM file of the signing key, so that another process can mint; made if there is none. Without: in memory. */
   readonly keyFile?: string;
-  /** Sample users have no passwords: on anything but loopback they must be wanted. */
-  readonly allowRemote?: boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -38,7 +36,6 @@ interface MintOptions {
 /** The embedded authorization server: OAuth 2.1 with sample users, for demonstrations, tests and local use. */
 export interface AuthorizationServer {
   readonly issuer: string;
-  readonly jwksUri: string;
   /** The public keys, for who verifies in this process. */
   jwks(): Promise<JsonObject>;
   /** Whether a request with this path (no query) is its own: all under the mount, and its RFC 8414 documents. */
@@ -47,8 +44,6 @@ export interface AuthorizationServer {
   handler(request: IncomingMessage & { originalUrl?: string }, response: ServerResponse): void;
   /** An access token as the token endpoint would issue it. Throws for an unknown user or resource. */
   mint(options: MintOptions): Promise<Secret>;
-  /** Loads the provider ahead of the first request. */
-  ready(): Promise<void>;
 }
 
 export function createAuthorizationServer(options: AuthorizationServerOptions): AuthorizationServer {
@@ -93,7 +88,6 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
 
   return {
     issuer: issuer.href,
-    jwksUri: `${issuer.href}/jwks`,
     jwks: async () => key.jwks,
     handles: (path) => path.startsWith(`${mount}/`) || documents.has(path),
     handler(request, response) {
@@ -120,9 +114,6 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       };
       return new Secret(key.sign(claims, "at+jwt"));
     },
-    async ready() {
-      await loaded();
-    },
   };
 }
 
@@ -131,12 +122,12 @@ function withScope(query: string, [usual = ""]: readonly string[]): string {
   return new URLSearchParams(query).has("scope") ? query : `${query}&scope=${encodeURIComponent(usual)}`;
 }
 
-function issuerUrl({ issuer, allowRemote = false }: AuthorizationServerOptions): URL {
+function issuerUrl({ issuer }: AuthorizationServerOptions): URL {
   const url = new URL(issuer);
   if (url.href !== issuer || url.pathname === "/" || issuer.endsWith("/")) {
     throw new TypeError(`the issuer must be an origin and a path, as URLs are written: ${issuer}`);
   }
-  if (!isLoopback(url.hostname) && !allowRemote)
+  if (!isLoopback(url.hostname))
     throw new TypeError(`sample users have no passwords: ${url.host} is not loopback`);
   return url;
 }
