@@ -24,7 +24,6 @@ export interface IdentityOptions {
   readonly log: Log;
   /** Scopes that a virtual server's tokens all need, also told in challenges; none by default. */
   readonly scopes?: (server: string) => readonly string[];
-  readonly clockToleranceSeconds?: number;
   /** Absent: there are no runs. */
   readonly runs?: RunBearers;
 }
@@ -91,8 +90,8 @@ const CHALLENGED: Partial<Record<ErrorCode, Problem["error"] | "">> = {
 
 /** Turns bearer tokens into identities: JWT access tokens (RFC 9068) of several issuers, for several audiences. */
 export function createIdentity(options: IdentityOptions): IdentityStage {
-  const { audience, clock, directory, runs, scopes = () => [], clockToleranceSeconds = 30 } = options;
-  const verifier = createTokenVerifier({ ...options, clockToleranceSeconds });
+  const { audience, clock, directory, runs, scopes = () => [] } = options;
+  const verifier = createTokenVerifier(options);
   const resource = createProtectedResource({
     audience,
     issuers: options.issuers.map((one) => one.issuer),

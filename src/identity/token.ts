@@ -68,9 +68,10 @@ export interface TokenVerifierOptions {
   readonly clock: Clock;
   readonly fetch: typeof fetch;
   readonly log: Log;
-  readonly clockToleranceSeconds: number;
 }
 
+/** Seconds. */
+const TOLERANCE = 30;
 const MAX_TOKEN = 8_192;
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 /** Headers that bring a key or a rule of the token's own: no issuer needs them, attackers do. */
@@ -151,10 +152,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   };
 }
 
-function createIssuer(
-  options: IssuerOptions,
-  { clock, fetch, log, clockToleranceSeconds }: TokenVerifierOptions,
-): Issuer {
+function createIssuer(options: IssuerOptions, { clock, fetch, log }: TokenVerifierOptions): Issuer {
   const allowed: readonly string[] = ALGORITHMS;
   if (options.algorithms.length === 0 || !options.algorithms.every((name) => allowed.includes(name))) {
     throw new TypeError(`${options.issuer}: algorithms must be some of ${allowed.join(", ")}`);
@@ -167,7 +165,7 @@ function createIssuer(
     options,
     keys: createIssuerKeys({ issuer: options.issuer, source, clock, log }),
     types: new Set((options.token_types ?? ["at+jwt"]).map(typeName)),
-    tolerance: options.clock_tolerance ?? clockToleranceSeconds,
+    tolerance: options.clock_tolerance ?? TOLERANCE,
   };
 }
 
