@@ -1,5 +1,4 @@
 import type { Upstream } from "../domain.ts";
-import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { patiently } from "../lib/patience.ts";
@@ -18,7 +17,6 @@ export interface CatalogOptions {
   readonly labels: Labels;
   readonly pins: PinStore;
   readonly log: Log;
-  readonly clock: Clock;
   /** Milliseconds between discoveries of an upstream that announces no changes. */
   readonly refreshMs: number;
   /** Milliseconds that `start` waits for upstreams that do not answer. */
@@ -67,15 +65,13 @@ const LIMITS: DiscoveryLimits = {
   bytes: 16 << 20,
   pageMs: 10_000,
 };
-const RETRY_MS = 1000;
-const DEBOUNCE_MS = 100;
 /** How often approvals by another process are looked for, while something waits for approval. */
 const APPROVAL_MS = 1000;
 const NOTHING: Admission = { admitted: [], quarantined: [], refused: [] };
 
 /** The targets of each virtual server, as its upstreams announce them, pinned. Throws if names could collide. */
 export function createCatalog(options: CatalogOptions): Catalog {
-  const { servers, upstreams, labels, pins, log, clock, refreshMs, startMs = 5000 } = options;
+  const { servers, upstreams, labels, pins, log, refreshMs, startMs = 5000 } = options;
   checkServers(servers, upstreams);
   const limits = { ...LIMITS, ...options.limits };
   const used = new Set(Object.values(servers).flat());
@@ -89,20 +85,7 @@ export function createCatalog(options: CatalogOptions): Catalog {
 
   for (const [name, upstream] of upstreams) {
     if (!used.has(name)) continue;
-    const onChange = () => admitFrom(name);
-    sources.set(
-      name,
-      createSource({
-        upstream,
-        limits,
-        refreshMs,
-        retryMs: RETRY_MS,
-        debounceMs: DEBOUNCE_MS,
-        log,
-        clock,
-        onChange,
-      }),
-    );
+    sources.set(name, createSource({ upstream, limits, refreshMs, log, onChange: () => admitFrom(name) }));
   }
 
   function admitFrom(name: string): void {

@@ -1,5 +1,4 @@
 import type { Listed, Upstream, UpstreamIdentity } from "../domain.ts";
-import type { Clock } from "../lib/clock.ts";
 import { toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { type Discovery, type DiscoveryLimits, discoverList, LISTS } from "./discover.ts";
@@ -7,18 +6,18 @@ import { type Discovery, type DiscoveryLimits, discoverList, LISTS } from "./dis
 export type SourceState =
   | { readonly kind: "waiting" }
   | { readonly kind: "live"; readonly identity: UpstreamIdentity; readonly discovery: Discovery }
-  | { readonly kind: "down"; readonly reason: string; readonly since: number };
+  | { readonly kind: "down"; readonly reason: string };
+
+/** Doubled with each failure in a row, up to `refreshMs`. */
+const RETRY_MS = 1000;
+/** Announcements of a change within this time are one. */
+const DEBOUNCE_MS = 100;
 
 export interface SourceOptions {
   readonly upstream: Upstream;
   readonly limits: DiscoveryLimits;
   readonly refreshMs: number;
-  /** Doubled with each failure in a row, up to `refreshMs`. */
-  readonly retryMs: number;
-  /** Announcements of a change within this time are one. */
-  readonly debounceMs: number;
   readonly log: Log;
-  readonly clock: Clock;
   onChange(): void;
 }
 
@@ -31,7 +30,7 @@ export interface Source {
 }
 
 export function createSource(options: SourceOptions): Source {
-  const { upstream, limits, refreshMs, retryMs, debounceMs, log, clock } = options;
+  const { upstream, limits, refreshMs, log, onChange } = options;
   const closing = new AbortController();
   let state: SourceState = { kind: "waiting" };
   let running: Promise<void> | undefined;
@@ -43,7 +42,7 @@ export function createSource(options: SourceOptions): Source {
 
   const stopListening = upstream.onChange((what) => {
     wanted.add(what);
-    if (running === undefined) schedule(debounceMs, ask);
+    if (running === undefined) schedule(DEBOUNCE_MS, ask);
   });
 
   function schedule(ms: number, next: () => Promise<void>): void {
@@ -72,8 +71,7 @@ export function createSource(options: SourceOptions): Source {
     } catch (thrown) {
       const { code, reason } = toPortcullisError(thrown);
       failures += 1;
-      const since = state.kind === "down" ? state.since : clock();
-      return { kind: "down", reason: reason === "" ? code : `${code}: ${reason}`, since };
+      return { kind: "down", reason: reason === "" ? code : `${code}: ${reason}` };
     }
   }
 
@@ -86,9 +84,9 @@ export function createSource(options: SourceOptions): Source {
       if (found.kind === "down" && before.kind !== "down") {
         log.warn({ upstream: upstream.name, reason: found.reason }, "upstream offers nothing now");
       }
-      options.onChange();
+      onChange();
     } while (wanted.size > 0);
-    schedule(failures === 0 ? refreshMs : Math.min(refreshMs, retryMs * 2 ** (failures - 1)), refresh);
+    schedule(failures === 0 ? refreshMs : Math.min(refreshMs, RETRY_MS * 2 ** (failures - 1)), refresh);
   }
 
   function refresh(): Promise<void> {

@@ -57,7 +57,6 @@ export async function discover(parts: {
     labels: labelsFrom(config),
     pins,
     log,
-    clock,
     refreshMs: START_MS,
     startMs: START_MS,
   });

@@ -208,7 +208,7 @@ async function openLog(ground: Ground): Promise<{ decisions: DecisionLog; refusa
 }
 
 async function openCatalog(
-  { config, log, clock, closing }: Ground,
+  { config, log, closing }: Ground,
   upstreams: ReadonlyMap<string, Upstream>,
 ): Promise<{ catalog: Catalog; pins: PinStore; schemas: Schemas }> {
   const pins = createFilePins(config.pins.path);
@@ -219,7 +219,6 @@ async function openCatalog(
     labels: labelsFrom(config),
     pins,
     log,
-    clock,
     refreshMs: REFRESH_MS,
   });
   closing.add(catalog, (opened) => opened.close());

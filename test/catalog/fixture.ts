@@ -1,7 +1,6 @@
 import { type CatalogOptions, createCatalog } from "../../src/catalog/catalog.ts";
 import { createMemoryPins } from "../../src/catalog/pins.ts";
 import type { Listed, Upstream, UpstreamIdentity, UpstreamReply } from "../../src/domain.ts";
-import { systemClock } from "../../src/lib/clock.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { silentLog } from "../../src/lib/log.ts";
 
@@ -120,7 +119,6 @@ export function catalogOf(upstreams: readonly Upstream[], more: Partial<CatalogO
     labels: () => [],
     pins: createMemoryPins(),
     log: silentLog,
-    clock: systemClock,
     refreshMs: 60_000,
     ...more,
   });
