@@ -66,7 +66,7 @@ async function allPages(
     if (page === limits.pages) throw tooMuch(`more than ${limits.pages} pages of ${list}`);
     const result = await listPage(kind, upstream, cursor, limits.pageMs, signal);
     if (result === null) return [];
-    bytes += result.length;
+    bytes += result.bytes;
     texts.push(...elementsOf(result.definitions));
     if (bytes > limits.bytes) throw tooMuch(`more than ${limits.bytes} bytes of ${list}`);
     if (texts.length > limits.targets) throw tooMuch(`more than ${limits.targets} ${list}`);
@@ -104,7 +104,7 @@ async function listPage(
   const nextCursor: unknown = JSON.parse(members.get("nextCursor") ?? "null");
   return {
     definitions: members.get(list) ?? "null",
-    length: answer.text.length,
+    bytes: Buffer.byteLength(answer.text),
     nextCursor: typeof nextCursor === "string" && nextCursor !== "" ? nextCursor : undefined,
   };
 }

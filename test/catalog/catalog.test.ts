@@ -156,6 +156,7 @@ test.each([
   ["too many pages", ["1", "2", "3"].map((next) => `{"tools":[],"nextCursor":"${next}"}`), "pages"],
   ["too many tools", [page(...Array.from({ length: 11 }, (_, at) => tool(`t${at}`)))], "tools"],
   ["too many bytes", [page(tool("x", `,"description":"${"d".repeat(6000)}"`))], "bytes"],
+  ["too many bytes in fewer characters", [page(tool("x", `,"title":"${"語".repeat(2000)}"`))], "bytes"],
   ["no list of tools", ['{"tools":{}}'], "not an array"],
 ])("an upstream with %s is down, and status says why", async (_, pages, reason) => {
   const catalog = catalogOf([fixture("a", ...pages), fixture("b", page(tool("ok")))], {
