@@ -43,8 +43,12 @@ export async function discoverList(
   const found: Discovery[] = [];
   for (const kind of kinds) {
     const most = kind === "template" ? limits.templates : limits.targets;
-    found.push(sorted(kind, await allPages(kind, upstream, { ...limits, targets: most }, signal)));
+    found.push(read(kind, await allPages(kind, upstream, { ...limits, targets: most }, signal)));
   }
+  return together(found);
+}
+
+export function together(found: readonly Discovery[]): Discovery {
   return {
     definitions: found.flatMap(({ definitions }) => definitions),
     refused: found.flatMap(({ refused }) => refused),
@@ -63,16 +67,16 @@ async function allPages(
   let bytes = 0;
   let cursor: string | undefined;
   for (let page = 0; ; page += 1) {
-    if (page === limits.pages) throw tooMuch(`more than ${limits.pages} pages of ${list}`);
+    if (page === limits.pages) throw unusable(`more than ${limits.pages} pages of ${list}`);
     const result = await listPage(kind, upstream, cursor, limits.pageMs, signal);
     if (result === null) return [];
     bytes += result.bytes;
     texts.push(...elementsOf(result.definitions));
-    if (bytes > limits.bytes) throw tooMuch(`more than ${limits.bytes} bytes of ${list}`);
-    if (texts.length > limits.targets) throw tooMuch(`more than ${limits.targets} ${list}`);
+    if (bytes > limits.bytes) throw unusable(`more than ${limits.bytes} bytes of ${list}`);
+    if (texts.length > limits.targets) throw unusable(`more than ${limits.targets} ${list}`);
     cursor = result.nextCursor;
     if (cursor === undefined) return texts;
-    if (seen.has(cursor)) throw tooMuch(`a cursor of ${method} repeats`);
+    if (seen.has(cursor)) throw unusable(`a cursor of ${method} repeats`);
     seen.add(cursor);
   }
 }
@@ -98,7 +102,7 @@ async function listPage(
   });
   if (answer.kind === "error") {
     if (cursor === undefined && membersOf(answer.text).get("code") === METHOD_NOT_FOUND) return null;
-    throw tooMuch(`${method} was answered with ${answer.text.slice(0, 200)}`);
+    throw unusable(`${method} was answered with ${answer.text.slice(0, 200)}`);
   }
   const members = membersOf(answer.text);
   const nextCursor: unknown = JSON.parse(members.get("nextCursor") ?? "null");
@@ -109,21 +113,21 @@ async function listPage(
   };
 }
 
-function sorted(kind: ListedKind, texts: readonly string[]): Discovery {
-  const read = texts.map((text) => readDefinition(kind, text));
-  const definitions = read.filter((one): one is Definition => !isRefusal(one));
+function read(kind: ListedKind, texts: readonly string[]): Discovery {
+  const found = texts.map((text) => readDefinition(kind, text));
+  const definitions = found.filter((one): one is Definition => !isRefusal(one));
   const count = new Map<string, number>();
   for (const { name } of definitions) count.set(name, (count.get(name) ?? 0) + 1);
   const repeated = [...count].filter(([, times]) => times > 1).map(([name]) => name);
   return {
     definitions: definitions.filter(({ name }) => count.get(name) === 1),
     refused: [
-      ...read.filter(isRefusal),
+      ...found.filter(isRefusal),
       ...repeated.map((name) => ({ kind, name, reason: "the upstream lists it twice" })),
     ],
   };
 }
 
-function tooMuch(reason: string): PortcullisError {
+function unusable(reason: string): PortcullisError {
   return new PortcullisError("upstream_protocol", { reason });
 }

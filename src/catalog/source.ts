@@ -1,7 +1,7 @@
 import type { Listed, Upstream, UpstreamIdentity } from "../domain.ts";
 import { toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import { type Discovery, type DiscoveryLimits, discoverList, LISTS } from "./discover.ts";
+import { type Discovery, type DiscoveryLimits, discoverList, LISTS, together } from "./discover.ts";
 
 export type SourceState =
   | { readonly kind: "waiting" }
@@ -59,14 +59,10 @@ export function createSource(options: SourceOptions): Source {
       for (const listed of asked)
         lists.set(listed, await discoverList(listed, { upstream, identity }, limits, closing.signal));
       failures = 0;
-      const found = LISTS.flatMap((listed) => lists.get(listed) ?? []);
       return {
         kind: "live",
         identity,
-        discovery: {
-          definitions: found.flatMap(({ definitions }) => definitions),
-          refused: found.flatMap(({ refused }) => refused),
-        },
+        discovery: together(LISTS.flatMap((listed) => lists.get(listed) ?? [])),
       };
     } catch (thrown) {
       const { code, reason } = toPortcullisError(thrown);
