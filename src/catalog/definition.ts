@@ -1,6 +1,6 @@
 import type { ListedKind } from "../domain.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
-import { elementsOf, joinMembers, membersOf } from "../lib/members.ts";
+import { elementsOf, joinMembers, membersOf, readObject } from "../lib/members.ts";
 import type { ParamHeader } from "../lib/param-headers.ts";
 import { KINDS } from "./kinds.ts";
 
@@ -39,8 +39,7 @@ export function readDefinition(kind: ListedKind, text: string): Definition | Ref
   let name = "?";
   try {
     if (Buffer.byteLength(text) > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
-    const members = membersOf(text);
-    const value = JSON.parse(text) as JsonObject;
+    const { value, members } = readObject(text);
     const { member, subject } = KINDS[kind];
     const given = value[member];
     if (typeof given !== "string") throw new Error(`it has no ${member}`);
