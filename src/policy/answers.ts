@@ -6,8 +6,8 @@ const DEFAULT_RANK = 100;
 /** Answers to an upstream's questions that a grant may let through. */
 const INTERACTIONS = ["elicitation", "sampling", "roots"];
 
-export type Parsed<Name extends string, T> =
-  | ({ readonly ok: true } & Readonly<Record<Name, T>>)
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly fault: string };
 
 type Check = (value: Json, at: string) => string | null;
@@ -38,13 +38,13 @@ const LIMIT: Readonly<Record<string, Check>> = { arguments: boundsFault, require
  * One element of policy's `grant`: `{reason, rank?, arguments?, others?, requires?, credential?, interaction?}`.
  * Any other key is a fault: an obligation that this version does not know must not be granted without it.
  */
-export function parseGrant(value: Json, layer: Layer): Parsed<"grant", Grant> {
+export function parseGrant(value: Json, layer: Layer): Parsed<Grant> {
   const fault = objectFault(value, "grant", GRANT, ["reason"]);
   if (fault !== null) return { ok: false, fault };
   const said = value as JsonObject;
   return {
     ok: true,
-    grant: Object.freeze({
+    value: Object.freeze({
       layer,
       reason: own(said, "reason", ""),
       rank: own(said, "rank", DEFAULT_RANK),
@@ -58,13 +58,13 @@ export function parseGrant(value: Json, layer: Layer): Parsed<"grant", Grant> {
 }
 
 /** One element of policy's `limit`: `{arguments?, requires?, must_exist?}`. */
-export function parseLimit(value: Json, layer: Layer): Parsed<"limit", Limit> {
+export function parseLimit(value: Json, layer: Layer): Parsed<Limit> {
   const fault = objectFault(value, "limit", LIMIT, []);
   if (fault !== null) return { ok: false, fault };
   const said = value as JsonObject;
   return {
     ok: true,
-    limit: {
+    value: {
       layer,
       arguments: own<Bounds>(said, "arguments", {}),
       requires: own<readonly string[]>(said, "requires", []),

@@ -1,4 +1,4 @@
-import type { Capability, Grant, Layer, Limit, PolicyContext, PolicyTarget } from "../domain.ts";
+import type { Capability, Layer, PolicyContext, PolicyTarget } from "../domain.ts";
 import { canonicalJson, isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { type Parsed, parseGrant, parseLimit } from "./answers.ts";
 import type { Program } from "./instance.ts";
@@ -157,26 +157,26 @@ function readCapability(value: unknown, layer: Layer): Capability {
   if (!Array.isArray(grants) || !Array.isArray(limits) || !Array.isArray(denials)) {
     return closed("policy: the answer is not a capability");
   }
-  const given = parseEach<"grant", Grant>(grants, (one) => parseGrant(one, layer));
-  const limited = parseEach<"limit", Limit>(limits, (one) => parseLimit(one, layer));
+  const given = parseEach(grants, (one) => parseGrant(one, layer));
+  const limited = parseEach(limits, (one) => parseLimit(one, layer));
   const texts = denials.filter((denial) => typeof denial === "string").sort();
   const unread = denials.filter((denial) => typeof denial !== "string").map(() => "denial must be a text");
   return {
-    grants: given.parsed.map(({ grant }) => grant),
-    limits: limited.parsed.map(({ limit }) => limit),
+    grants: given.parsed,
+    limits: limited.parsed,
     denials: [...texts, ...limited.faults, ...unread],
     faults: [...given.faults, ...limited.faults, ...unread],
   };
 }
 
-function parseEach<Name extends string, T>(values: readonly Json[], parse: (value: Json) => Parsed<Name, T>) {
-  const parsed: Extract<Parsed<Name, T>, { ok: true }>[] = [];
+function parseEach<T>(values: readonly Json[], parse: (value: Json) => Parsed<T>) {
+  const parsed: T[] = [];
   const faults: string[] = [];
   for (const value of sorted(values)) {
     const result = hasInexactNumber(value)
       ? { ok: false as const, fault: "a number beyond 2^53 would be rounded" }
       : parse(value);
-    if (result.ok) parsed.push(result as Extract<Parsed<Name, T>, { ok: true }>);
+    if (result.ok) parsed.push(result.value);
     else faults.push(result.fault);
   }
   return { parsed, faults };

@@ -131,7 +131,7 @@ function decide(bound: Bound, args: JsonObject): string {
   const compiled = compileSchema({ type: "object", properties: { x: { properties: { to: {}, cc: {} } } } });
   const parsed = parseGrant({ reason: "r", arguments: { x: bound as unknown as Json } }, "platform");
   if (!compiled.ok || !parsed.ok) throw new Error(JSON.stringify([compiled, parsed]));
-  const capability = { grants: [parsed.grant], limits: [], denials: [], faults: [] };
+  const capability = { grants: [parsed.value], limits: [], denials: [], faults: [] };
   const decision = openCapability(capability, compiled.schema).decide(args, NONE);
   return decision.effect === "allow" ? "allow" : decision.code;
 }

@@ -11,7 +11,7 @@ function faultOf(value: Json): string {
 test("a grant has its defaults: rank 100, others allowed, no requirement, no credential, no interaction", () => {
   expect(parseGrant({ reason: "r" }, "tenant")).toEqual({
     ok: true,
-    grant: {
+    value: {
       layer: "tenant",
       reason: "r",
       rank: 100,
@@ -24,7 +24,7 @@ test("a grant has its defaults: rank 100, others allowed, no requirement, no cre
   });
   expect(parseLimit({ must_exist: true, requires: ["x"] }, "platform")).toEqual({
     ok: true,
-    limit: { layer: "platform", arguments: {}, requires: ["x"], mustExist: true },
+    value: { layer: "platform", arguments: {}, requires: ["x"], mustExist: true },
   });
 });
 

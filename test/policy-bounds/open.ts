@@ -23,12 +23,12 @@ function capabilityOf(said: Said): Capability {
   const grant = (layer: "platform" | "tenant") => (value: Json) => {
     const parsed = parseGrant(value, layer);
     if (!parsed.ok) throw new Error(parsed.fault);
-    return parsed.grant;
+    return parsed.value;
   };
   const limit = (value: Json) => {
     const parsed = parseLimit(value, "platform");
     if (!parsed.ok) throw new Error(parsed.fault);
-    return parsed.limit;
+    return parsed.value;
   };
   return {
     grants: [
