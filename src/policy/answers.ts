@@ -1,6 +1,6 @@
 import type { Bounds, CredentialChoice, Grant, Layer, Limit } from "../domain.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { boundsFault } from "./bounds.ts";
+import { boundsFault, flag } from "./bounds.ts";
 
 const DEFAULT_RANK = 100;
 /** Answers to an upstream's questions that a grant may let through. */
@@ -106,8 +106,4 @@ function names(value: Json, at: string): string | null {
     value.every((name) => typeof name === "string" && /^[\w.-]{1,128}$/.test(name))
     ? null
     : `${at} must be an array of requirement names`;
-}
-
-function flag(value: Json, at: string): string | null {
-  return typeof value === "boolean" ? null : `${at} must be true or false`;
 }

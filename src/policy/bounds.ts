@@ -44,15 +44,6 @@ const KEYWORDS: Readonly<Record<keyof Bound, Check>> = {
   set: () => null,
 };
 
-/** What policy said of one argument, or why it is malformed. */
-export function parseBound(
-  value: Json,
-  at = "bound",
-): { readonly ok: true; readonly bound: Bound } | { readonly ok: false; readonly fault: string } {
-  const fault = boundFault(value, at, 0);
-  return fault === null ? { ok: true, bound: value as Bound } : { ok: false, fault };
-}
-
 /** What is wrong with a map of bounds by argument name; null: it is of type Bounds. */
 export function boundsFault(value: Json, at: string, depth = 0): string | null {
   if (!isJsonObject(value)) return `${at} must be an object`;
@@ -95,6 +86,6 @@ function count(value: Json, at: string): string | null {
   return Number.isSafeInteger(value) && Number(value) >= 0 ? null : `${at} must be a whole number, 0 or more`;
 }
 
-function flag(value: Json, at: string): string | null {
+export function flag(value: Json, at: string): string | null {
   return typeof value === "boolean" ? null : `${at} must be true or false`;
 }
