@@ -9,6 +9,13 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** The value at a path of members; undefined where it leads nowhere. An inherited name is no member. */
+export function valueAt(object: JsonObject, path: readonly string[]): Json | undefined {
+  const step = (at: Json | undefined, key: string) =>
+    isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined;
+  return path.reduce<Json | undefined>(step, object);
+}
+
 /** JSON text with the keys of every object sorted by UTF-16 code unit, as in RFC 8785: equal values, equal text. */
 export function canonicalJson(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject, valueAt } from "./json.ts";
 
 /** An `x-mcp-header` declaration (MCP 2026-07-28): the header's name, and the path of its value in the arguments. */
 export interface ParamHeader {
@@ -55,9 +55,4 @@ export function paramHeaders(
     if (typeof value === "number" && Number.isSafeInteger(value)) values.set(name, String(value));
   }
   return values;
-}
-
-/** The value at a path of member names; undefined where it leads nowhere. */
-export function valueAt(args: JsonObject, path: readonly string[]): Json | undefined {
-  return path.reduce<Json | undefined>((at, key) => (isJsonObject(at) ? at[key] : undefined), args);
 }

@@ -7,11 +7,11 @@ import type {
   Revision,
   TenantRecord,
 } from "../domain.ts";
-import { isJsonObject, type Json, type JsonObject, sha256 } from "../lib/json.ts";
+import { type JsonObject, sha256, valueAt } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { PolicyLayer } from "./layer.ts";
 import type { RequirementSource, Wanted } from "./requirements.ts";
-import type { Path, RequirementFact } from "./toolchain-types.ts";
+import type { RequirementFact } from "./toolchain-types.ts";
 import { pointerTo } from "./value-set.ts";
 
 /** What decides for one tenant: an immutable snapshot, so that all evaluations of a decision see the same policies. */
@@ -55,7 +55,7 @@ export function createEngine({ platform, tenant, log }: EngineParts): PolicyEngi
     const keys = new Set<string>();
     for (const [layer, policies] of layers) {
       const names = wanted
-        .filter((one) => one.layer === layer && hasWhatItReads(factOf(one), args))
+        .filter((one) => one.layer === layer && isDecidable(factOf(one), args))
         .map(({ name }) => name);
       if (names.length === 0) continue;
       const { holding, fault } = policies.holding(context, target, args, names);
@@ -67,7 +67,7 @@ export function createEngine({ platform, tenant, log }: EngineParts): PolicyEngi
   }
 
   /** The last key of each principal: the same objects come again with each of its requests. */
-  const keys = new WeakMap<Principal, { tenant: TenantRecord; server: string; tick: number; key: string }>();
+  const known = new WeakMap<Principal, { tenant: TenantRecord; server: string; tick: number; key: string }>();
 
   return {
     revision,
@@ -89,11 +89,11 @@ export function createEngine({ platform, tenant, log }: EngineParts): PolicyEngi
     contextKey: (context) => {
       const { principal, tenant, server } = context;
       const tick = readsClock ? context.now : 0;
-      const last = keys.get(principal);
+      const last = known.get(principal);
       if (last?.tenant === tenant && last.server === server && last.tick === tick) return last.key;
       const seen = layers.map(([, layer]) => layer.contextText(context));
       const key = sha256(JSON.stringify([revision, tenant.id, server, tick, ...seen]));
-      keys.set(principal, { tenant, server, tick, key });
+      known.set(principal, { tenant, server, tick, key });
       return key;
     },
   };
@@ -117,26 +117,12 @@ function together(answers: readonly Capability[]): Capability {
 }
 
 /** `not input.arguments.iban in …` is true of an absent iban, so that leaving it out would meet the requirement. */
-function hasWhatItReads(fact: RequirementFact | undefined, args: JsonObject): boolean {
-  if (fact === undefined) return false;
-  return fact.argumentsRead.every((path) => isOptional(fact, path) || isPresent(args, path));
+function isDecidable(fact: RequirementFact | undefined, args: JsonObject): boolean {
+  return fact !== undefined && missing(fact, args).length === 0;
 }
 
-function missing(fact: RequirementFact, args: JsonObject): readonly string[] {
-  return fact.argumentsRead
-    .filter((path) => !isOptional(fact, path) && !isPresent(args, path))
+function missing({ argumentsRead, optional }: RequirementFact, args: JsonObject): readonly string[] {
+  return argumentsRead
+    .filter((path) => !optional.includes(path[0] ?? "") && valueAt(args, path) === undefined)
     .map((path) => path.map(pointerTo).join(""));
-}
-
-function isOptional({ optional }: RequirementFact, [name = ""]: Path): boolean {
-  return optional.includes(name);
-}
-
-function isPresent(args: JsonObject, path: readonly string[]): boolean {
-  let at: Json = args;
-  for (const key of path) {
-    if (!isJsonObject(at) || !Object.hasOwn(at, key)) return false;
-    at = at[key] as Json;
-  }
-  return true;
 }

@@ -1,6 +1,5 @@
 import type { Era, ParamHeader } from "../domain.ts";
-import type { Json, JsonObject } from "../lib/json.ts";
-import { valueAt } from "../lib/param-headers.ts";
+import { type Json, type JsonObject, valueAt } from "../lib/json.ts";
 import { mismatch } from "./refusals.ts";
 
 type ReadHeader = (name: string) => string | undefined;

@@ -358,6 +358,7 @@ describe("Mcp-Param-*", () => {
     { name: "Region", path: ["region"] },
     { name: "Size", path: ["box", "size"] },
     { name: "Urgent", path: ["urgent"] },
+    { name: "Builder", path: ["constructor"] },
   ];
   const check = (args: JsonObject, headers: Headers) => () =>
     requireParamHeaders(declared, args, (name) => headers[name]);
@@ -380,6 +381,7 @@ describe("Mcp-Param-*", () => {
 
   test("say nothing where the argument is absent or null, or not declared", () => {
     expect(check({ region: null }, { "mcp-param-region": "eu", "mcp-param-other": "x" })).not.toThrow();
+    expect(check(JSON.parse('{"constructor":"crane"}'), {})).toThrow(mismatch);
   });
 });
 
