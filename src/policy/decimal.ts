@@ -1,7 +1,7 @@
 import { spend } from "./steps.ts";
 
 /** Up to 640 digits are divided. */
-const STEPS = 100;
+const STEPS_PER_DIVISION = 100;
 
 /** A double as the shortest decimal that reads back as it: `coefficient × 10^exponent`. */
 interface Decimal {
@@ -23,7 +23,7 @@ function decimal(value: number): Decimal {
  */
 export function isMultipleOf(value: number, divisor: number): boolean {
   if (Number.isSafeInteger(value) && Number.isSafeInteger(divisor)) return value % divisor === 0;
-  spend(STEPS);
+  spend(STEPS_PER_DIVISION);
   const a = decimal(value);
   const b = decimal(divisor);
   const exponent = Math.min(a.exponent, b.exponent);

@@ -39,7 +39,7 @@ const DEFINITIONS = ["$defs", "definitions"];
 const SAMPLES = ["default", "examples"];
 
 /** Our own keyword: what it costs to apply the schema that it stands in, less what depends on the value. */
-export const STEPS = "portcullis-steps";
+export const STEPS_KEYWORD = "portcullis-steps";
 
 /** All patterns of a schema together may cost this much to compile; see `patternCost`. */
 const MAX_PATTERN_COST = 200_000;
@@ -57,7 +57,7 @@ export interface Enforceable {
  * A copy of an upstream's schema with standard keywords only (so `$async`, `$data` and other extensions of the
  * validator mean nothing) and without those that cannot be enforced: patterns that RE2 cannot compile, formats that
  * are not known. What is taken out never makes the check stricter than the upstream's own. Wherever a `$ref` may lead,
- * there is a copy with STEPS.
+ * there is a copy with STEPS_KEYWORD.
  */
 export function enforceable(source: JsonObject): Enforceable {
   const unenforced: string[] = [];
@@ -87,7 +87,7 @@ function copyObject(schema: JsonObject, at: string, copying: Copying): JsonObjec
     else kept.push(...copyKeyword(key, value, where, copying));
   }
   const steps = kept.reduce((sum, [key]) => sum + stepsOf(key, schema[key] as Json), 0);
-  if (steps > 0) kept.push([STEPS, steps]);
+  if (steps > 0) kept.push([STEPS_KEYWORD, steps]);
   return Object.fromEntries(kept);
 }
 

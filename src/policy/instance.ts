@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { HOST_BUILTINS } from "./builtins.ts";
-import { meter, STEPS } from "./meter.ts";
+import { FUEL, meter } from "./meter.ts";
 
 // The package's ES module exports `loadPolicy` alone, whose host prints to stdout, rounds integers and brings
 // builtins that throw on a client's value: only its `LoadedPolicy` is used, under a host of our own.
@@ -103,7 +103,7 @@ export function jsonBuffer(text: string): ArrayBuffer {
 interface OpaExports {
   readonly opa_wasm_abi_version: WebAssembly.Global;
   readonly opa_wasm_abi_minor_version: WebAssembly.Global;
-  readonly [STEPS]: WebAssembly.Global;
+  readonly [FUEL]: WebAssembly.Global;
   builtins(): number;
   opa_malloc(bytes: number): number;
   opa_json_parse(address: number, bytes: number): number;
@@ -138,7 +138,7 @@ function createHost(module: WebAssembly.Module, descriptor: WebAssembly.MemoryDe
   if (major !== 1 || minor < ABI_MINOR) throw new Error(`policy module: unsupported ABI ${major}.${minor}`);
   for (const [name, id] of builtinsOf(opa, memory)) names.set(id, name);
   const policy = new LoadedPolicy({ instance, module }, memory, minor);
-  return { policy, memory, fuel: opa[STEPS], clock };
+  return { policy, memory, fuel: opa[FUEL], clock };
 }
 
 /** Names and numbers of the builtins that the module calls: found missing now, not in the middle of a decision. */

@@ -10,7 +10,7 @@
  */
 
 /** The export to set before an evaluation and to read after it. */
-export const STEPS = "portcullis_steps";
+export const FUEL = "portcullis_steps";
 
 const SECTION = { type: 1, import: 2, function: 3, memory: 5, global: 6, export: 7, code: 10 } as const;
 /** The order in which sections must stand, `datacount` (12) coming before `code`. */
@@ -48,7 +48,7 @@ export function meter(wasm: Uint8Array, maximumPages: number): Metered {
     [SECTION.global, join(leb(globals.count + 1), globals.items, Uint8Array.from(COUNTER))],
     [
       SECTION.export,
-      join(leb(exported.count + 1), exported.items, text(STEPS), Uint8Array.of(KIND.global), leb(index)),
+      join(leb(exported.count + 1), exported.items, text(FUEL), Uint8Array.of(KIND.global), leb(index)),
     ],
     [
       SECTION.code,

@@ -29,7 +29,7 @@ export function reachable(
   set: ValueSet,
   depth = 0,
 ): boolean {
-  spend(STEPS);
+  spend(STEPS_PER_SCHEMA);
   const plain = inlined(root, schema);
   if (plain === false || set.types === 0) return false;
   if (!isJsonObject(plain)) return true;
@@ -49,7 +49,7 @@ export function reachable(
 const MAX_DEPTH = 8;
 
 /** Looking at one schema costs about this. */
-const STEPS = 20;
+const STEPS_PER_SCHEMA = 20;
 
 /** What stands beside a `$ref` does not hold in draft-07. */
 function combinable(

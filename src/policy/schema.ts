@@ -11,7 +11,7 @@ import {
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type { Json, JsonObject } from "../lib/json.ts";
 import { isMultipleOf } from "./decimal.ts";
-import { type Enforceable, enforceable, STEPS } from "./enforceable.ts";
+import { type Enforceable, enforceable, STEPS_KEYWORD } from "./enforceable.ts";
 import { equalJson, hasDuplicates, valueList } from "./equality.ts";
 import { ajvFormats } from "./format.ts";
 import { type Outline, outline, type Patterns, resolve } from "./outline.ts";
@@ -152,7 +152,7 @@ function createAjv(dialect: Dialect, options: Options, plain?: Enforceable): Ajv
 /** ajv's own compare with a library that calls a value's `valueOf`, look at every pair, and divide in binary. */
 function ourKeywords(read: (said: Json) => Json): readonly KeywordDefinition[] {
   return [
-    { keyword: STEPS, before: "$ref", code: countSteps },
+    { keyword: STEPS_KEYWORD, before: "$ref", code: countSteps },
     {
       keyword: "const",
       compile: (said: Json) => (value: Json) => equalJson(read(said), value),

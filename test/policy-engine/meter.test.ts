@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "vitest";
 import { createInstance, jsonBuffer, loadProgram } from "../../src/policy/instance.ts";
-import { meter, STEPS } from "../../src/policy/meter.ts";
+import { FUEL, meter } from "../../src/policy/meter.ts";
 import { build, context, LIMITS, NOW, target, toolchain } from "./world.ts";
 
 afterAll(() => toolchain.close());
@@ -22,7 +22,7 @@ function run(wasm: Uint8Array, steps: number): number {
   const instance = new WebAssembly.Instance(module, {
     a: { b: new WebAssembly.Memory({ initial: 1, maximum: 10 }) },
   });
-  const counter = instance.exports[STEPS] as WebAssembly.Global;
+  const counter = instance.exports[FUEL] as WebAssembly.Global;
   counter.value = steps;
   try {
     (instance.exports.f as () => void)();
@@ -78,7 +78,7 @@ test("the module keeps its exports, and names stay valid", async () => {
   const names = (module: WebAssembly.Module) => WebAssembly.Module.exports(module).map(({ name }) => name);
   const plain = new WebAssembly.Module(wasm);
   const metered = new WebAssembly.Module(meter(wasm, 100).wasm);
-  expect(names(metered)).toEqual([...names(plain), STEPS]);
+  expect(names(metered)).toEqual([...names(plain), FUEL]);
 });
 
 test("an ordinary evaluation takes a few thousand steps, and one that is given fewer is cut", async () => {
