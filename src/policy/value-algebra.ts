@@ -66,7 +66,7 @@ export function intersect(a: ValueSet, b: ValueSet): ValueSet {
     maxItems: Math.min(a.maxItems, b.maxItems),
     unique: a.unique || b.unique,
     items: a.items && b.items ? intersect(a.items, b.items) : (a.items ?? b.items),
-    members: a.members || b.members ? joinMembers(a, b, intersectMembers) : null,
+    members: a.members || b.members ? memberwise(a, b, intersectMember) : null,
     closed: a.closed || b.closed,
     declares: a.declares ?? b.declares,
   });
@@ -96,13 +96,13 @@ export function join(a: ValueSet, b: ValueSet): ValueSet {
     maxItems: Math.max(a.maxItems, b.maxItems),
     unique: a.unique && b.unique,
     items: a.items && b.items && join(a.items, b.items),
-    members: a.members && b.members && joinMembers(a, b, joinMember),
+    members: a.members && b.members && memberwise(a, b, joinMember),
     closed: a.closed && b.closed,
     declares: a.declares ?? b.declares,
   });
 }
 
-function joinMembers(
+function memberwise(
   a: ValueSet,
   b: ValueSet,
   combine: (a: Member, b: Member) => Member,
@@ -111,7 +111,7 @@ function joinMembers(
   return new Map(Array.from(names, (name) => [name, combine(memberOf(a, name), memberOf(b, name))]));
 }
 
-function intersectMembers(a: Member, b: Member): Member {
+function intersectMember(a: Member, b: Member): Member {
   return { absent: a.absent && b.absent, values: intersect(a.values, b.values) };
 }
 
