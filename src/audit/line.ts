@@ -220,24 +220,24 @@ function putHex(line: Buffer, start: number, value: number): void {
 }
 
 /** One line: stamp, members, and last the CRC-32 of all bytes before it, so that torn and altered are told apart. */
-export function seal(seq: number, id: string, time: string, text: string): Buffer {
+export function lineOf(seq: number, id: string, time: string, text: string): Buffer {
   const line = Buffer.from(`{"v":1,"seq":${seq},"id":"${id}","time":"${time}"${text}${UNCHECKED}\n`);
   const body = line.subarray(0, line.length - CHECKSUM_BYTES - 1);
   putHex(line, line.length - DIGITS, crc32(body));
   return line;
 }
 
-/** True if the bytes, without the newline, are a line that `seal` made. */
-export function isSealed(bytes: Buffer): boolean {
+/** True if the bytes, without the newline, are a line as `lineOf` made it. */
+export function isIntact(bytes: Buffer): boolean {
   const end = bytes.length - CHECKSUM_BYTES;
   if (end <= 0) return false;
   const [, digits] = CHECKSUM.exec(bytes.toString("latin1", end)) ?? [];
   return digits !== undefined && Number.parseInt(digits, 16) === crc32(bytes.subarray(0, end));
 }
 
-/** The record of a sealed line, without its checksum; null if it is not one of ours. */
-export function unseal(bytes: Buffer): LineRecord | null {
-  if (!isSealed(bytes)) return null;
+/** The record in an intact line, without its checksum; null if it is not one of ours. */
+export function recordIn(bytes: Buffer): LineRecord | null {
+  if (!isIntact(bytes)) return null;
   try {
     const parsed: unknown = JSON.parse(`${bytes.toString("utf8", 0, bytes.length - CHECKSUM_BYTES)}}`);
     return isJsonObject(parsed) && parsed.v === 1 ? (parsed as unknown as LineRecord) : null;

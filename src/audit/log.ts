@@ -7,7 +7,7 @@ import { randomId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { createGroupCommit } from "./group.ts";
 import { createInputs } from "./inputs.ts";
-import { entryText, seal, segmentText } from "./line.ts";
+import { entryText, lineOf, segmentText } from "./line.ts";
 import { acquireLock } from "./lock.ts";
 import { awaitsOutcome, recover, type Tail } from "./recover.ts";
 import { syncDirectory } from "./segments.ts";
@@ -83,10 +83,10 @@ function createDecisionLog(
   let closed: Promise<void> | null = null;
 
   function line(id: string, text: string): Buffer {
-    const sealed = seal(seq, id, now(), text);
+    const made = lineOf(seq, id, now(), text);
     seq += 1;
-    size += sealed.length;
-    return sealed;
+    size += made.length;
+    return made;
   }
 
   /** A line that goes to disk no later than the next one. */

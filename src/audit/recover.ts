@@ -1,6 +1,6 @@
 import { open, rm, stat } from "node:fs/promises";
 import type { DecisionEntry } from "../domain.ts";
-import { type LineRecord, unseal } from "./line.ts";
+import { type LineRecord, recordIn } from "./line.ts";
 import { damaged, listSegments, type Segment, scan, syncDirectory } from "./segments.ts";
 
 /** Where a log goes on. */
@@ -80,7 +80,7 @@ async function checkOrder(segments: readonly Segment[]): Promise<void> {
     const segment = segments[index - 1];
     if (segment === undefined) continue;
     const { bytes, offset } = await lastLine(segment);
-    const record = unseal(bytes);
+    const record = recordIn(bytes);
     if (record?.seq !== next.first - 1) throw damaged(segment, offset, `seq ${next.first - 1} expected last`);
   }
 }

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { PortcullisError } from "../lib/errors.ts";
-import { isSealed, type LineRecord, unseal } from "./line.ts";
+import { isIntact, type LineRecord, recordIn } from "./line.ts";
 
 /** One file of the log, named by the seq of its first record. */
 export interface Segment {
@@ -67,13 +67,13 @@ export async function* scan(segment: Segment): AsyncGenerator<Found> {
   for await (const { bytes, offset, whole } of linesOf(segment.path)) {
     if (!whole) {
       // One byte behind a good line is its newline, altered: that line may have been acknowledged.
-      const altered = isSealed(bytes.subarray(0, -1));
+      const altered = isIntact(bytes.subarray(0, -1));
       yield altered
         ? { kind: "fault", offset, reason: "the last line's end was altered" }
         : { kind: "torn", offset, bytes: bytes.length };
       return;
     }
-    const record = unseal(bytes);
+    const record = recordIn(bytes);
     if (record === null || record.seq !== seq) {
       const reason = record === null ? "the line does not match its checksum" : `seq ${seq} expected`;
       yield { kind: "fault", offset, reason };

@@ -35,7 +35,7 @@ export function parseStrict(bytes: Uint8Array, { maxDepth }: StrictJsonOptions):
     throw unreadable("json_invalid", "it is not one JSON document");
   }
   // A parsed object keeps one member for each distinct key: any shortfall is a key that stood there twice.
-  if (seal(value) !== members) throw unreadable("json_refused", "an object repeats a key");
+  if (freeze(value) !== members) throw unreadable("json_refused", "an object repeats a key");
   return value;
 }
 
@@ -161,17 +161,17 @@ function decimalValue(token: string): string {
 }
 
 /** Freezes the value, all through, and counts its members. Depth is bounded by the scan. */
-function seal(value: Json): number {
+function freeze(value: Json): number {
   if (typeof value !== "object" || value === null) return 0;
   let members = 0;
   if (Array.isArray(value)) {
-    for (const item of value) members += seal(item);
+    for (const item of value) members += freeze(item);
   } else {
     const object = value as { readonly [key: string]: Json };
     for (const key in object) {
       if (key === "__proto__") throw unreadable("json_refused", "a key is __proto__");
       if (key.includes("\0")) throw unreadable("json_refused", "a key holds NUL");
-      members += 1 + seal(object[key] as Json);
+      members += 1 + freeze(object[key] as Json);
     }
   }
   Object.freeze(value);

@@ -44,7 +44,7 @@ export function createBundleCache(options: BundleCacheOptions): Pick<Toolchain, 
 
   async function keep(key: string, build: Built): Promise<void> {
     try {
-      await writeWhole(join(directory, key), sealed({ key, ...build }));
+      await writeWhole(join(directory, key), withDigest({ key, ...build }));
       await dropOldest(options);
     } catch (err) {
       log.warn({ err, directory }, "a built policy could not be kept: the next start builds it again");
@@ -83,7 +83,7 @@ async function toolchainDigest(directory: string): Promise<string> {
   return fresh;
 }
 
-function sealed(stored: Stored): string {
+function withDigest(stored: Stored): string {
   const text = JSON.stringify(stored);
   return `${sha256(text)}\n${text}`;
 }
