@@ -95,6 +95,17 @@ async function loggedIn(
   }
 }
 
+/** Whether Vault still knows the token that the call brings. */
+export async function isAlive(client: VaultClient, call: VaultCall): Promise<boolean> {
+  try {
+    await client.read("auth/token/lookup-self", call);
+    return true;
+  } catch (thrown) {
+    if (hasCode(thrown, "vault_denied")) return false;
+    throw thrown;
+  }
+}
+
 export function grantedBy({ auth }: VaultAnswer): Granted {
   const { client_token, accessor, lease_duration, renewable } = auth;
   if (typeof client_token !== "string" || client_token === "") throw refused("vault's answer has no token");

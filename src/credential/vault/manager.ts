@@ -4,7 +4,7 @@ import type { JsonObject } from "../../lib/json.ts";
 import type { VaultAnswer, VaultClient } from "./client.ts";
 import { hasCode, malformed } from "./faults.ts";
 import type { Guard } from "./guard.ts";
-import { type AppRoleLogin, appRoleLogin, type Granted } from "./login.ts";
+import { type AppRoleLogin, appRoleLogin, type Granted, isAlive } from "./login.ts";
 
 /** Where a lease or a token lives, and for which decision it is touched. */
 export interface VaultContext {
@@ -85,7 +85,8 @@ export function createManager(options: {
       try {
         return await work(own.token);
       } catch (thrown) {
-        if (!hasCode(thrown, "vault_denied") || (await isAlive(own.token, decisionId))) throw thrown;
+        const call = { token: own.token, namespace, decisionId, timeoutMs };
+        if (!hasCode(thrown, "vault_denied") || (await isAlive(client, call))) throw thrown;
         if (held === own) held = null;
         return work((await current(decisionId)).token);
       }
@@ -95,16 +96,6 @@ export function createManager(options: {
   function write(path: string, data: JsonObject, context: VaultContext): Promise<VaultAnswer> {
     const call = { namespace: context.namespace, decisionId: context.decisionId, timeoutMs };
     return ask(context, (token) => client.write(path, data, { ...call, token }));
-  }
-
-  async function isAlive(token: Granted["token"], decisionId: string): Promise<boolean> {
-    try {
-      await client.read("auth/token/lookup-self", { token, namespace, decisionId, timeoutMs });
-      return true;
-    } catch (thrown) {
-      if (hasCode(thrown, "vault_denied")) return false;
-      throw thrown;
-    }
   }
 
   return {

@@ -5,7 +5,7 @@ import type { Log } from "../../lib/log.ts";
 import type { Secret } from "../../lib/secret.ts";
 import type { VaultCall, VaultClient } from "./client.ts";
 import { hasCode } from "./faults.ts";
-import { type Granted, grantedBy, refused } from "./login.ts";
+import { type Granted, grantedBy, isAlive, refused } from "./login.ts";
 import type { Manager, VaultContext } from "./manager.ts";
 import { render, variablesOf } from "./path.ts";
 
@@ -120,6 +120,10 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     return { namespace, decisionId, timeoutMs };
   }
 
+  function ownCall({ context, granted }: Session): VaultCall {
+    return { ...callOf(context), token: granted.token };
+  }
+
   /** Single flight. A renewal that fails is no harm while the token lives. */
   async function refresh(session: Session): Promise<void> {
     if (clock() < session.renewAt || session.over || !session.granted.renewable) return;
@@ -132,8 +136,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   async function renew(session: Session): Promise<void> {
     const startedAt = clock();
     try {
-      const call = { ...callOf(session.context), token: session.granted.token };
-      const { ttl } = grantedBy(await client.write("auth/token/renew-self", {}, call));
+      const { ttl } = grantedBy(await client.write("auth/token/renew-self", {}, ownCall(session)));
       Object.assign(session, lifeFrom(startedAt, ttl));
     } catch (thrown) {
       // Policy may not let it renew itself; whether it is dead shows when it is used.
@@ -181,16 +184,6 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     return sessionOf(key, principal, decisionId);
   }
 
-  async function isAlive({ granted, context }: Session): Promise<boolean> {
-    try {
-      await client.read("auth/token/lookup-self", { ...callOf(context), token: granted.token });
-      return true;
-    } catch (thrown) {
-      if (hasCode(thrown, "vault_denied")) return false;
-      throw thrown;
-    }
-  }
-
   /** Never rejects: the token ends by itself, in minutes. */
   async function end(session: Session): Promise<void> {
     session.over = true;
@@ -217,7 +210,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
       try {
         return await working(session, decisionId, work);
       } catch (thrown) {
-        if (!hasCode(thrown, "vault_denied") || (await isAlive(session))) throw thrown;
+        if (!hasCode(thrown, "vault_denied") || (await isAlive(client, ownCall(session)))) throw thrown;
         died(session);
         return working(await current(key, principal, decisionId), decisionId, work);
       }
