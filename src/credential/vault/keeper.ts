@@ -24,7 +24,7 @@ export function openVaultKeeper(
   const { manager: login, timeoutMs } = config;
   const { namespace } = login;
   const client = createVaultClient(config);
-  const manager = createManager({ client, guard: createGuard(clock), login, namespace, timeoutMs, clock });
+  const manager = createManager({ client, guard: createGuard(clock), login, timeoutMs, clock });
   const context = { ...OWN, namespace };
   const call = { namespace, decisionId: "", timeoutMs };
   return {

@@ -39,6 +39,9 @@ export interface Manager {
   close(): Promise<void>;
 }
 
+/** Who it is there. `namespace`: where it logs in, "" for the root. */
+export type ManagerLogin = AppRoleLogin & { readonly namespace: string };
+
 interface Held extends Granted {
   /** Milliseconds since the epoch: from then on it logs in anew. */
   readonly freshUntil: number;
@@ -47,13 +50,12 @@ interface Held extends Granted {
 export function createManager(options: {
   readonly client: VaultClient;
   readonly guard: Guard;
-  readonly login: AppRoleLogin;
-  /** Where it logs in; "" for the root. */
-  readonly namespace: string;
+  readonly login: ManagerLogin;
   readonly timeoutMs: number;
   readonly clock: Clock;
 }): Manager {
-  const { client, guard, namespace, timeoutMs, clock } = options;
+  const { client, guard, timeoutMs, clock } = options;
+  const { namespace } = options.login;
   const login = appRoleLogin(options.login);
   let held: Held | null = null;
   let pending: Promise<Held> | null = null;

@@ -4,11 +4,11 @@ import type { Log } from "../../lib/log.ts";
 import { patiently } from "../../lib/patience.ts";
 import type { Signer } from "../signer.ts";
 import type { LeaseOrder, MintedLease } from "../source.ts";
-import { createVaultClient, type VaultClient } from "./client.ts";
+import { createVaultClient, type VaultCall, type VaultClient } from "./client.ts";
 import { createGuard } from "./guard.ts";
 import { GRACE_MS, withDeadline } from "./late.ts";
 import { type AppRoleLogin, appRoleLogin, type JwtLogin, jwtLogin } from "./login.ts";
-import { createManager, type Manager } from "./manager.ts";
+import { createManager, type Manager, type ManagerLogin } from "./manager.ts";
 import { type Variables, variablesOf } from "./path.ts";
 import { createUserTokens, type UserToken } from "./user-tokens.ts";
 
@@ -25,8 +25,8 @@ export interface VaultConfig {
   readonly ca: string | null;
   /** How it logs in for a user. */
   readonly login: JwtLogin | AppRoleLogin;
-  /** Who renews and revokes; `namespace` is where it logs in, "" for the root. */
-  readonly manager: AppRoleLogin & { readonly namespace: string };
+  /** Who renews and revokes. */
+  readonly manager: ManagerLogin;
   /** The issuer whose subjects stand in Vault as they are; null: every subject is hashed. */
   readonly plainIssuer: string | null;
   /** The longest wait for one answer. */
@@ -39,12 +39,7 @@ export interface VaultWork {
   readonly manager: Manager;
   readonly user: UserToken;
   /** What the user's token is sent with; it waits past the caller's deadline, so that what comes late can be ended. */
-  readonly call: {
-    readonly token: UserToken["token"];
-    readonly namespace: string;
-    readonly decisionId: string;
-    readonly timeoutMs: number;
-  };
+  readonly call: VaultCall;
 }
 
 export interface Vault {
@@ -77,14 +72,7 @@ export function openVault(config: VaultConfig, parts: VaultParts): Vault {
   const { clock } = parts;
   const client = createVaultClient(config);
   const guard = createGuard(clock);
-  const manager = createManager({
-    client,
-    guard,
-    login: config.manager,
-    namespace: config.manager.namespace,
-    timeoutMs,
-    clock,
-  });
+  const manager = createManager({ client, guard, login: config.manager, timeoutMs, clock });
   const login =
     config.login.type === "jwt"
       ? jwtLogin(config.login, { ...parts, plainIssuer })
