@@ -156,9 +156,9 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
 
   async function revoke(reason: string, attempt: number): Promise<void> {
     if (clock() >= (endsAt ?? expires)) return over("dropped", "expired");
-    let ended: Awaited<ReturnType<MintedLease["revoke"]>>;
+    let outcome: Awaited<ReturnType<MintedLease["revoke"]>>;
     try {
-      ended = await minted.revoke();
+      outcome = await minted.revoke();
     } catch (thrown) {
       // Its cause may show the secret.
       const { code } = toPortcullisError(thrown);
@@ -168,7 +168,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
       timer = setTimeout(() => void revoke(reason, attempt + 1), wait).unref();
       return;
     }
-    return over(ended === "revoked" ? "revoked" : "dropped", reason);
+    return over(outcome === "revoked" ? "revoked" : "dropped", reason);
   }
 
   const lease: Lease = {

@@ -1,11 +1,10 @@
 import type { Principal } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
-import { PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
 import { sha256 } from "../lib/json.ts";
 import { Secret } from "../lib/secret.ts";
 import type { Signer } from "./signer.ts";
-import { type CredentialSource, endsByItself } from "./source.ts";
+import { type CredentialSource, endsByItself, latestEnd } from "./source.ts";
 
 /**
  * A short-lived assertion (RFC 7523 in spirit) that the gateway signs for one upstream's audience. It says on whose
@@ -23,8 +22,7 @@ export function createSignedJwtSource(options: {
   return {
     async obtain({ role, ttl }, principal) {
       const iat = Math.floor(clock() / 1000);
-      const exp = Math.min(iat + ttl, principal.run?.expires ?? Number.POSITIVE_INFINITY);
-      if (exp <= iat) throw new PortcullisError("credential_refused", { reason: "the run has ended" });
+      const exp = latestEnd({ ttl }, principal, iat * 1000) / 1000;
       const token = await signer.sign({
         iss: issuer,
         aud: audience,
@@ -46,6 +44,7 @@ export function createSignedJwtSource(options: {
   };
 }
 
-function subjectOf({ subject, issuer, tenant }: Principal) {
+/** On whose behalf an assertion speaks, as claims. */
+export function subjectOf({ subject, issuer, tenant }: Principal) {
   return { sub: subject, subject_issuer: issuer, tenant };
 }

@@ -1,4 +1,5 @@
 import { randomId } from "../../lib/ids.ts";
+import { subjectOf } from "../signed-jwt.ts";
 import type { Signer } from "../signer.ts";
 import type { CredentialSource } from "../source.ts";
 import { createGrantSource, type GrantSourceOptions } from "./grant-source.ts";
@@ -23,14 +24,12 @@ export function createTokenExchangeSource(
     ...options,
     grantType: "urn:ietf:params:oauth:grant-type:token-exchange",
     keys: () => [signer.publicKey],
-    async parameters({ role }, { subject, issuer: subjectIssuer, tenant }) {
+    async parameters({ role }, principal) {
       const iat = Math.floor(clock() / 1000);
       const assertion = await signer.sign({
         iss: issuer,
         aud: audience,
-        sub: subject,
-        subject_issuer: subjectIssuer,
-        tenant,
+        ...subjectOf(principal),
         ...(role !== "" && { role }),
         iat,
         exp: iat + ASSERTION_TTL,
