@@ -140,6 +140,20 @@ export function listenParams(lists: readonly Listed[], uris: readonly string[]):
   return { notifications: { ...Object.fromEntries(changes), ...updates } };
 }
 
+/** The error of a URI that a server did not agree to tell of. */
+export const NOT_HONOURED =
+  '{"code":-32602,"message":"The server does not let its client subscribe to this resource."}';
+
+/** What a server agreed to, by the params of its `notifications/subscriptions/acknowledged` (2026-07-28). */
+export function honouredIn(params: string): {
+  readonly uris: readonly unknown[];
+  readonly isNothing: boolean;
+} {
+  const agreed = objectOf(objectOf(JSON.parse(params)).notifications);
+  const { resourceSubscriptions: uris } = agreed;
+  return { uris: Array.isArray(uris) ? uris : [], isNothing: Object.keys(agreed).length === 0 };
+}
+
 export function announcesLogging({ capabilities }: UpstreamIdentity): boolean {
   return isJsonObject(capabilities.logging);
 }

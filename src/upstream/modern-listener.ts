@@ -1,7 +1,7 @@
 import type { Listening, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { isJsonObject, type JsonObject } from "../lib/json.ts";
-import { changedList, listenParams } from "./era.ts";
+import type { JsonObject } from "../lib/json.ts";
+import { changedList, honouredIn, listenParams, NOT_HONOURED } from "./era.ts";
 import { type Call, type Outcome, statusError } from "./http-call.ts";
 import type { Link } from "./link.ts";
 import type { Attach, Wanted } from "./listening.ts";
@@ -29,8 +29,6 @@ export interface ModernListenerOptions {
 }
 
 const METHOD = "subscriptions/listen";
-const NOT_HONOURED =
-  '{"code":-32602,"message":"The server does not let its client subscribe to this resource."}';
 
 /** Listens by `subscriptions/listen` (2026-07-28): one stream, with what its server agreed to bring. */
 export function createModernListener(options: ModernListenerOptions): Attach {
@@ -147,12 +145,4 @@ class Subscription {
     else this.#options.link.onListChanged(list);
     return true;
   }
-}
-
-/** What the server agreed to. */
-function honouredIn(params: string): { readonly uris: readonly unknown[]; readonly isNothing: boolean } {
-  const { notifications } = JSON.parse(params);
-  const agreed = isJsonObject(notifications) ? notifications : {};
-  const uris = Array.isArray(agreed.resourceSubscriptions) ? agreed.resourceSubscriptions : [];
-  return { uris, isNothing: Object.keys(agreed).length === 0 };
 }

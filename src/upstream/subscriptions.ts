@@ -1,15 +1,12 @@
 import type { ListenRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { isJsonObject } from "../lib/json.ts";
 import { membersOf } from "../lib/members.ts";
-import { listenParams } from "./era.ts";
+import { honouredIn, listenParams, NOT_HONOURED } from "./era.ts";
 import { createScope, NO_LIMIT_MS } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
 
 const UPDATED = "notifications/resources/updated";
 const ACKNOWLEDGED = "notifications/subscriptions/acknowledged";
-const NOT_HONOURED =
-  '{"code":-32602,"message":"The server does not let its client subscribe to this resource."}';
 
 /** One URI, subscribed to once for all who want it. */
 interface Wanted {
@@ -126,7 +123,8 @@ function listenFor(
     }, askMs);
     const onNotification = (method: string, params: string) => {
       if (method === UPDATED && uriOf(params) === uri) onUpdate(params);
-      if (method === ACKNOWLEDGED) resolve(honours(params, uri) ? { stop } : { refused: NOT_HONOURED, stop });
+      if (method !== ACKNOWLEDGED) return;
+      resolve(honouredIn(params).uris.includes(uri) ? { stop } : { refused: NOT_HONOURED, stop });
     };
     const params = listenParams([], [uri]);
     connection
@@ -134,12 +132,6 @@ function listenFor(
       .then(({ kind, text }) => resolve({ refused: kind === "error" ? text : NOT_HONOURED, stop }), reject)
       .finally(() => scope.close());
   }).finally(() => clearTimeout(late));
-}
-
-function honours(params: string, uri: string): boolean {
-  const { notifications } = JSON.parse(params);
-  const uris = isJsonObject(notifications) ? notifications.resourceSubscriptions : undefined;
-  return Array.isArray(uris) && uris.includes(uri);
 }
 
 function uriOf(params: string): string {

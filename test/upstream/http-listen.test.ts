@@ -4,7 +4,7 @@ import { abortSignalOf } from "../../src/lib/cancellation.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { discreet } from "../../src/upstream/discreet.ts";
 import { serveStateful } from "./legacy-server.ts";
-import { calling, closeAll, event, httpUpstream, serveListening } from "./servers.ts";
+import { calling, closeAll, event, httpUpstream, serveListening, serveRaw } from "./servers.ts";
 
 afterEach(closeAll);
 const QUICK = { timeouts: { reconnect: { firstMs: 5, maxMs: 20 } } };
@@ -187,3 +187,22 @@ test("listening where nobody answers is an error, and does not go on", async () 
     code: "upstream_unavailable",
   });
 });
+
+test.each(["null", "[]", '{"notifications":null}'])(
+  "who acknowledges %s agreed to nothing",
+  async (params) => {
+    const { url } = await serveRaw((_, response, body) => {
+      const { id, method } = JSON.parse(body);
+      if (method === "server/discover") {
+        const result = { supportedVersions: ["2026-07-28"], capabilities: {} };
+        response.setHeader("content-type", "application/json");
+        return void response.end(JSON.stringify({ jsonrpc: "2.0", id, result }));
+      }
+      const said = `"method":"notifications/subscriptions/acknowledged","params":${params}`;
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`data: {"jsonrpc":"2.0",${said}}\n\n`);
+    });
+    const { refused } = await httpUpstream(url).listen(listening(["a:1"]));
+    expect([...refused.keys()]).toEqual(["a:1"]);
+  },
+);
