@@ -56,19 +56,19 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
 
   /** Lets go of a session, and ends it unless another replica has it as well. */
   async function drop(owner: string, one: Held): Promise<void> {
-    const session = await put(owner, one);
+    const session = await takeOut(owner, one);
     if (session === undefined) return;
     if (shared === undefined || (await shared.leave(owner, session))) await end(session, one);
   }
 
   /** Ends a session, unless other replicas may go on with it. */
   async function pass(owner: string, one: Held): Promise<void> {
-    const session = await put(owner, one);
+    const session = await takeOut(owner, one);
     if (session !== undefined && !(await shared?.pass(owner, session))) await end(session, one);
   }
 
   /** Out of what is held; undefined where the server would not know what to end. */
-  async function put(owner: string, one: Held): Promise<Session | undefined> {
+  async function takeOut(owner: string, one: Held): Promise<Session | undefined> {
     remove(owner, one);
     const session = await one.session.catch(() => undefined);
     session?.over.abort();
@@ -126,7 +126,7 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
 
   async function release(owner: string): Promise<void> {
     const one = held.get(owner);
-    const own = one === undefined ? undefined : await put(owner, one);
+    const own = one === undefined ? undefined : await takeOut(owner, one);
     const other = shared?.take(owner);
     // The store may be long in answering.
     await Promise.all([
