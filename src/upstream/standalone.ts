@@ -4,7 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { changedList } from "./era.ts";
 import { isEventStream } from "./exchange.ts";
-import type { Access } from "./http-call.ts";
+import { type Access, NOTHING } from "./http-call.ts";
 import type { Link } from "./link.ts";
 import { progressTokenOf, readMessage } from "./message.ts";
 import { createQuestions, type ServerRequest } from "./questions.ts";
@@ -61,27 +61,27 @@ export function createStandalone(options: StandaloneOptions): Standalone {
 
   function start() {
     const closing = new AbortController();
-    let isOpen = () => {};
+    let onOpen = () => {};
     const opened = new Promise<void>((resolve) => {
-      isOpen = resolve;
+      onOpen = resolve;
     });
-    sleep(OPENING_MS, closing.signal).then(isOpen).catch(isOpen);
-    run(closing.signal, isOpen).catch((error) => log.debug({ reason: String(error) }, "no session stream"));
+    void sleep(OPENING_MS, closing.signal).then(onOpen);
+    run(closing.signal, onOpen).catch((error) => log.debug({ reason: String(error) }, "no session stream"));
     return { closing, opened };
   }
 
-  async function run(signal: AbortSignal, isOpen: () => void): Promise<void> {
+  async function run(signal: AbortSignal, onOpen: () => void): Promise<void> {
     const resumption = createResumption(backoff);
     let hasBeenOpen = false;
     while (!signal.aborted) {
       const started = clock();
       const { lastEventId } = resumption;
       const head = await once(signal, resumption, () => {
-        isOpen();
+        onOpen();
         if (hasBeenOpen && lastEventId === undefined) for (const member of members) member.onGap?.();
         hasBeenOpen = true;
       });
-      isOpen();
+      onOpen();
       if (signal.aborted) return;
       if (head === "unknown") {
         if (!(await options.isAlive(access()))) return options.onLost();
@@ -116,7 +116,7 @@ export function createStandalone(options: StandaloneOptions): Standalone {
 
   /** The newest member's: older ones may have expired. */
   function access(): Access {
-    return [...members].at(-1)?.access ?? { credential: new Map() };
+    return [...members].at(-1)?.access ?? NOTHING;
   }
 
   function listener(): Member["listener"] {
