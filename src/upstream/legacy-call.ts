@@ -91,7 +91,7 @@ export class LegacyCall implements Call {
   #open(): Questions {
     let goOn = () => {};
     return createQuestions({
-      ask: this.#request.onQuestion && ((question, signal) => this.#ask(question, signal)),
+      ask: this.#request.onQuestion?.bind(this.#request),
       send: (text) => this.#tell(text),
       // A person may take longer than a tool: neither the deadline nor silence ends the call meanwhile.
       onWaiting: (isWaiting) => {
@@ -102,12 +102,6 @@ export class LegacyCall implements Call {
       },
       onDropped: this.#link.onDropped,
     });
-  }
-
-  async #ask(...[question, signal]: Parameters<NonNullable<UpstreamRequest["onQuestion"]>>) {
-    const { onQuestion } = this.#request;
-    if (onQuestion === undefined) throw new Error("nobody is asked");
-    return onQuestion.call(this.#request, question, signal);
   }
 
   #tell(body: string): Promise<number> {
