@@ -169,15 +169,16 @@ class CallInFlight implements ExchangeSink, Ending {
   }
 
   saw(id: string): void {
-    if (this.#call.isResumable !== true) return;
-    this.#resumption ??= createResumption(this.#options.reconnect);
-    this.#resumption.saw(id);
+    this.#resumable()?.saw(id);
   }
 
   retry(ms: number): void {
-    if (this.#call.isResumable !== true) return;
-    this.#resumption ??= createResumption(this.#options.reconnect);
-    this.#resumption.retry(ms);
+    this.#resumable()?.retry(ms);
+  }
+
+  #resumable(): Resumption | undefined {
+    if (this.#call.isResumable === true) this.#resumption ??= createResumption(this.#options.reconnect);
+    return this.#resumption;
   }
 
   end(): void {
