@@ -40,7 +40,7 @@ func inspect(req request) (any, []problem) {
 	}
 	for _, kind := range kinds {
 		for _, rule := range c.rules[kind] {
-			rules = append(rules, c.describe(kind, reason(kind, rule), rule))
+			rules = append(rules, c.describe(kind, reason(rule), rule))
 		}
 	}
 	for _, name := range util.KeysSorted(c.holds) {
@@ -65,7 +65,7 @@ func (c *contract) describe(kind, name string, rule *ast.Rule) ruleFact {
 }
 
 // reason is what a grant or denial says of itself, where literal.
-func reason(kind string, rule *ast.Rule) string {
+func reason(rule *ast.Rule) string {
 	l := literal{rule}
 	switch v := l.of(rule.Head.Key).Value.(type) {
 	case ast.String:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +71,9 @@ func descend(root, node any, p path, at int) verdict {
 		}
 	}
 	if branches, ok := s["allOf"].([]any); ok {
-		return strongest(root, append(slices.Clone(branches), without(s, "allOf")), p, at)
+		beside := maps.Clone(s)
+		delete(beside, "allOf")
+		return strongest(root, append(slices.Clone(branches), beside), p, at)
 	}
 	if nullable(s) {
 		v := property(root, s, p, at)
@@ -153,16 +156,6 @@ func scalar(schema any) bool {
 func nullable(s map[string]any) bool {
 	kinds, ok := s["type"].([]any)
 	return ok && len(kinds) > 1
-}
-
-func without(s map[string]any, key string) map[string]any {
-	out := make(map[string]any, len(s))
-	for k, v := range s {
-		if k != key {
-			out[k] = v
-		}
-	}
-	return out
 }
 
 // resolve follows a local reference, a JSON Pointer in a fragment.

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -71,12 +72,8 @@ func parse(req request) (sources, []problem) {
 
 // all are the policies with their tests.
 func (s sources) all() map[string]*ast.Module {
-	modules := make(map[string]*ast.Module, len(s.policies)+len(s.tests))
-	for _, group := range []map[string]*ast.Module{s.policies, s.tests} {
-		for file, module := range group {
-			modules[file] = module
-		}
-	}
+	modules := maps.Clone(s.policies)
+	maps.Copy(modules, s.tests)
 	return modules
 }
 
