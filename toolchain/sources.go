@@ -164,8 +164,5 @@ func instead(builtin string) string {
 			return hint
 		}
 	}
-	if strings.HasPrefix(builtin, "numbers.range") {
-		return vocabulary.Refused["numbers.range"]
-	}
 	return "the engine does not have it: put what it would compute into data or the tenant's record"
 }
