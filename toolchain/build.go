@@ -16,7 +16,7 @@ type built struct {
 	Facts facts  `json:"facts"`
 }
 
-// build compiles policies and our two entrypoints to one module.
+// build compiles policies and our entrypoints to one module.
 func build(req request) (any, []problem) {
 	c, problems := checked(req)
 	if failed(problems) {

@@ -6,8 +6,10 @@ const CREATION_STEPS = 50_000;
 const KEPT_GROWTH_BYTES = 8 * 1024 * 1024;
 
 export type Evaluation =
-  | { readonly ok: true /** undefined: Rego's undefined. */; readonly value: unknown }
-  | { readonly ok: false /** For records and logs. */; readonly fault: string };
+  /** `value` undefined: Rego's undefined. */
+  | { readonly ok: true; readonly value: unknown }
+  /** `fault`: for records and logs. */
+  | { readonly ok: false; readonly fault: string };
 
 /** What a decision may still spend; each evaluation takes from it. */
 export interface Allowance {

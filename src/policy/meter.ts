@@ -232,8 +232,10 @@ for (const one of [0x02, LOOP, 0x04, 0x0c, 0x0d, CALL]) IMMEDIATES[one] = 1; // 
 for (const one of [0x3f, 0x40, 0x41, 0x42]) IMMEDIATES[one] = 1; // memory.size, memory.grow, i32.const, i64.const
 IMMEDIATES[CALL_INDIRECT] = 2;
 
-/** Moves past what follows an opcode. One that is not known would desynchronise all that follows it; one of bulk
- * memory could cost as much as millions of others. */
+/**
+ * Moves past what follows an opcode. One that is not known would desynchronise all that follows it; one of bulk memory
+ * could cost as much as millions of others.
+ */
 function skipImmediates(reader: Reader, opcode: number): void {
   const count = IMMEDIATES[opcode] ?? -1;
   if (count >= 0) reader.leb(count);

@@ -61,11 +61,12 @@ export interface CredentialFact {
 }
 
 /**
- * A layer, compiled. Two entrypoints:
+ * A layer, compiled. Its entrypoints:
  * - `portcullis/capabilities`: `{principal, tenant, server, context, targets: [target]}` ->
  *   `[{grants: [], limits: [], denials: []}]`, one per target, in order;
  * - `portcullis/requirements`: `{principal, tenant, server, context, target, arguments, requires: [name]}` ->
- *   the names among `requires` that hold; no other requirement is evaluated.
+ *   the names among `requires` that hold; no other requirement is evaluated;
+ * - `portcullis/patterns`, where rules have patterns written out: for `check` alone (`pattern-problems.ts`).
  */
 export interface BuiltPolicy {
   readonly wasm: Uint8Array;
@@ -94,7 +95,7 @@ export interface TestOptions {
   /** Only tests whose full name (`data.authz_test.test_x`) matches this RE2 expression. */
   readonly run?: string;
   readonly coverage?: boolean;
-  /** What `time.now_ns` starts from: nanoseconds since the epoch, as decimal text or bigint. Default: the real clock. */
+  /** What `time.now_ns` starts from: nanoseconds since the epoch. Default: the real clock. */
   readonly now?: bigint;
 }
 
