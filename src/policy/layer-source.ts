@@ -3,24 +3,17 @@ import type { Clock } from "../lib/clock.ts";
 import { digest, type JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { watchDirectory } from "./directory-watch.ts";
-import { loadProgram, type Program } from "./instance.ts";
+import { type EvaluationLimits, loadProgram, type Program } from "./instance.ts";
 import type { InstancePool } from "./instance-pool.ts";
 import { createLayer, type PolicyLayer } from "./layer.ts";
 import { type PolicyFiles, readPolicyFiles } from "./policy-files.ts";
 import { problem } from "./problem.ts";
+import type { InputLimits } from "./projection.ts";
 import { meantFor, type Toolchain } from "./toolchain.ts";
 import type { BuildResult, BuiltPolicy, Problem } from "./toolchain-types.ts";
 
 /** What evaluations may use. */
-export interface PolicyLimits {
-  /** Steps of one evaluation (a loop iteration or a function call each); 100,000 take about a millisecond. */
-  readonly steps: number;
-  /** Bytes of WebAssembly memory of one instance: its data and one evaluation. */
-  readonly memory: number;
-  /** Bytes of one evaluation's input, after projection. */
-  readonly inputBytes: number;
-  /** Nesting of each member of the input. */
-  readonly inputDepth: number;
+export interface PolicyLimits extends EvaluationLimits, InputLimits {
   /** Instances that are kept, the platform's and those of tenants together. */
   readonly instances: number;
 }
@@ -93,7 +86,7 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
   }
 
   function swap(content: string, policy: BuiltPolicy, program: Program): void {
-    const layer = createLayer({ ...parts, policy, program, input: inputLimits(parts.limits) });
+    const layer = createLayer({ ...parts, policy, program });
     if (loaded) pool.release(loaded.program);
     loaded = { content, layer, program };
     const revision = policy.sha256;
@@ -134,10 +127,6 @@ async function build({ toolchain, schemas }: LayerSourceParts, sources: PolicyFi
 
 function load({ limits }: LayerSourceParts, { wasm, data }: BuiltPolicy): Promise<Program> {
   return loadProgram(wasm, JSON.stringify(data), limits);
-}
-
-function inputLimits({ inputBytes, inputDepth }: PolicyLimits) {
-  return { bytes: inputBytes, depth: inputDepth };
 }
 
 function failure(cause: unknown): Problem {

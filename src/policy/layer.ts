@@ -30,7 +30,7 @@ interface LayerParts {
   readonly policy: Pick<BuiltPolicy, "sha256" | "facts">;
   readonly program: Program;
   readonly pool: InstancePool;
-  readonly input: InputLimits;
+  readonly limits: InputLimits;
 }
 
 /** The text of a part of the input, or why it is not fit to be one. */
@@ -44,14 +44,14 @@ const BATCH = 64;
 /** After batches failed, their targets together may take this many times what one evaluation may. */
 const ONE_BY_ONE = 2;
 
-export function createLayer({ layer, policy, program, pool, input }: LayerParts): PolicyLayer {
+export function createLayer({ layer, policy, program, pool, limits }: LayerParts): PolicyLayer {
   const { facts, sha256 } = policy;
-  const capability = createWriter(facts.reads.capability, input.depth);
-  const holds = createWriter(facts.reads.holds, input.depth);
+  const capability = createWriter(facts.reads.capability, limits.inputDepth);
+  const holds = createWriter(facts.reads.holds, limits.inputDepth);
 
   function evaluate(entrypoint: string, text: string, now: number, allowance: Allowance): Evaluation {
-    if (Buffer.byteLength(text) > input.bytes)
-      return { ok: false, fault: `policy: input over ${input.bytes} bytes` };
+    if (Buffer.byteLength(text) > limits.inputBytes)
+      return { ok: false, fault: `policy: input over ${limits.inputBytes} bytes` };
     return pool.evaluate(program, `portcullis/${entrypoint}`, text, now, allowance);
   }
 

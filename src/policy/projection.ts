@@ -3,10 +3,10 @@ import type { Path } from "./toolchain-types.ts";
 
 /** Bounds of what is handed to the evaluator, whose parser dies of deep nesting and of lone surrogates. */
 export interface InputLimits {
-  /** Bytes of one evaluation's input. */
-  readonly bytes: number;
+  /** Bytes of one evaluation's input, after projection. */
+  readonly inputBytes: number;
   /** Nesting of any one member of it. */
-  readonly depth: number;
+  readonly inputDepth: number;
 }
 
 /** Members that the policy reads; "all" for a value that it takes whole. */

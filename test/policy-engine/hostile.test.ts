@@ -59,7 +59,7 @@ test("memory stops at its ceiling, and the evaluation is denied", async () => {
 });
 
 test("an input over its size, its depth, or with a lone surrogate never reaches the evaluator", async () => {
-  const input = { bytes: 4096, depth: 8 };
+  const input = { inputBytes: 4096, inputDepth: 8 };
   const pool = createInstancePool(1);
   const source = (await engineOf(POLICY, { input, pool })).requirements(context(), target());
   const deep = Array.from({ length: 9 }).reduce<unknown>((inner) => [inner], 1);

@@ -23,7 +23,7 @@ const ATTRIBUTES_SCHEMA: JsonObject = { type: "object", properties: { team: { ty
 
 export const NOW = 1_780_000_000;
 export const LIMITS = { steps: 5_000_000, memory: 64 * 1024 * 1024 };
-export const INPUT = { bytes: 2 * 1024 * 1024, depth: 64 };
+export const INPUT = { inputBytes: 2 * 1024 * 1024, inputDepth: 64 };
 
 const builds = new Map<string, Promise<BuiltPolicy>>();
 
@@ -65,7 +65,7 @@ export async function layerOf(rego: string, options: LayerOptions = {}): Promise
   } = options;
   const policy = await build(rego, data);
   const program = await loadProgram(policy.wasm, JSON.stringify(policy.data), limits);
-  return createLayer({ layer, policy, program, pool, input });
+  return createLayer({ layer, policy, program, pool, limits: input });
 }
 
 export async function engineOf(rego: string, options: LayerOptions = {}): Promise<PolicyEngine> {
