@@ -26,13 +26,18 @@ export type Choice =
  * schema with them) the lowest rank. `candidates` are sorted by rank.
  */
 export function choose(candidates: readonly Candidate[], schema: CompiledSchema, args: JsonObject): Choice {
-  const misfit = memo(() => schema.validate(args));
+  /** The same for every grant that injects nothing. */
+  let plain: SchemaFailure | null | undefined;
+  const misfitOf = (candidate: Candidate) => {
+    if (candidate.injected !== null) return schema.validate(forwardedArguments(candidate, args));
+    if (plain === undefined) plain = schema.validate(args);
+    return plain;
+  };
   const misfits: (SchemaFailure | null)[] = [];
   const met: Candidate[] = [];
   for (const candidate of candidates) {
     if (met[0] !== undefined && met[0].grant.rank < candidate.grant.rank) break;
-    const found =
-      candidate.injected === null ? misfit() : schema.validate(forwardedArguments(candidate, args));
+    const found = misfitOf(candidate);
     misfits.push(found);
     if (found === null && admits(candidate, args)) met.push(candidate);
   }
@@ -194,12 +199,4 @@ export function deny(
   more: Partial<Pick<Denied, "grant" | "text" | "data" | "requirements">> = {},
 ): Denied {
   return { effect: "deny", code, reasons, grant: null, requirements: {}, ...more };
-}
-
-function memo<T>(make: () => T): () => T {
-  let made: { readonly value: T } | null = null;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
 }
