@@ -90,12 +90,8 @@ function exactInteger(json: string): bigint {
 /** OPA takes `100` and `100.0` for a count of days, but not `1e2`. */
 function integer(json = ""): number {
   const digits = json.replace(/\.0+$/, "");
-  if (!DIGITS.test(digits)) throw new TypeError("a whole number is expected");
-  return safe(Number(digits));
-}
-
-function safe(value: number): number {
-  if (!Number.isSafeInteger(value)) throw new RangeError("not an exact integer");
+  const value = Number(digits);
+  if (!DIGITS.test(digits) || !Number.isSafeInteger(value)) throw new TypeError("a whole number is expected");
   return value;
 }
 

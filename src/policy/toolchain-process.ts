@@ -10,8 +10,9 @@ export const TOOLCHAIN_WASM = new URL("../../toolchain/toolchain.wasm", import.m
 /** Go's memory never shrinks: above this, the process is replaced after its request. */
 const MEMORY_LIMIT = 256 * 1024 * 1024;
 
+/** `memory`: bytes that the process holds by now. */
 type Answer =
-  | { readonly ok: true; readonly text: string }
+  | { readonly ok: true; readonly text: string; readonly memory: number }
   | { readonly ok: false; readonly problem: Problem };
 
 type Message =
@@ -90,7 +91,7 @@ function exchange(
   request: string,
   deadlineMs: number,
   now: bigint | null,
-): Promise<{ ok: true; text: string; memory: number } | { ok: false; problem: Problem }> {
+): Promise<Answer> {
   return new Promise((resolve) => {
     const fail = (code: string, message: string) => settle({ ok: false, problem: problem(code, message) });
     const deadline = setTimeout(
@@ -104,7 +105,7 @@ function exchange(
     const onError = (thrown: Error) => fail("toolchain_failed", thrown.message);
     const onExit = () => fail("toolchain_failed", "the toolchain ended before it answered");
 
-    function settle(result: Parameters<typeof resolve>[0]): void {
+    function settle(result: Answer): void {
       clearTimeout(deadline);
       child.off("message", onMessage).off("error", onError).off("exit", onExit);
       hold(child, false);

@@ -51,14 +51,10 @@ export interface Toolchain {
 }
 
 /** What every verb answers. */
-interface Response<T> {
+interface Response<T, Found = Problem> {
   readonly ok: boolean;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly Found[];
   readonly result?: T;
-}
-
-interface Answer<T> extends Omit<Response<T>, "problems"> {
-  readonly problems: readonly (Problem | Unjudged)[];
 }
 
 export function createToolchain(options: ToolchainOptions = {}): Toolchain {
@@ -70,7 +66,7 @@ export function createToolchain(options: ToolchainOptions = {}): Toolchain {
     if (excess) return { ok: false, problems: [excess] };
     const answer = await toolchain.ask(JSON.stringify(request), ms, now);
     if (!answer.ok) return { ok: false, problems: [answer.problem] };
-    const told = JSON.parse(answer.text) as Answer<T>;
+    const told = JSON.parse(answer.text) as Response<T, Problem | Unjudged>;
     const { wasm = null } = (told.result ?? {}) as Partial<Built>;
     const problems = await judged(told.problems, wasm);
     return { ...told, ok: told.ok && problems.every(({ severity }) => severity !== "error"), problems };
