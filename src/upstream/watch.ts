@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { Listed } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -93,16 +94,7 @@ export function createWatch(
 
 /** Resolves after so many milliseconds, or when the signal aborts. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms).unref();
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-    signal.addEventListener("abort", done, { once: true });
-  });
+  return setTimeout(ms, undefined, { ref: false, signal }).catch(() => {});
 }
 
 /** Resolves when one of the signals aborts. */
