@@ -145,7 +145,7 @@ export function createCatalog(options: CatalogOptions): Catalog {
   }
 
   return {
-    start: () => patiently(refresh(), startMs),
+    start: async () => void (await patiently(refresh(), startMs)),
     view(server) {
       const found = assembled.get(server);
       if (found === undefined) throw new PortcullisError("not_found_path");

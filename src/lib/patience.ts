@@ -1,9 +1,10 @@
-/** Waits for work at most so many milliseconds. It goes on by itself: nobody hears how it ends after that. */
-export async function patiently(work: Promise<unknown>, ms: number): Promise<void> {
+/** Waits for work at most so many milliseconds; true: it is done. It goes on by itself: nobody hears how it ends after that. */
+export async function patiently(work: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise((resolve) => {
-    timer = setTimeout(resolve, ms);
+  const patience = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false);
   });
-  await Promise.race([work, patience]);
+  const done = await Promise.race([work.then(() => true), patience]);
   clearTimeout(timer);
+  return done;
 }

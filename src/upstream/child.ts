@@ -5,6 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { createLines } from "../lib/lines.ts";
 import type { Log } from "../lib/log.ts";
+import { patiently } from "../lib/patience.ts";
 import { Secret } from "../lib/secret.ts";
 import { createCut } from "./cut.ts";
 import type { OrphanGuard } from "./orphans.ts";
@@ -91,9 +92,9 @@ export function startChild(options: ChildOptions): Child {
     },
     async close() {
       child.stdin.end();
-      if (await within(gone, graceMs)) return;
+      if (await patiently(gone, graceMs)) return;
       signalGroup("SIGTERM");
-      if (await within(gone, graceMs)) return;
+      if (await patiently(gone, graceMs)) return;
       signalGroup("SIGKILL");
       await gone;
     },
@@ -137,16 +138,6 @@ function textLines({ maxBytes, onLine, onGarbage }: TextLines): (chunk: Buffer) 
 
 function revealed(value: string | Secret): string {
   return value instanceof Secret ? value.reveal() : value;
-}
-
-function within(event: Promise<void>, ms: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), ms);
-    event.then(() => {
-      clearTimeout(timer);
-      resolve(true);
-    }, resolve);
-  });
 }
 
 /** A child's stderr in the log: lines cut, their rate bounded, the secrets it was given taken out. */
