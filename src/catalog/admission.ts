@@ -1,4 +1,5 @@
 import type { ListedKind } from "../domain.ts";
+import { createCounts } from "../lib/counts.ts";
 import type { Definition, Refusal } from "./definition.ts";
 import { describeDrift } from "./drift.ts";
 import type { Pin, PinStore } from "./pins.ts";
@@ -33,80 +34,47 @@ export function admit(upstream: string, definitions: readonly Definition[], pins
   }
 }
 
-function admitBy(pins: PinStore, upstream: string, definitions: readonly Definition[]): Admission {
-  const verdicts = withinBounds(
-    upstream,
-    definitions.map((definition) => judge(upstream, definition, pins)),
-    pins,
-  );
-  const failure = keep(
-    verdicts.flatMap(({ pin }) => pin ?? []),
-    pins,
-  );
-  const unpinned = failure === undefined ? undefined : `it could not be pinned: ${failure}`;
-  return {
-    admitted: verdicts
-      .filter(({ verdict }) => verdict === "same" || (verdict === "new" && unpinned === undefined))
-      .map(({ definition }) => definition),
-    quarantined: verdicts.flatMap(({ verdict, definition: { kind, name }, difference }) =>
-      verdict === "changed" ? [{ kind, name, difference }] : [],
-    ),
-    refused: verdicts.flatMap(({ verdict, definition: { kind, name } }) => {
-      const reason = verdict === "excess" ? "more of its kind are pinned than are kept" : unpinned;
-      return reason !== undefined && (verdict === "excess" || verdict === "new")
-        ? [{ kind, name, reason }]
-        : [];
-    }),
-  };
-}
-
-/** Pins are for good, and an upstream can announce other resources each time it is asked. */
+/** Pins are for good, and an upstream can announce other resources each time it is asked: so many of each kind. */
 const MAX_PINS = 10_000;
 
-function withinBounds(upstream: string, verdicts: readonly Verdict[], pins: PinStore): readonly Verdict[] {
-  if (verdicts.every(({ verdict }) => verdict !== "new")) return verdicts;
-  const count = new Map<string, number>();
-  for (const pin of pins.list())
-    if (pin.upstream === upstream) count.set(pin.kind, (count.get(pin.kind) ?? 0) + 1);
-  return verdicts.map((one) => {
-    if (one.verdict !== "new") return one;
-    const { kind } = one.definition;
-    const next = (count.get(kind) ?? 0) + 1;
-    count.set(kind, next);
-    return next <= MAX_PINS ? one : { verdict: "excess", definition: one.definition, difference: [] };
-  });
-}
-
-interface Verdict {
-  readonly verdict: "new" | "same" | "changed" | "excess";
-  readonly definition: Definition;
-  readonly difference: readonly string[];
-  /** What is to be kept, if anything changed. */
-  readonly pin?: Pin;
-}
-
-function judge(upstream: string, definition: Definition, pins: PinStore): Verdict {
-  const { kind, name, digest, canonical } = definition;
-  const id = { upstream, kind, name };
-  const seen = { digest, definition: canonical };
-  const pin = pins.get(id);
-  if (pin === undefined)
-    return { verdict: "new", definition, difference: [], pin: { ...id, ...seen, pending: null } };
-  if (pin.digest === digest) {
-    const reverted = pin.pending === null ? {} : { pin: { ...pin, pending: null } };
-    return { verdict: "same", definition, difference: [], ...reverted };
+function admitBy(pins: PinStore, upstream: string, definitions: readonly Definition[]): Admission {
+  const [admitted, unpinned]: [Definition[], Definition[]] = [[], []];
+  const quarantined: Quarantined[] = [];
+  const refused: Refusal[] = [];
+  const changed: Pin[] = [];
+  const pinned = createCounts<ListedKind>();
+  for (const pin of pins.list()) if (pin.upstream === upstream) pinned.add(pin.kind, 1);
+  for (const definition of definitions) {
+    const { kind, name, digest, canonical } = definition;
+    const seen = { digest, definition: canonical };
+    const pin = pins.get({ upstream, kind, name });
+    if (pin === undefined && pinned.of(kind) >= MAX_PINS) {
+      refused.push({ kind, name, reason: "more of its kind are pinned than are kept" });
+    } else if (pin === undefined) {
+      pinned.add(kind, 1);
+      unpinned.push(definition);
+      changed.push({ upstream, kind, name, ...seen, pending: null });
+    } else if (pin.digest === digest) {
+      admitted.push(definition);
+      if (pin.pending !== null) changed.push({ ...pin, pending: null });
+    } else {
+      quarantined.push({ kind, name, difference: describeDrift(pin.definition, canonical) });
+      if (pin.pending?.digest !== digest) changed.push({ ...pin, pending: seen });
+    }
   }
-  const difference = describeDrift(pin.definition, canonical);
-  const noted = pin.pending?.digest === digest ? {} : { pin: { ...pin, pending: seen } };
-  return { verdict: "changed", definition, difference, ...noted };
+  const failure = keep(changed, pins);
+  if (failure === undefined) admitted.push(...unpinned);
+  else for (const { kind, name } of unpinned) refused.push({ kind, name, reason: failure });
+  return { admitted, quarantined, refused };
 }
 
+/** Why they could not be kept; undefined: they are. */
 function keep(changed: readonly Pin[], pins: PinStore): string | undefined {
   if (changed.length === 0) return undefined;
   try {
     pins.put(changed);
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : "unknown";
+    return `it could not be pinned: ${error instanceof Error ? error.message : "unknown"}`;
   }
 }
