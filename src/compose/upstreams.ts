@@ -54,7 +54,7 @@ async function open(name: string, settings: Settings, parts: StdioParts): Promis
       era,
       clientInfo,
       ...(credential !== undefined && { credential: () => ownCredential(credential, name, given, parts) }),
-      ...(shared !== null && { shared: shared.store, seal: shared.seal }),
+      ...(shared !== null && { shared }),
       share,
       // One each for whatever may be under way: nobody's slow calls keep the others' waiting.
       limits: { connections: parts.config.limits.in_flight + MOST_HELD },

@@ -34,10 +34,8 @@ export interface HttpUpstreamOptions {
   readonly credential?: () => Promise<ReadonlyMap<string, Secret>>;
   /** Certificates of the upstream's own authority, PEM; absent: those of the system. */
   readonly ca?: string;
-  /** Where replicas find each other's legacy sessions; absent: there is one replica. */
-  readonly shared?: SharedStore;
-  /** For what is put there; without it nothing is. */
-  readonly seal?: Seal;
+  /** Where replicas find each other's legacy sessions, sealed; absent: there is one replica. */
+  readonly shared?: { readonly store: SharedStore; readonly seal: Seal };
   readonly timeouts?: Partial<HttpTimeouts>;
   readonly limits?: Partial<HttpLimits>;
   /** How many of so many legacy sessions one tenant may have; default: all. */
@@ -146,17 +144,9 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
   }
 
   function sharedSessions(): SharedSessions | undefined {
-    const { shared: store, seal } = options;
-    if (store === undefined || seal === undefined) return undefined;
-    return createSharedSessions({
-      upstream: name,
-      store,
-      seal,
-      idleMs: sessionIdleMs,
-      content: CONTENT,
-      log,
-      clock,
-    });
+    const { shared } = options;
+    const kept = { upstream: name, idleMs: sessionIdleMs, content: CONTENT, log, clock };
+    return shared && createSharedSessions({ ...shared, ...kept });
   }
 
   function sideOf({ era: answering }: UpstreamIdentity) {

@@ -13,7 +13,8 @@ const seal = createSeal(new Secret("k".repeat(32)));
 
 function replicas(url: string) {
   const shared = createMemoryStore({ clock: systemClock });
-  return { shared, a: httpUpstream(url, { shared, seal }), b: httpUpstream(url, { shared, seal }) };
+  const options = { shared: { store: shared, seal } };
+  return { shared, a: httpUpstream(url, options), b: httpUpstream(url, options) };
 }
 const sessionsOf = (server: Awaited<ReturnType<typeof serveStateful>>) =>
   server.seen
@@ -73,7 +74,7 @@ test("once every replica heard of the owner's end, none is said to have the sess
       return shared.join(set, ...more);
     },
   };
-  const c = httpUpstream(server.url, { shared: spied, seal });
+  const c = httpUpstream(server.url, { shared: { store: spied, seal } });
   for (const upstream of [a, b, c]) await upstream.request(calling("echo", {}));
   for (const upstream of [a, b, c]) await upstream.release("ann");
   expect(joined.size).toBe(1);
@@ -91,7 +92,7 @@ test("what is stored is sealed, and nothing under another's key", async () => {
       await shared.set(key, value, ttl);
     },
   };
-  const upstream = httpUpstream(server.url, { shared: spied, seal });
+  const upstream = httpUpstream(server.url, { shared: { store: spied, seal } });
   await upstream.request(calling("echo", {}));
   const [[key, value] = ["", ""]] = stored;
   expect(key).toMatch(/^upstream:up:[0-9a-f]{64}$/);
@@ -109,7 +110,7 @@ test("a store that fails costs a session, never a call", async () => {
   const broken = new Proxy({} as SharedStore, {
     get: () => () => Promise.reject(new PortcullisError("store_unavailable")),
   });
-  const upstream = httpUpstream(server.url, { shared: broken, seal });
+  const upstream = httpUpstream(server.url, { shared: { store: broken, seal } });
   expect(await upstream.request(calling("echo", {}))).toMatchObject({ kind: "result" });
   await upstream.release("ann");
 });

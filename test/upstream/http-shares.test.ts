@@ -84,9 +84,11 @@ test("no tenant loses a session to one that has more, nor the gateway its own to
 
 test("what makes room at one replica is ended only where no other has it", async () => {
   const server = await serveStateful();
-  const shared = createMemoryStore({ clock: systemClock });
-  const seal = createSeal(new Secret("k".repeat(32)));
-  const options = { shared, seal, limits: { sessionsPerUser: 2 } };
+  const shared = {
+    store: createMemoryStore({ clock: systemClock }),
+    seal: createSeal(new Secret("k".repeat(32))),
+  };
+  const options = { shared, limits: { sessionsPerUser: 2 } };
   const [a, b] = [httpUpstream(server.url, options), httpUpstream(server.url, options)];
   const both = await sessionOf(server, a, ANN, "both");
   expect(await sessionOf(server, b, ANN, "both")).toBe(both);
