@@ -1,9 +1,9 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingHttpHeaders } from "node:http";
-import { createParser } from "eventsource-parser";
 import type { Dispatcher } from "undici";
 import { PortcullisError } from "../lib/errors.ts";
 import { Gathered } from "../lib/gathered.ts";
+import { EventReader } from "./event-reader.ts";
 
 export interface ExchangeLimits {
   /** Bytes of one JSON answer, or of one event. */
@@ -107,8 +107,9 @@ export function exchange(
   return abort;
 }
 
+/** A media type is the same in any case (RFC 9110, section 8.3.1). */
 export function isEventStream(headers: IncomingHttpHeaders): boolean {
-  return String(headers["content-type"] ?? "").startsWith("text/event-stream");
+  return /^text\/event-stream[ \t]*(?:;|$)/i.test(String(headers["content-type"] ?? ""));
 }
 
 /** An undici error holds sockets and options: only its code goes on. */
@@ -148,35 +149,20 @@ function eventBody(
   fail: (error: PortcullisError) => void,
 ): Body {
   let bytes = 0;
-  let decoder: InstanceType<typeof TextDecoder> | undefined;
-  const parser = createParser({
-    maxBufferSize: limits.answerBytes,
+  const reader = new EventReader({
+    maxBytes: limits.answerBytes,
     onRetry: (ms) => sink.retry?.(ms),
-    onEvent: ({ id, event, data }) => {
-      if (id !== undefined) sink.saw?.(id);
-      if (event === undefined || event === "message") deliver(data);
+    onId: (id) => sink.saw?.(id),
+    onEvent: (type, data) => {
+      if (type === "" || type === "message") deliver(data);
     },
-    onError: ({ type }) => {
-      if (type === "max-buffer-size-exceeded") fail(protocolError("an event is too large"));
-    },
+    onFault: (reason) => fail(protocolError(reason)),
   });
-
-  /** Chunks that are UTF-8 by themselves need no decoder; after the first that is not, all go through one. */
-  function decode(chunk: Buffer): string {
-    if (decoder === undefined && isUtf8(chunk)) return chunk.toString("utf8");
-    decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-    return decoder.decode(chunk, { stream: true });
-  }
-
   return {
     feed(chunk) {
       bytes += chunk.length;
-      if (bytes > limits.streamBytes) return fail(protocolError("the event stream is too long"));
-      try {
-        parser.feed(decode(chunk));
-      } catch {
-        fail(protocolError("the event stream is not UTF-8"));
-      }
+      if (bytes > limits.streamBytes) fail(protocolError("the event stream is too long"));
+      else reader.feed(chunk);
     },
     end() {},
   };

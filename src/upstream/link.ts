@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Listed } from "../domain.ts";
-import type { PortcullisError } from "../lib/errors.ts";
+import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Dispatchers } from "./dispatchers.ts";
 import { type ExchangeLimits, exchange } from "./exchange.ts";
 import { type Access, type Caller, createCaller, headersOf } from "./http-call.ts";
+import { type Message as JsonRpc, readMessage } from "./message.ts";
 import type { Resumption } from "./resumption.ts";
 import type { Backoff } from "./watch.ts";
 
@@ -32,7 +33,7 @@ interface Stream extends Message {
   /** Where the stream is left. */
   readonly resumption?: Resumption;
   onOpen(status: number, headers: IncomingHttpHeaders): void;
-  text(text: string): void;
+  receive(message: JsonRpc): void;
 }
 
 /** The ways to speak to one HTTP endpoint. */
@@ -77,8 +78,9 @@ export function createLink(options: LinkOptions): Link {
     });
   }
 
-  function stream({ signal, resumption, onOpen, text, ...message }: Stream): Promise<void> {
+  function stream({ signal, resumption, onOpen, receive, ...message }: Stream): Promise<void> {
     return new Promise((resolve, reject) => {
+      let status = 0;
       const onAbort = () => {
         abort();
         resolve();
@@ -89,8 +91,21 @@ export function createLink(options: LinkOptions): Link {
         else reject(error);
       };
       const sink = {
-        head: onOpen,
-        text,
+        head(received: number, headers: IncomingHttpHeaders) {
+          status = received;
+          onOpen(received, headers);
+        },
+        /** Rubbish is dear to read: a stream that brings it is not read on. */
+        text(text: string) {
+          const told = readMessage(text);
+          if (told !== undefined) return receive(told);
+          onDropped("what is not JSON-RPC");
+          if (status >= 300) return;
+          abort();
+          finish(
+            new PortcullisError("upstream_protocol", { reason: "it sent something that is not JSON-RPC" }),
+          );
+        },
         saw: (id: string) => resumption?.saw(id),
         retry: (ms: number) => resumption?.retry(ms),
         end: () => finish(),

@@ -5,7 +5,7 @@ import { changedList, honouredIn, listenParams, NOT_HONOURED } from "./era.ts";
 import { type Call, type Outcome, statusError } from "./http-call.ts";
 import type { Link } from "./link.ts";
 import type { Attach, Wanted } from "./listening.ts";
-import { type Message, readMessage, takeSubscription } from "./message.ts";
+import { type Message, takeSubscription } from "./message.ts";
 import { aborted, type StreamEnd } from "./watch.ts";
 
 /** Who asks, as far as a modern server hears of it. */
@@ -58,7 +58,7 @@ export function createModernListener(options: ModernListenerOptions): Attach {
         onOpen(status) {
           subscription.status = status;
         },
-        text: (text) => subscription.receive(text),
+        receive: (message) => subscription.receive(message),
       });
     } finally {
       clearTimeout(timer);
@@ -91,11 +91,10 @@ class Subscription {
     this.#onOpen = onOpen;
   }
 
-  receive(text: string): void {
-    const message = readMessage(text);
+  receive(message: Message): void {
     const { link } = this.#options;
-    if (message?.kind === "response") this.#answer(message);
-    else if (message?.kind !== "notification") link.onDropped("a message on a subscription's stream");
+    if (message.kind === "response") this.#answer(message);
+    else if (message.kind !== "notification") link.onDropped("a message on a subscription's stream");
     else if (message.method === "notifications/subscriptions/acknowledged") this.#acknowledge(message.params);
     else if (!this.#pass(message.method, message.params)) link.onDropped("what is of another subscription");
   }

@@ -6,7 +6,7 @@ import { changedList } from "./era.ts";
 import { isEventStream } from "./exchange.ts";
 import { type Access, NOTHING } from "./http-call.ts";
 import type { Link } from "./link.ts";
-import { progressTokenOf, readMessage } from "./message.ts";
+import { type Message, progressTokenOf } from "./message.ts";
 import { createQuestions, type ServerRequest } from "./questions.ts";
 import { createResumption, type Resumption } from "./resumption.ts";
 import type { Session } from "./session.ts";
@@ -109,7 +109,7 @@ export function createStandalone(options: StandaloneOptions): Standalone {
     };
     const headers = [...session.headers, ...resuming];
     await link
-      .stream({ method: "GET", headers, access: access(), signal, resumption, onOpen: onHead, text: receive })
+      .stream({ method: "GET", headers, access: access(), signal, resumption, onOpen: onHead, receive })
       .catch((error: Error) => log.debug({ reason: error.message }, "the session's stream broke"));
     return end;
   }
@@ -138,10 +138,9 @@ export function createStandalone(options: StandaloneOptions): Standalone {
   });
   const refusals = createQuestions({ ask: undefined, send: tell, onDropped: link.onDropped });
 
-  function receive(text: string): void {
-    const message = readMessage(text);
-    if (message?.kind === "notification") hear(message.method, message.params);
-    else if (message?.kind === "request") ask(message);
+  function receive(message: Message): void {
+    if (message.kind === "notification") hear(message.method, message.params);
+    else if (message.kind === "request") ask(message);
     else link.onDropped("a message on a session's stream");
   }
 

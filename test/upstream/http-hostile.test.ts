@@ -212,6 +212,14 @@ test("characters that are split over chunks arrive whole", async () => {
   expect(JSON.parse((await httpUpstream(url).request(calling("any", {}))).text).x).toBe("žluťoučký 🐎");
 });
 
+test("a stream that begins with a byte order mark, in a media type of another case, loses nothing", async () => {
+  const { url } = await serveLegacy((response, { id }) => {
+    response.writeHead(200, { "content-type": "Text/Event-Stream;charset=utf-8" });
+    response.end(`\ufeffdata: ${okay(id)}\r\r`);
+  });
+  expect(await httpUpstream(url).request(calling("any", {}))).toMatchObject({ kind: "result" });
+});
+
 test("a reset in the middle of a stream is one error: the call is not sent again, and it is cancelled upstream", async () => {
   const { url, seen } = await serveLegacy((response) => {
     events(response, "");

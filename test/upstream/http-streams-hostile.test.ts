@@ -273,3 +273,24 @@ test("an event id that no header may have is not sent", async () => {
   });
   expect(server.seen.filter(({ verb }) => verb === "GET")).toEqual([]);
 });
+
+test("a standing stream that brings rubbish is not read on, and harms no call", async () => {
+  let opened = 0;
+  let written = 0;
+  const server = await serveStreams({
+    call: (response, { id }) => void setTimeout(() => stream(response, data(okay(id))).end(), 100),
+    get(response) {
+      opened += 1;
+      stream(response);
+      const flood = setInterval(() => {
+        written += 1;
+        response.write(data("rubbish"));
+      }, 1);
+      response.on("close", () => clearInterval(flood));
+    },
+  });
+  const calls = calling("any", {}, { isAskable: true, onQuestion: async () => YES });
+  expect(await httpUpstream(server.url, QUICK).request(calls)).toMatchObject({ kind: "result" });
+  expect(opened).toBeGreaterThan(1);
+  expect(written / opened).toBeLessThan(20);
+});
