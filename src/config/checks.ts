@@ -22,14 +22,16 @@ export function conflicts(config: Parsed): Finding[] {
   ];
 }
 
-function waysIn({ issuers, authorization_server, local }: Parsed): Finding[] {
+function waysIn({ listen, issuers, authorization_server, local }: Parsed): Finding[] {
   if (issuers.length === 0 && authorization_server === undefined && local === undefined) {
     return [{ code: "missing_key", path: [], message: '"issuers" is missing: nobody could get in' }];
   }
   return issuers.flatMap(({ issuer }, index): Finding[] => {
+    const path = ["issuers", index, "issuer"];
+    if (authorization_server !== undefined && issuer === `${listen.public_url}/oauth`)
+      return [{ code: "conflict", path, message: "this issuer is the embedded authorization server" }];
     const earlier = issuers.findIndex((other) => other.issuer === issuer);
-    if (earlier === index) return [];
-    return [{ code: "conflict", path: ["issuers", index, "issuer"], message: "this issuer stands twice" }];
+    return earlier === index ? [] : [{ code: "conflict", path, message: "this issuer stands twice" }];
   });
 }
 

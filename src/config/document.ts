@@ -74,6 +74,7 @@ export function readDocument(text: string, file: string): SourceDocument {
 
 function messageOf({ code, message }: YAMLError): string {
   if (code === "DUPLICATE_KEY") return "this key stands twice";
+  if (code === "MULTIPLE_DOCS") return "a second document begins here, and one is read";
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
 

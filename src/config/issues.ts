@@ -55,11 +55,27 @@ function discriminators(issue: object): readonly unknown[] {
   return "options" in issue && Array.isArray(issue.options) ? issue.options : [];
 }
 
-function unknownKey(key: string, path: Path, { known }: Source): Finding {
-  const keys = keysAt(known, path);
-  const hint =
-    didYouMean(key, keys) || (keys.length === 0 ? "" : `known here: ${[...new Set(keys)].join(", ")}`);
-  return { code: "unknown_key", path: [...path, key], key: true, message: `unknown key "${key}"`, hint };
+function unknownKey(key: string, path: Path, { known, value }: Source): Finding {
+  const alternatives = keysAt(known, path);
+  const keys = [...new Set(alternatives.flat())];
+  const found = { path: [...path, key], key: true };
+  if (keys.includes(key)) {
+    const beside = misplacedBeside(key, alternatives, valueAt(value, path) as JsonObject);
+    return { ...found, code: "conflict", message: `"${key}" does not go with ${beside}` };
+  }
+  const hint = didYouMean(key, keys) || (keys.length === 0 ? "" : `known here: ${keys.join(", ")}`);
+  return { ...found, code: "unknown_key", message: `unknown key "${key}"`, hint };
+}
+
+/** Of a key that another alternative has: what stands here and not there, or the type that chose this one. */
+function misplacedBeside(
+  key: string,
+  alternatives: readonly (readonly string[])[],
+  here: JsonObject,
+): string {
+  const homes = alternatives.filter((keys) => keys.includes(key));
+  const strange = Object.keys(here).filter((other) => !homes.some((keys) => keys.includes(other)));
+  return strange.length > 0 ? strange.map((other) => `"${other}"`).join(", ") : `type ${String(here.type)}`;
 }
 
 function wrongType(expected: string, path: Path, { value }: Source): Finding {
@@ -130,14 +146,14 @@ function valueAt(value: unknown, path: Path): unknown {
   return at;
 }
 
-/** The keys that a JSON Schema declares at a path, those of all alternatives together. */
-function keysAt(schema: Json | undefined, path: Path): string[] {
+/** The keys that a JSON Schema declares at a path, those of each alternative. */
+function keysAt(schema: Json | undefined, path: Path): string[][] {
   if (!isJsonObject(schema)) return [];
   const branches = schema.anyOf ?? schema.oneOf;
   if (Array.isArray(branches)) return branches.flatMap((branch: Json) => keysAt(branch, path));
   const properties = isJsonObject(schema.properties) ? schema.properties : {};
   const [step, ...rest] = path;
-  if (step === undefined) return Object.keys(properties);
+  if (step === undefined) return [Object.keys(properties)];
   if (typeof step === "number") return keysAt(schema.items, rest);
   return keysAt(Object.hasOwn(properties, step) ? properties[step] : schema.additionalProperties, rest);
 }

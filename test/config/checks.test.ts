@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { parseConfig } from "../../src/config/config.ts";
 import { MINIMAL, problemsOf } from "./support.ts";
 
 const more = (text: string): string[] => problemsOf(MINIMAL + text);
@@ -30,7 +31,39 @@ test("ports are ports", () => {
   expect(listening("{port: 65536}")).toHaveLength(1);
   expect(listening("{port: -1}")).toHaveLength(1);
   expect(listening("{port: 80.5}")).toHaveLength(1);
-  expect(listening("{port: 0}")).toEqual([]);
+  expect(listening('{port: 0, public_url: "https://mcp.example"}')).toEqual([]);
+  // Its tokens would be for http://127.0.0.1:0.
+  expect(listening("{port: 0}")).toEqual([
+    "10:1 invalid_value public_url is needed where the port is any: tokens are bound to it",
+  ]);
+});
+
+test("an origin is what a browser sends, however it was written", () => {
+  const parsed = parseConfig(
+    `${MINIMAL}listen: {allowed_origins: ["https://App.example/", "https://b.example:443", "http://c.example:81"]}\n`,
+    "portcullis.yaml",
+  );
+  expect(parsed.ok && parsed.config.listen.allowed_origins).toEqual([
+    "https://app.example",
+    "https://b.example",
+    "http://c.example:81",
+  ]);
+  expect(listening('{allowed_origins: ["https://a.example/x"]}')).toEqual([
+    "10:28 invalid_value write scheme, host and port only",
+  ]);
+  expect(listening('{allowed_origins: ["*"]}')).toEqual([
+    "10:28 invalid_value write an http:// or https:// URL",
+  ]);
+});
+
+test("an allowed host is what a Host header says", () => {
+  expect(listening('{allowed_hosts: ["gateway:8080", "a_b.internal", "[::1]:8080", "10.0.0.1"]}')).toEqual(
+    [],
+  );
+  for (const host of ["http://gateway:8080", "gateway/", "*.example", "gateway:", ""])
+    expect(listening(`{allowed_hosts: ["${host}"]}`), host).toEqual([
+      "10:26 invalid_value write a host, or host:port, as in a Host header",
+    ]);
 });
 
 test("upstream names leave no doubt where a tool's name begins", () => {
@@ -53,6 +86,10 @@ test("someone must be able to get in, and one issuer has one meaning", () => {
   ]);
   const twice = [lines[0], lines[1], lines[1], ...lines.slice(2)].join("\n");
   expect(problemsOf(twice)).toEqual(["3:14 conflict this issuer stands twice"]);
+  const own = MINIMAL.replace('https://idp.example"', 'http://127.0.0.1:8080/oauth"');
+  expect(problemsOf(`${own}authorization_server: {users: {ann: {tenant: acme}}}\n`)).toEqual([
+    "2:14 conflict this issuer is the embedded authorization server",
+  ]);
 });
 
 test("only asymmetric algorithms can be allowed", () => {
@@ -100,7 +137,12 @@ test("an upstream is either a URL or a command", () => {
   const upstream = (text: string): string[] =>
     problemsOf(MINIMAL.replace('{url: "http://127.0.0.1:9001/mcp"}', text));
   expect(upstream("{}")).toEqual(['4:3 missing_key "url" is missing']);
-  expect(upstream("{command: [node, x.js], era: auto}")[0]).toMatch(/^4:32 unknown_key unknown key "era"/);
+  expect(upstream("{command: [node, x.js], era: auto}")).toEqual([
+    '4:32 conflict "era" does not go with "command"',
+  ]);
+  expect(upstream('{command: [node, x.js], url: "http://x", labels: []}')).toEqual([
+    '4:9 conflict "command" does not go with "url"',
+  ]);
   expect(upstream("{command: []}")).toHaveLength(1);
   expect(upstream("{command: node x.js}")).toEqual(["4:18 wrong_type expected a list, found string"]);
   expect(upstream('{url: "ftp://x"}')).toEqual(["4:14 invalid_value write an http:// or https:// URL"]);
@@ -115,6 +157,10 @@ test("a secret in an upstream's environment is a reference, never a literal", ()
   expect(env("CRM_TOKEN: abc")).toEqual([
     "4:40 secret_literal CRM_TOKEN is a secret: name where it is kept instead (write env:NAME or file:PATH)",
   ]);
+  for (const value of ["env:", "env:CRM-TOKEN", "file:", "path:"])
+    expect(env(`SETTINGS: "${value}"`), value).toEqual([
+      "4:39 invalid_value write env:NAME, file:PATH or path:PATH",
+    ]);
   expect(env('CRM_TOKEN: "env:CRM_TOKEN", API_KEY: "file:./key", REGION: eu')).toEqual([]);
 });
 

@@ -36,6 +36,13 @@ test("a misspelt key is refused where it stands, with what was meant", () => {
   ]);
 });
 
+test("a key of another form of the same is told what it does not go with", () => {
+  const claim = MINIMAL.replace("{claim: tenant}", "{claim: tenant, fixed: acme}");
+  expect(problemsOf(claim)).toEqual(['2:99 conflict "fixed" does not go with "claim"']);
+  const none = `${MINIMAL}credentials: {crm: {type: none, audience: a, upstreams: [crm]}}\n`;
+  expect(problemsOf(none)).toEqual(['10:33 conflict "audience" does not go with type none']);
+});
+
 test("a key unlike any other is answered with those that are known", () => {
   expect(problemsOf(`${MINIMAL}log: {zzzzzzzzz: 1}\n`)).toEqual([
     '10:7 unknown_key unknown key "zzzzzzzzz" (known here: level)',
@@ -88,6 +95,9 @@ test("a key that stands twice is refused", () => {
 
 test("syntax errors have a place", () => {
   expect(problemsOf("listen: {port: 1\nservers: x\n")[0]).toMatch(/^2:1 yaml_invalid /);
+  expect(problemsOf(`${MINIMAL}---\n${MINIMAL}`)).toEqual([
+    "10:1 yaml_invalid a second document begins here, and one is read",
+  ]);
 });
 
 test("an alias bomb is refused before it unfolds", () => {

@@ -52,6 +52,9 @@ export type EnvironmentValue = string | SecretRef;
 const SECRET_NAME = /(^|_)(TOKEN|SECRET|KEY|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$/i;
 const REFERENCE = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/;
 
+/** Begins like what is looked up, and is not: the child would be given the text itself. */
+const MISWRITTEN = /^(env:(?![A-Za-z_][A-Za-z0-9_]*$)|file:$|path:$)/;
+
 const environment = (absolute: ToAbsolute) =>
   z
     .record(
@@ -61,6 +64,11 @@ const environment = (absolute: ToAbsolute) =>
     .default({})
     .superRefine((variables, context) => {
       for (const [variable, value] of Object.entries(variables)) {
+        if (MISWRITTEN.test(value)) {
+          const message = "write env:NAME, file:PATH or path:PATH";
+          context.addIssue({ code: "custom", path: [variable], message });
+          continue;
+        }
         if (!SECRET_NAME.test(variable) || REFERENCE.test(value)) continue;
         const message = `${variable} is a secret: name where it is kept instead`;
         context.addIssue({
