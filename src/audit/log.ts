@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { DecisionInputs, DecisionLog, LogEntry } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
-import { PortcullisError } from "../lib/errors.ts";
+import { messageOf, PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { createGroupCommit } from "./group.ts";
@@ -53,7 +53,7 @@ export async function openDecisionLog(options: DecisionLogOptions): Promise<Deci
     release();
     if (error instanceof PortcullisError) throw error;
     throw new PortcullisError("audit_unavailable", {
-      reason: `the decision log in ${path} cannot be opened`,
+      reason: `the decision log in ${path} cannot be opened: ${messageOf(error)}`,
       cause: error,
     });
   }

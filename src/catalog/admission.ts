@@ -1,5 +1,6 @@
 import type { ListedKind } from "../domain.ts";
 import { createCounts } from "../lib/counts.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Definition, Refusal } from "./definition.ts";
 import { describeDrift } from "./drift.ts";
 import type { Pin, PinStore } from "./pins.ts";
@@ -15,6 +16,8 @@ export interface Admission {
   readonly admitted: readonly Definition[];
   readonly quarantined: readonly Quarantined[];
   readonly refused: readonly Refusal[];
+  /** Why pins cannot be read or kept, or "": only who runs the gateway can mend that. */
+  readonly fault: string;
 }
 
 /**
@@ -25,11 +28,12 @@ export function admit(upstream: string, definitions: readonly Definition[], pins
   try {
     return admitBy(pins, upstream, definitions);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : "pins cannot be read";
+    const reason = "it could not be compared with its pin";
     return {
       admitted: [],
       quarantined: [],
       refused: definitions.map(({ kind, name }) => ({ kind, name, reason })),
+      fault: messageOf(error),
     };
   }
 }
@@ -62,19 +66,19 @@ function admitBy(pins: PinStore, upstream: string, definitions: readonly Definit
       if (pin.pending?.digest !== digest) changed.push({ ...pin, pending: seen });
     }
   }
-  const failure = keep(changed, pins);
-  if (failure === undefined) admitted.push(...unpinned);
-  else for (const { kind, name } of unpinned) refused.push({ kind, name, reason: failure });
-  return { admitted, quarantined, refused };
+  const fault = keep(changed, pins);
+  if (fault === "") admitted.push(...unpinned);
+  else for (const { kind, name } of unpinned) refused.push({ kind, name, reason: "it could not be pinned" });
+  return { admitted, quarantined, refused, fault };
 }
 
-/** Why they could not be kept; undefined: they are. */
-function keep(changed: readonly Pin[], pins: PinStore): string | undefined {
-  if (changed.length === 0) return undefined;
+/** Why they could not be kept, or "". */
+function keep(changed: readonly Pin[], pins: PinStore): string {
+  if (changed.length === 0) return "";
   try {
     pins.put(changed);
-    return undefined;
+    return "";
   } catch (error) {
-    return `it could not be pinned: ${error instanceof Error ? error.message : "unknown"}`;
+    return messageOf(error);
   }
 }

@@ -27,7 +27,7 @@ export interface CatalogOptions {
 export interface UpstreamStatus {
   readonly name: string;
   readonly state: "waiting" | "live" | "down";
-  /** Why it is down, or "". */
+  /** Why it is down, or why its pins cannot be read or kept, or "". */
   readonly reason: string;
   /** Era and version, or "". */
   readonly protocol: string;
@@ -65,9 +65,9 @@ const LIMITS: DiscoveryLimits = {
   bytes: 16 << 20,
   pageMs: 10_000,
 };
-/** How often approvals by another process are looked for, while something waits for approval. */
+/** How often approvals by another process are looked for, while something waits for one, or for pins to be mended. */
 const APPROVAL_MS = 1000;
-const NOTHING: Admission = { admitted: [], quarantined: [], refused: [] };
+const NOTHING: Admission = { admitted: [], quarantined: [], refused: [], fault: "" };
 
 /** The targets of each virtual server, as its upstreams announce them, pinned. Throws if names could collide. */
 export function createCatalog(options: CatalogOptions): Catalog {
@@ -91,7 +91,10 @@ export function createCatalog(options: CatalogOptions): Catalog {
   function admitFrom(name: string): void {
     const state = sources.get(name)?.state;
     const admission = state?.kind === "live" ? admit(name, state.discovery.definitions, pins) : NOTHING;
-    const known = new Set(admissions.get(name)?.quarantined.map(keyOf));
+    const before = admissions.get(name) ?? NOTHING;
+    if (admission.fault !== "" && admission.fault !== before.fault)
+      log.error({ upstream: name, reason: admission.fault }, "what cannot be pinned is not served");
+    const known = new Set(before.quarantined.map(keyOf));
     for (const one of admission.quarantined) {
       const { kind, name: target, difference } = one;
       if (!known.has(keyOf(one)))
@@ -118,7 +121,9 @@ export function createCatalog(options: CatalogOptions): Catalog {
 
   function lookForApprovals(): void {
     clearTimeout(approvals);
-    const waiting = [...admissions].filter(([, { quarantined }]) => quarantined.length > 0);
+    const waiting = [...admissions].filter(
+      ([, { quarantined, fault }]) => quarantined.length > 0 || fault !== "",
+    );
     if (waiting.length === 0) return;
     approvals = setTimeout(() => {
       for (const [name] of waiting) admitFrom(name);
@@ -126,12 +131,12 @@ export function createCatalog(options: CatalogOptions): Catalog {
   }
 
   function statusOf(name: string, { state }: Source): UpstreamStatus {
-    const { admitted, quarantined, refused } = admissions.get(name) ?? NOTHING;
+    const { admitted, quarantined, refused, fault } = admissions.get(name) ?? NOTHING;
     const live = state.kind === "live" ? state : undefined;
     return {
       name,
       state: state.kind,
-      reason: state.kind === "down" ? state.reason : "",
+      reason: state.kind === "down" ? state.reason : fault,
       protocol: live === undefined ? "" : `${live.identity.era} ${live.identity.protocolVersion}`,
       targets: admitted.length,
       refused: [...(live?.discovery.refused ?? []), ...refused],

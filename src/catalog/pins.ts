@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import type { ListedKind, TargetId } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
+import { messageOf, PortcullisError } from "../lib/errors.ts";
 import { replaceFile } from "../lib/replace-file.ts";
 import { keyOf, type Pin, pinFileText, readPinFile } from "./pin-file.ts";
 
@@ -65,7 +65,10 @@ function pinStore(pins: Map<string, Pin>, load: () => void, save: () => void): P
       save();
     } catch (cause) {
       for (const [key, pin] of before) pin === undefined ? pins.delete(key) : pins.set(key, pin);
-      throw new PortcullisError("internal", { reason: "pins cannot be written", cause });
+      throw new PortcullisError("pins_unusable", {
+        reason: `pins cannot be written: ${messageOf(cause)}`,
+        cause,
+      });
     }
   }
 
@@ -93,6 +96,9 @@ function readPins(path: string): readonly Pin[] {
   try {
     return readPinFile(readFileSync(path, "utf8"));
   } catch (cause) {
-    throw new PortcullisError("internal", { reason: `pins in ${path} cannot be read`, cause });
+    throw new PortcullisError("pins_unusable", {
+      reason: `pins in ${path} cannot be read: ${messageOf(cause)}`,
+      cause,
+    });
   }
 }

@@ -31,7 +31,9 @@ function isWell({ ready, policies, catalog, schemas }: GatewayStatus): boolean {
     ready.length === 0 &&
     layers.every(({ lastError }) => lastError === null) &&
     schemas.every(({ mistake }) => !mistake) &&
-    catalog.upstreams.every(({ state, quarantined }) => state === "live" && quarantined.length === 0)
+    catalog.upstreams.every(
+      ({ state, reason, quarantined }) => state === "live" && reason === "" && quarantined.length === 0,
+    )
   );
 }
 

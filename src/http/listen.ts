@@ -70,18 +70,18 @@ export async function listen(
   server.on("checkExpectation", (request, response) => {
     refuse(request, response, new PortcullisError("header_malformed", { reason: "Expect" }));
   });
+  // A proxy's method, with no path for a route: Node would close the connection without a word.
+  server.on("connect", (_request, socket: Socket) => {
+    const refused = new PortcullisError("method_not_allowed", { headers: { Connection: "close" } });
+    refuseConnection(options, socket, refused).catch(() => socket.destroy());
+  });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
     const refused = refusalOf(error);
     if (refused === undefined || socket.destroyed) socket.destroy();
     else if (!mcp.interrupt(socket, refused))
       refuseConnection(options, socket, refused).catch(() => socket.destroy());
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, host, () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
+  await listening(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
     close(deadlineMs) {
@@ -90,6 +90,17 @@ export async function listen(
       return closeWithin(server, deadlineMs);
     },
   };
+}
+
+function listening(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: Error): void =>
+      reject(new PortcullisError("listen_failed", { reason: cause.message, cause }));
+    server.once("error", fail).listen(port, host, () => {
+      server.off("error", fail);
+      resolve();
+    });
+  });
 }
 
 /** The MCP route judges for itself; on one connection a request that two readers frame differently is any route's. */

@@ -175,6 +175,9 @@ export const ERRORS = {
   overloaded: { http: 503, rpc: -32002, text: "Too many requests are waiting: try again." },
   folder_exposed: { http: 500, rpc: -32603, text: "Others could change what this gateway trusts." },
   control_unusable: { http: 500, rpc: -32603, text: "Operators could not reach this gateway." },
+  folder_unusable: { http: 500, rpc: -32603, text: "A folder that this gateway needs cannot be used." },
+  pins_unusable: { http: 500, rpc: -32603, text: "The pinned definitions cannot be read or kept." },
+  listen_failed: { http: 500, rpc: -32603, text: "This gateway cannot listen where it is told to." },
   internal: { http: 500, rpc: -32603, text: "Something went wrong here." },
 } as const satisfies Record<string, ErrorRow>;
 
@@ -213,6 +216,11 @@ export class PortcullisError extends Error {
   get row(): ErrorRow {
     return ERRORS[this.code];
   }
+}
+
+/** What a throw says of itself, for who runs the gateway. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 /** What any throw means to the caller: our own errors as they are, everything else `internal`, its cause kept. */

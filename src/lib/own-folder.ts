@@ -1,5 +1,5 @@
 import { access, constants, mkdir, stat } from "node:fs/promises";
-import { PortcullisError } from "./errors.ts";
+import { messageOf, PortcullisError } from "./errors.ts";
 import type { Log } from "./log.ts";
 
 const GROUP_WRITES = 0o020;
@@ -10,11 +10,12 @@ const ANYBODY_WRITES = 0o002;
  * policy or a list of suspensions of its own in place, whatever the modes of the files. Its group is told of and let
  * be: a volume that an orchestrator mounts is its group's.
  *
- * @throws PortcullisError `folder_exposed`
+ * @throws PortcullisError `folder_exposed`, `folder_unusable`
  */
 export async function ownFolder(setting: string, path: string, log: Log): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
-  const { mode, uid } = await stat(path);
+  const { mode, uid } = await usable(path).catch((cause: unknown) => {
+    throw new PortcullisError("folder_unusable", { reason: `${setting}: ${messageOf(cause)}`, cause });
+  });
   // Windows tells no modes.
   const own = process.getuid?.();
   if (own === undefined) return;
@@ -28,6 +29,12 @@ export async function ownFolder(setting: string, path: string, log: Log): Promis
   ];
   if (others.length > 0)
     log.warn({ setting, path, others }, "others may write to a folder that the gateway trusts");
+}
+
+async function usable(path: string) {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  await access(path, constants.W_OK | constants.X_OK);
+  return stat(path);
 }
 
 /**

@@ -48,7 +48,7 @@ test.each([
 ])("a pin file that %s refuses start", (_, text) => {
   const path = join(folder, "bad.json");
   writeFileSync(path, text);
-  expect(() => createFilePins(path)).toThrow("cannot be read");
+  expect(() => createFilePins(path)).toThrow(/^pins_unusable: pins in .* cannot be read: ./);
 });
 
 test("what cannot be pinned is not served, and what was pinned stays", async () => {
@@ -57,15 +57,30 @@ test("what cannot be pinned is not served, and what was pinned stays", async () 
   const catalog = catalogOf([fixture("a", page(tool("x")))], { pins });
   await catalog.start();
   expect(catalog.view("support").targets).toEqual([]);
-  expect(catalog.status().upstreams[0]?.refused[0]?.reason).toContain("could not be pinned");
+  expect(catalog.status().upstreams[0]).toMatchObject({
+    reason: expect.stringContaining("pins_unusable: pins cannot be written: ENOENT"),
+    refused: [{ name: "x", reason: "it could not be pinned" }],
+  });
+  catalog.close();
 });
 
-test("a pin file that breaks while serving closes the targets it pinned", async () => {
+test("a pin file that breaks while serving closes the targets it pinned, until it is mended", async () => {
   const path = join(folder, "breaks.json");
   const catalog = catalogOf([fixture("a", page(tool("x")))], { pins: createFilePins(path) });
   await catalog.start();
   expect(catalog.view("support").targets).toHaveLength(1);
-  writeFileSync(path, readFileSync(path, "utf8").slice(1));
+  const sound = readFileSync(path, "utf8");
+  writeFileSync(path, sound.slice(1));
   await catalog.refresh();
   expect(catalog.view("support").targets).toEqual([]);
+  expect(catalog.status().upstreams[0]).toMatchObject({
+    state: "live",
+    reason: expect.stringContaining("pins_unusable: "),
+  });
+  const mended = new Promise((resolve) => catalog.onChange(resolve));
+  writeFileSync(path, sound);
+  await mended;
+  expect(catalog.view("support").targets).toHaveLength(1);
+  expect(catalog.status().upstreams[0]).toMatchObject({ state: "live", reason: "" });
+  catalog.close();
 });

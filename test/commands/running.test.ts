@@ -10,7 +10,7 @@ import { freePort } from "../../src/demo/free-port.ts";
 import { startSupportDesk } from "../../src/demo/support-desk/support-desk.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { listing, serveShelf } from "../e2e/shelf.ts";
-import { ask } from "../e2e/world.ts";
+import { ask, until } from "../e2e/world.ts";
 import { CONFIG, company, OWN } from "./company.ts";
 import { surroundings } from "./world.ts";
 
@@ -26,8 +26,8 @@ async function running(): Promise<{ folder: string; gateway: Running }> {
   return runningBefore(desk.url);
 }
 
-async function runningBefore(url: string): Promise<{ folder: string; gateway: Running }> {
-  const listen = `listen: {port: ${await freePort(0)}}\n`;
+async function runningBefore(url: string, more = ""): Promise<{ folder: string; gateway: Running }> {
+  const listen = `listen: {port: ${await freePort(0)}}\n${more}`;
   const folder = company({ "portcullis.yaml": listen + CONFIG.replace("http://127.0.0.1:9/mcp", url) });
   const { around } = surroundings(folder);
   const loaded = await load({ config: "portcullis.yaml" }, around, { secrets: true });
@@ -66,6 +66,19 @@ test("status names what is quarantined with what changed; pin brings it back at 
     running: true,
     ready: [],
   });
+});
+
+test("status needs a person while pins cannot be kept", async () => {
+  const shelf = await serveShelf({}, listing({ tools: [{ name: "late", inputSchema: { type: "object" } }] }));
+  closing.push(() => shelf.close());
+  const { folder } = await runningBefore(shelf.url, "pins: {path: ./gone/pins.json}\n");
+  const without = await run(status, folder);
+  expect(without.out).toMatch(
+    /\n {2}crm {2}live .* 1 refused, pins_unusable: pins cannot be written: ENOENT/,
+  );
+  expect(without.code).toBe(1);
+  mkdirSync(join(folder, "gone"));
+  await until("pins that are kept", async () => (await run(status, folder)).code === 0);
 });
 
 test("what a server calls itself and its targets does not steer the operator's terminal", async () => {

@@ -123,5 +123,8 @@ const PINNED = [
   "overloaded 503 -32002",
   "folder_exposed 500 -32603",
   "control_unusable 500 -32603",
+  "folder_unusable 500 -32603",
+  "pins_unusable 500 -32603",
+  "listen_failed 500 -32603",
   "internal 500 -32603",
 ];

@@ -35,6 +35,26 @@ function heldExchange(edge: Edge): Promise<Exchange> {
   });
 }
 
+test("what asks to be a proxy is answered and recorded, as every refusal is", async () => {
+  const edge = createEdge();
+  const { port } = await listening(edge);
+  for (const target of ["upstream.example:80", "mcp.example:443"]) {
+    const answer = await send(port, Buffer.from(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`));
+    expect([answer.status, answer.json?.error?.data?.code]).toEqual([405, "method_not_allowed"]);
+  }
+  expect(edge.refused.map(({ code }) => code)).toEqual(["method_not_allowed", "method_not_allowed"]);
+  expect(edge.handled).toEqual([]);
+});
+
+test("a port that another process has, and a host that is not here, are told as such", async () => {
+  const { port } = await listening(createEdge());
+  await expect(createEdge().listen("127.0.0.1", port)).rejects.toMatchObject({
+    code: "listen_failed",
+    reason: expect.stringContaining(`EADDRINUSE: address already in use 127.0.0.1:${port}`),
+  });
+  await expect(createEdge().listen("192.0.2.1", 0)).rejects.toMatchObject({ code: "listen_failed" });
+});
+
 describe("bytes that never become a request are refused and recorded", () => {
   test.each([
     ["no HTTP at all", "hello\r\n\r\n", "header_malformed"],

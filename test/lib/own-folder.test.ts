@@ -61,6 +61,16 @@ test("a folder that is not there is made for its owner alone", async () => {
   expect(statSync(path).mode & 0o777).toBe(0o700);
 });
 
+test("a folder that cannot be made or used is told by the setting that names it", async () => {
+  const path = join(folder(0o700), "a");
+  writeFileSync(path, "");
+  for (const taken of [path, join(path, "b")])
+    await expect(warnings(taken)).rejects.toMatchObject({
+      code: "folder_unusable",
+      reason: expect.stringMatching(/^state\.path: (EEXIST|ENOTDIR): /),
+    });
+});
+
 async function exposed(paths: readonly string[]): Promise<readonly unknown[]> {
   const told: unknown[] = [];
   await warnOfExposed("policies.path", paths, {
