@@ -29,18 +29,25 @@ function filesUnder(path) {
     .flatMap((name) => filesUnder(join(path, name)));
 }
 
-/** Runs `step` unless `output` exists and `stamp` holds the digest of `inputs`. */
-function whenChanged(label, inputs, output, stamp, step) {
+function digestOf(inputs) {
   const hash = createHash("sha256");
   for (const file of inputs.flatMap(filesUnder)) hash.update(file).update("\0").update(readFileSync(file));
-  const digest = hash.digest("hex");
-  if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
-  console.error(`setup: ${label} …`);
-  step();
-  writeFileSync(stamp, digest);
+  return hash.digest("hex");
 }
 
-function buildToolchain() {
+/** Its output is there, and its stamp holds the digest of its inputs. */
+function isDone({ inputs, output, stamp }) {
+  return existsSync(output) && existsSync(stamp) && readFileSync(stamp, "utf8") === digestOf(inputs);
+}
+
+function unlessDone(step) {
+  if (isDone(step)) return;
+  console.error(`setup: ${step.label} …`);
+  step.run();
+  writeFileSync(step.stamp, digestOf(step.inputs));
+}
+
+function requireGo() {
   const version = spawnSync("go", ["version"], { encoding: "utf8" }).stdout ?? "";
   const [, major, minor] = /go(\d+)\.(\d+)/.exec(version) ?? [];
   if (major !== "1" || Number(minor) < 26) {
@@ -48,6 +55,9 @@ function buildToolchain() {
       "the Rego toolchain needs Go 1.26 or newer to build once: install it from your package manager or go.dev",
     );
   }
+}
+
+function buildToolchain() {
   run(
     "go",
     [
@@ -70,30 +80,33 @@ const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 15))
   fail(`Node 20.15 or newer is needed, this is ${process.versions.node}`);
 
-whenChanged(
-  "installing packages",
-  ["package.json", "package-lock.json"],
-  "node_modules",
-  "node_modules/.portcullis-stamp",
-  () => run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
-);
-const goSources = readdirSync("toolchain")
-  .filter((name) => /\.go$|^go\.(mod|sum)$|\.json$|\.rego$/.test(name))
-  .map((name) => join("toolchain", name));
-whenChanged(
-  "building the Rego toolchain (once, about two minutes)",
-  goSources,
-  "toolchain/toolchain.wasm",
-  "toolchain/.stamp",
-  buildToolchain,
-);
-whenChanged(
-  "compiling",
-  ["src", "tsconfig.json", "package.json"],
-  "dist",
-  "node_modules/.portcullis-dist-stamp",
-  () => {
+const packages = {
+  label: "installing packages",
+  inputs: ["package.json", "package-lock.json"],
+  output: "node_modules",
+  stamp: "node_modules/.portcullis-stamp",
+  run: () => run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+};
+const toolchain = {
+  label: "building the Rego toolchain (once, about two minutes)",
+  inputs: readdirSync("toolchain")
+    .filter((name) => /\.go$|^go\.(mod|sum)$|\.json$|\.rego$/.test(name))
+    .map((name) => join("toolchain", name)),
+  output: "toolchain/toolchain.wasm",
+  stamp: "toolchain/.stamp",
+  run: buildToolchain,
+};
+const dist = {
+  label: "compiling",
+  inputs: ["src", "tsconfig.json", "package.json"],
+  output: "dist",
+  stamp: "node_modules/.portcullis-dist-stamp",
+  run() {
     rmSync("dist", { recursive: true, force: true });
     run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]);
   },
-);
+};
+
+// Whoever lacks Go learns that before the packages are installed.
+if (!isDone(toolchain)) requireGo();
+for (const step of [packages, toolchain, dist]) unlessDone(step);

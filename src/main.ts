@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { userInfo } from "node:os";
 import { setFlagsFromString } from "node:v8";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import type { ExitCode, Surroundings } from "./commands/command.ts";
 import { toPortcullisError } from "./lib/errors.ts";
 import { createLog } from "./operation/log.ts";
@@ -58,6 +58,12 @@ function runs<Options>(load: () => Promise<Run<Options>>) {
       process.exitCode = 2;
     }
   };
+}
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError("It is a number up to 65535.");
+  return port;
 }
 
 command("serve", "guard the configured servers until stopped").action(
@@ -138,14 +144,14 @@ program
   .command("demo")
   .description("a sample company behind one guarded URL, and a tour of it")
   .option("--exit", "end after the tour, non-zero if anything was not as it should be")
-  .option("--port <port>", "where to listen, if it is free", "8080")
+  .option("--port <port>", "where to listen, if it is free", portOf, 8080)
   .action(runs(async () => (await import("./commands/demo.ts")).demo));
 
 program
   .command("demo-vault")
   .description("a real OpenBao and PostgreSQL: a database role for each user, and a tour of it")
   .option("--exit", "end after the tour, non-zero if anything was not as it should be")
-  .option("--port <port>", "where to listen, if it is free", "8080")
+  .option("--port <port>", "where to listen, if it is free", portOf, 8080)
   .action(runs(async () => (await import("./commands/demo-vault.ts")).demoVault));
 
 await program.parseAsync();

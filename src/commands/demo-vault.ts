@@ -16,7 +16,7 @@ const EXAMPLE = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 
 export async function demoVault({ exit, port }: DemoOptions, around: Surroundings): Promise<ExitCode> {
   const out = around.stdout;
   const guide = guideTo(out);
-  const chosen = await freePort(Number(port));
+  const chosen = await freePort(port);
   const world = await openVaultWorld(EXAMPLE, `http://127.0.0.1:${chosen}`);
   const directory = await mkdtemp(join(tmpdir(), "portcullis-demo-"));
   let running: Running | undefined;

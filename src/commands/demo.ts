@@ -12,7 +12,7 @@ import { start } from "./serve.ts";
 export interface DemoOptions {
   /** End after the tour, non-zero if anything was not as it should be. */
   readonly exit?: boolean;
-  readonly port: string;
+  readonly port: number;
 }
 
 const EXAMPLE = join(
@@ -24,7 +24,7 @@ const EXAMPLE = join(
 export async function demo({ exit, port }: DemoOptions, around: Surroundings): Promise<ExitCode> {
   const config = await loadOrTell({ config: EXAMPLE }, around, { secrets: true });
   if (config === null) return 2;
-  const world = await openWorld(config, await freePort(Number(port)));
+  const world = await openWorld(config, await freePort(port));
   const quiet = { ...around, createLog: () => around.createLog("error") };
   const running = await start(world.config, quiet).catch(async (error: unknown) => {
     await world.close();
