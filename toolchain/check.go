@@ -6,7 +6,10 @@ func check(req request) (any, []problem) {
 	if c.compiler == nil || c.compiler.Failed() || len(c.tests) == 0 {
 		return nil, problems
 	}
-	_, more := c.compile(c.all())
+	compiler, more := c.compile(c.all())
+	if !failed(more) {
+		more = append(more, c.unknownData(compiler, c.tests)...)
+	}
 	return nil, append(problems, more...)
 }
 
@@ -15,7 +18,10 @@ func checked(req request) (*contract, []problem) {
 	c, problems := load(req)
 	switch {
 	case !failed(problems):
-		return c, c.verify()
+		c.verify()
+		c.checkRequired()
+		c.checkUnasked()
+		return c, c.problems
 	case c.compiler == nil:
 		return c, problems // a file that does not parse: nobody knows what it defines
 	}

@@ -15,6 +15,9 @@ type contract struct {
 	compiler *ast.Compiler
 	rules    map[string][]*ast.Rule // grant, limit, deny
 	holds    map[string][]*ast.Rule // by requirement
+	reached  map[*ast.Rule]bool     // by walking from those
+	required map[string]bool        // requirements that grants and limits name
+	computed bool                   // some of these names are known at run time alone
 	problems []problem
 	facts    facts
 	patterns map[string]language // that are written out in rules
@@ -49,6 +52,7 @@ func (c *contract) verify() []problem {
 	c.checkDenials()
 	c.checkPatterns()
 	c.checkMetadata()
+	c.checkData()
 	if len(c.rules["grant"]) == 0 {
 		c.add(warn(nil, "nothing_granted", "no rule grants anything, so nothing is listed or callable",
 			"package authz: grant contains {\"reason\": \"…\"} if {…}"))
@@ -65,7 +69,7 @@ func (s sources) besides() (problems []problem) {
 		}
 	}()
 	c := newContract(s)
-	c.compiler = s.unchecked()
+	c.compiler = s.unchecked(s.policies)
 	if c.compiler.Failed() {
 		return nil
 	}
@@ -74,7 +78,8 @@ func (s sources) besides() (problems []problem) {
 }
 
 func newContract(s sources) *contract {
-	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}, patterns: map[string]language{}}
+	c := &contract{sources: s, rules: map[string][]*ast.Rule{}, holds: map[string][]*ast.Rule{}, reached: map[*ast.Rule]bool{},
+		required: map[string]bool{}, patterns: map[string]language{}}
 	c.facts.Requirements, c.facts.Credentials = []requirement{}, []credential{}
 	return c
 }
@@ -112,8 +117,6 @@ func (c *contract) sortRules() {
 				c.sortRequirement(rule, ref)
 			case slices.Contains(kinds, string(name)):
 				c.sortCapability(string(name), rule, ref)
-			default:
-				c.nearMiss(string(name), rule)
 			}
 		}
 	}
@@ -146,15 +149,4 @@ func (c *contract) sortRequirement(rule *ast.Rule, ref ast.Ref) {
 		return
 	}
 	c.holds[string(name)] = append(c.holds[string(name)], rule)
-}
-
-// nearMiss warns of `grants`, `denies`, `allow`: rules that nobody would ask for.
-func (c *contract) nearMiss(name string, rule *ast.Rule) {
-	mistaken := map[string]string{
-		"allow": "grant", "allows": "grant", "grants": "grant", "limits": "limit",
-		"denial": "deny", "denials": "deny", "denies": "deny", "hold": "holds", "requirement": "holds", "requires": "holds",
-	}
-	if meant, ok := mistaken[name]; ok {
-		c.add(warn(rule.Location, "rule_unasked", fmt.Sprintf("nothing asks for authz.%s", name), fmt.Sprintf("did you mean %s?", meant)))
-	}
 }

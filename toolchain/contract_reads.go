@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -16,6 +17,7 @@ func (c *contract) checkReads() {
 	for _, kind := range kinds {
 		w := walk(c.compiler, c.rules[kind]...)
 		c.checkCapability(kind, w)
+		maps.Copy(c.reached, w.reached)
 		reads = append(reads, w.reads...)
 		c.facts.Clock.Capability = c.facts.Clock.Capability || w.clock
 	}
@@ -25,6 +27,7 @@ func (c *contract) checkReads() {
 	for _, name := range util.KeysSorted(c.holds) {
 		w := walk(c.compiler, c.holds[name]...)
 		c.checkRequirement(name, w)
+		maps.Copy(c.reached, w.reached)
 		reads = append(reads, w.reads...)
 		c.facts.Clock.Holds = c.facts.Clock.Holds || w.clock
 		c.facts.Requirements = append(c.facts.Requirements, requirement{Name: name, ArgumentsRead: argumentsRead(w.reads)})

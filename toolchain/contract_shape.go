@@ -34,6 +34,7 @@ func (c *contract) checkShape(kind string, rule *ast.Rule) {
 func (c *contract) notLiteral(kind string, rule *ast.Rule, head *ast.Term) {
 	switch head.Value.(type) {
 	case ast.Var, ast.Ref, ast.Call:
+		c.computed = true
 		if kind == "grant" {
 			c.checkCredential(rule, head, literal{rule})
 		}
@@ -64,20 +65,34 @@ func (c *contract) checkCredential(rule *ast.Rule, term *ast.Term, l literal) {
 // checkRequires: every requirement that is named literally is defined.
 func (c *contract) checkRequires(kind string, l literal, object ast.Object) {
 	term := object.Get(ast.StringTerm("requires"))
+	c.computed = c.computed || !l.plainKeys(object)
 	if term == nil {
 		return
 	}
-	l.elements(l.of(term), func(e *ast.Term) {
+	names := l.of(term)
+	c.computed = c.computed || kindOf(names.Value) == ""
+	l.elements(names, func(e *ast.Term) {
 		name, ok := e.Value.(ast.String)
+		c.required[string(name)], c.computed = true, c.computed || !ok
 		if !ok || c.holds[string(name)] != nil {
 			return
 		}
 		hint := meant(string(name), util.Keys(c.holds))
 		if hint == "" {
-			hint = fmt.Sprintf("define it: %v if {…}", ast.Ref{ast.VarTerm("holds"), ast.NewTerm(name)})
+			hint = "each layer defines what it requires: " + fmt.Sprintf("%v if {…}", ast.Ref{ast.VarTerm("holds"), ast.NewTerm(name)})
 		}
 		c.add(refuse(place(e, l.rule), "requirement_unknown", fmt.Sprintf("authz.%s requires %v, which no holds defines", kind, name), hint))
 	})
+}
+
+// checkRequired warns of a requirement that nothing asks for: its author takes it for a condition.
+func (c *contract) checkRequired() {
+	for _, name := range util.KeysSorted(c.holds) {
+		if !c.computed && !c.required[name] {
+			c.add(warn(c.holds[name][0].Location, "requirement_unused", fmt.Sprintf("no grant or limit of this layer requires holds.%s", name),
+				fmt.Sprintf(`"requires": [%q]`, name)))
+		}
+	}
 }
 
 func (c *contract) checkDenials() {

@@ -81,7 +81,10 @@ func fromOPA(err error) []problem {
 func fromError(e *ast.Error) problem {
 	detail, ok := e.Details.(*ast.RefErrInvalidDetail)
 	if !ok || len(detail.Ref) == 0 || !detail.Ref[0].Equal(ast.InputRootDocument) {
-		return refuse(e.Location, e.Code, e.Message, "")
+		if message, hint := mismatch(e); message != "" {
+			return refuse(e.Location, e.Code, message, hint)
+		}
+		return refuse(e.Location, e.Code, e.Message, advise(e.Message))
 	}
 	var names []string
 	for _, v := range detail.OneOf {

@@ -89,11 +89,12 @@ type walker struct {
 	reads    []read
 	clock    bool
 	seen     map[string][]path
+	reached  map[*ast.Rule]bool
 	found    map[string][]*ast.Rule
 }
 
 func walk(c *ast.Compiler, rules ...*ast.Rule) *walker {
-	w := &walker{compiler: c, seen: map[string][]path{}, found: map[string][]*ast.Rule{}}
+	w := &walker{compiler: c, seen: map[string][]path{}, reached: map[*ast.Rule]bool{}, found: map[string][]*ast.Rule{}}
 	for _, rule := range rules {
 		for _, p := range w.visit(rule, nil, false) {
 			if len(p) == len(p.real()) {
@@ -134,7 +135,7 @@ func (w *walker) visit(rule *ast.Rule, args [][]path, negated bool) []path {
 	if values, ok := w.seen[key]; ok {
 		return values
 	}
-	w.seen[key] = nil
+	w.seen[key], w.reached[rule] = nil, true
 	var values []path
 	for r := rule; r != nil; r = r.Else {
 		f := &frame{w: w, rule: r, negated: negated, env: map[ast.Var][]path{}, uses: map[ast.Var]int{}, owner: map[ast.Var]string{}}

@@ -122,13 +122,13 @@ func (s sources) compile(modules map[string]*ast.Module) (*ast.Compiler, []probl
 }
 
 // unchecked compiles as far as it can. Recursion alone it still refuses: whoever follows the calls would not come back.
-func (s sources) unchecked() *ast.Compiler {
+func (s sources) unchecked(modules map[string]*ast.Module) *ast.Compiler {
 	c := ast.NewCompiler().WithCapabilities(capabilities).WithEnablePrintStatements(true).WithSkipStages(
 		ast.StageCheckUnusedImports, ast.StageCheckKeywordOverrides, ast.StageCheckDuplicateImports, ast.StageCheckVoidCalls,
 		ast.StageCheckRuleConflicts, ast.StageCheckUndefinedFuncs, ast.StageCheckSafetyRuleHeads,
 		ast.StageCheckSafetyRuleBodies, ast.StageCheckTypes, ast.StageCheckUnsafeBuiltins, ast.StageCheckDeprecatedBuiltins,
 	)
-	c.Compile(s.policies)
+	c.Compile(modules)
 	return c
 }
 

@@ -46,6 +46,9 @@ func test(req request) (any, []problem) {
 	if problems = refusedCalls(s.all()); failed(problems) {
 		return nil, problems
 	}
+	if problems = s.vacuous(); failed(problems) {
+		return nil, problems
+	}
 	var covered *cover.Cover
 	if req.Coverage {
 		covered = cover.New()
@@ -64,6 +67,15 @@ func test(req request) (any, []problem) {
 		report["coverage"] = coverage(covered.Report(s.policies))
 	}
 	return map[string]any{"report": report}, problems
+}
+
+// vacuous finds what tests read and nothing defines: `not data.authz.denny` would pass.
+func (s sources) vacuous() []problem {
+	compiler := s.unchecked(s.all())
+	if compiler.Failed() {
+		return nil // whoever runs the tests says why
+	}
+	return s.unknownData(compiler, s.tests)
 }
 
 // run runs the tests whose name matches, and says which failed.

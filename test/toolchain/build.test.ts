@@ -196,11 +196,14 @@ deny contains input.tenant.id if input.tenant.rules[_].tool == "x"`,
 });
 
 test("a value that is compared whole is read whole", async () => {
-  const { facts } = await build({
-    "a.rego": `package authz
+  const { facts } = await build(
+    {
+      "a.rego": `package authz
 grant contains {"reason": "x"} if { t := input.tenant; t.refund_limit > 1; t == data.favourite }
 grant contains {"reason": "y"} if { input.context.now > 5; some p in [input.principal.roles]; count(p) > 1 }`,
-  });
+    },
+    { favourite: {} },
+  );
   expect(facts.reads.capability).toEqual([["context", "now"], ["principal", "roles"], ["tenant"]]);
   expect(facts.clock).toEqual({ capability: true, holds: false });
 });

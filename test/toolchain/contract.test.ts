@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { parseGrant, parseLimit } from "../../src/policy/answers.ts";
 import { FORMATS } from "../../src/policy/format.ts";
 import { inputSchema } from "../../src/policy/input-schema.ts";
@@ -434,6 +434,124 @@ test("policies that grant nothing are warned of", async () => {
     { code: "nothing_granted" },
     { severity: "warning", code: "rule_unasked", row: 2, hint: "did you mean grant?" },
   ]);
+});
+
+describe("what compiles and decides nothing is told", () => {
+  const told = async (files: Readonly<Record<string, string>>, data = {}) =>
+    (await toolchain.check(sources({ "authz.rego": REFUND, ...files }, data))).problems;
+
+  test.each([
+    ["a misspelt denial", 'package authz\ndenny contains "x"', "authz.denny", "did you mean deny?"],
+    ["a denial in another package", 'package auth\ndeny contains "x"', "auth.deny", "package authz"],
+    [
+      "a denial in a package below",
+      'package authz.money\ndeny contains "x"',
+      "authz.money.deny",
+      "package authz",
+    ],
+    [
+      "a helper that nothing reads",
+      "package authz\nadmin if input.server",
+      "authz.admin",
+      "one of deny, grant",
+    ],
+  ])("%s", async (_, source, name, hint) => {
+    expect(await told({ "b.rego": source })).toMatchObject([
+      {
+        severity: "warning",
+        code: "rule_unasked",
+        file: "b.rego",
+        row: 2,
+        message: expect.stringContaining(`nothing asks for ${name}`),
+        hint: expect.stringContaining(hint),
+      },
+    ]);
+  });
+
+  test("but nothing is said of a library, nor of what a rule reads by way of others", async () => {
+    const helper = "package lib\nimport data.authz.lead\nunused := 1\nf(roles) if lead in roles";
+    const source = `package authz\nimport data.lib\nlead := "lead"\ndeny contains "x" if lib.f(input.principal.roles)`;
+    expect(await told({ "lib.rego": helper, "b.rego": source })).toEqual([]);
+  });
+
+  test("a requirement that nothing requires; one whose name is computed may be", async () => {
+    const holds = "package authz\n# METADATA\n# title: t\nholds.extra if input.server";
+    expect(await told({ "b.rego": holds })).toMatchObject([
+      { severity: "warning", code: "requirement_unused", row: 4, hint: '"requires": ["extra"]' },
+    ]);
+    const computed = `${holds}\nlimit contains {"requires": data.required}`;
+    expect(await told({ "b.rego": computed }, { required: ["extra"] })).toEqual([]);
+  });
+});
+
+describe("data that is not there is refused: a denial that reads it would never apply", () => {
+  const codes = async (source: string, data = {}, file = "b.rego") =>
+    (await toolchain.check(sources({ "authz.rego": REFUND, [file]: source }, data))).problems.map(
+      ({ code, row, col, hint }) => ({ code, at: `${row}:${col}`, hint }),
+    );
+  const DENY = `package authz\ndeny contains "x" if input.principal.subject in data.lists.blocked`;
+
+  test("a misspelt name, a file that is gone, an import of nothing", async () => {
+    const misspelt = await codes(DENY, { lists: { blokced: [] } });
+    expect(misspelt).toEqual([{ code: "data_unknown", at: "2:49", hint: "did you mean blokced?" }]);
+    expect(await codes(DENY)).toMatchObject([
+      { code: "data_unknown", hint: expect.stringContaining("data.json") },
+    ]);
+    const imported = `package authz\nimport data.helpers\ndeny contains "x" if helpers.bad`;
+    expect(await codes(imported)).toMatchObject([{ code: "data_unknown" }]);
+  });
+
+  test("what a rule or data defines, and what lies within, passes", async () => {
+    expect(await codes(DENY, { lists: { blocked: ["mallory"] } })).toEqual([]);
+    const within = `package authz\nlevel := {"a": {"b": 1}}\ndeny contains "x" if {
+      level.a.b == 1\n  data.lists[0].name == "x"\n  some key; data.quotas[key].max == 1\n}`;
+    expect(await codes(within, { lists: [{ name: "x" }], quotas: {} })).toEqual([]);
+  });
+
+  test("a test that asks for a rule that is not there; what it gives itself is there", async () => {
+    const asks = "package t\nimport data.authz\ntest_x if not authz.denny";
+    expect(await codes(asks, {}, "b_test.rego")).toMatchObject([{ code: "data_unknown", at: "3:15" }]);
+    expect(await toolchain.test(sources({ "authz.rego": REFUND, "b_test.rego": asks }))).toMatchObject({
+      ok: false,
+      problems: [{ code: "data_unknown" }],
+    });
+    const gives =
+      "package t\nimport data.authz\ntest_x if count(authz.deny) == 0 with data.lists.y as 1\ny if data.lists.y";
+    expect(await codes(gives, {}, "b_test.rego")).toEqual([]);
+  });
+
+  test("data has no part in the contract", async () => {
+    const other = "package other\np := 1";
+    expect(await codes(other, { authz: { holds: {} } })).toMatchObject([{ code: "data_reserved" }]);
+    const grants = `package authz\ngrant contains {"reason": "x"}`;
+    const { problems } = await toolchain.check(sources({ "a.rego": grants }, { authz: { deny: ["x"] } }));
+    expect(problems).toMatchObject([{ code: "data_reserved" }]);
+  });
+});
+
+test.each([
+  ["v0", 'deny[msg] { msg := "x" }', 'deny contains "the reason" if {…}'],
+  ["an escape", 'deny contains "x" if regex.match("\\d", "")', "in backquotes"],
+  ["a bracket", 'deny contains "x" if {', "not closed"],
+  ["a comma", 'grant contains {"reason": "x" "rank": 1}', "a comma"],
+  [
+    "a list and a text",
+    'deny contains "x" if input.principal.roles == "x"',
+    '"support" in input.principal.roles',
+  ],
+  ["a builtin that is none", 'deny contains "x" if starts_with("", "")', "no builtin"],
+  ["a package without import", 'deny contains "x" if lib.f(1)', "import data.lib"],
+  ["a name without a value", "deny contains msg if input.server", "nothing gives it a value"],
+])("what OPA refuses comes with what to write: %s", async (_, rego, hint) => {
+  const hints = (await problemsOf(rego)).map((one) => one.hint ?? "");
+  expect(hints.join("\n")).toContain(hint);
+});
+
+test("types that do not fit are named", async () => {
+  const [builtin] = await problemsOf('deny contains "x" if startswith(input.server, 5)');
+  expect(builtin?.message).toBe(
+    "startswith: invalid argument(s): have: (string, number), want: (search: string, base: string, result: boolean)",
+  );
 });
 
 test("the gateway's own package and the paths of data are taken", async () => {
