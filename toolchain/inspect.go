@@ -48,7 +48,7 @@ func inspect(req request) (any, []problem) {
 			rules = append(rules, c.describe("holds", name, rule))
 		}
 	}
-	return map[string]any{"report": map[string]any{"packages": packages, "rules": rules}}, problems
+	return map[string]any{"report": map[string]any{"packages": packages, "rules": rules, "names": c.names()}}, problems
 }
 
 func (c *contract) describe(kind, name string, rule *ast.Rule) ruleFact {

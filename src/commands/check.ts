@@ -1,5 +1,5 @@
 import { relative, resolve } from "node:path";
-import { createFilePins } from "../catalog/pins.ts";
+import { createFilePins, type Pin } from "../catalog/pins.ts";
 import { load } from "../compose/load.ts";
 import type { Config } from "../config/config.ts";
 import { digest } from "../lib/json.ts";
@@ -17,6 +17,7 @@ import { type LayerFiles, type Layers, openPolicies, placed, readLayers } from "
 import { type Printable, problemLines } from "./load.ts";
 import { count, json, paintFor } from "./print.ts";
 import { undeclaredArguments } from "./undeclared.ts";
+import { unknownNames } from "./unknown-names.ts";
 
 interface Counts {
   readonly layers: number;
@@ -80,11 +81,11 @@ async function checkPolicies(config: Config): Promise<Checked> {
   try {
     const read = await readLayers(config);
     const build = buildOnce(toolchain);
+    const pins = createFilePins(config.pins.path).list();
     const layers = await Promise.all(
-      read.layers.map((layer) => checkLayer(layer, { config, read, toolchain, build })),
+      read.layers.map((layer) => checkLayer(layer, { config, read, pins, toolchain, build })),
     );
     const problems = [...read.problems, ...layers.flatMap((layer) => layer.problems)];
-    const pins = createFilePins(config.pins.path).list();
     const sound = problems.every(({ severity }) => severity === "warning");
     if (sound && pins.length > 0) {
       const policies = await openPolicies(config, { build });
@@ -108,11 +109,12 @@ async function checkPolicies(config: Config): Promise<Checked> {
 interface Checking {
   readonly config: Config;
   readonly read: Layers;
+  readonly pins: readonly Pin[];
   readonly toolchain: Toolchain;
   readonly build: Toolchain["build"];
 }
 
-async function checkLayer(layer: LayerFiles, { config, toolchain, build }: Checking) {
+async function checkLayer(layer: LayerFiles, { config, read, pins, toolchain, build }: Checking) {
   const { directory, sources } = layer;
   const built = await build(sources);
   const told = built.ok ? built.policy.warnings : built.problems;
@@ -123,9 +125,14 @@ async function checkLayer(layer: LayerFiles, { config, toolchain, build }: Check
   const { credentials, requirements } = built.policy.facts;
   found.push(...credentialFindings(credentials, layer, config).map((one) => placed(one, directory)));
   const inspected = await toolchain.inspect(sources);
-  const rules = inspected.ok
-    ? inspected.report.rules.map((rule) => ({ ...rule, file: `${directory}/${rule.file}` }))
-    : [];
+  if (!inspected.ok) return { layer, problems: found, rules: [], requirements: requirements.length };
+  const { rules: ruled, names } = inspected.report;
+  const known = { config, tenants: read.tenants, pins };
+  const unknown = unknownNames(names, layer, known).filter(({ message }) =>
+    found.every((one) => one.message !== message),
+  );
+  found.push(...unknown.map((one) => placed(one, directory)));
+  const rules = ruled.map((rule) => ({ ...rule, file: `${directory}/${rule.file}` }));
   return { layer, problems: found, rules, requirements: requirements.length };
 }
 

@@ -68,7 +68,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
       file,
       row: 0,
       col: 0,
-      hint: "",
+      hint: "name the configuration with -c FILE",
     } as const;
     return { ok: false, problems: [unreadable] };
   }

@@ -156,6 +156,19 @@ export interface InspectReport {
     readonly file: string;
   }[];
   readonly rules: readonly RuleFact[];
+  readonly names: readonly NameFact[];
+}
+
+/** A text that a policy compares a field of the input with, or a member of the tenant's record that it reads. */
+export interface NameFact {
+  /** Below `input`: `target.name`; `tenant` for a member of the record. */
+  readonly path: string;
+  readonly text: string;
+  /** That the rule compares `input.target.upstream` with, where it does. */
+  readonly upstream: string | null;
+  readonly file: string;
+  readonly row: number;
+  readonly col: number;
 }
 
 export interface RuleFact {

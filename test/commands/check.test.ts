@@ -136,6 +136,50 @@ ${OK.replace("\n", ", 1 warning\n")}`,
   });
 });
 
+test.each([
+  ["upstream", 'input.target.upstream == "cmr"', 'upstream "cmr"', 'did you mean "crm"?'],
+  ["kind", '"tol" == input.target.kind', 'kind of target "tol"', 'did you mean "tool"?'],
+  ["label", '"mony" in input.target.labels', 'label "mony"', 'did you mean "money"?'],
+  ["server", 'not input.server in {"suport"}', 'virtual server "suport"', 'did you mean "support"?'],
+  ["tenant", 'input.principal.tenant != "acne"', 'tenant "acne"', 'did you mean "acme"?'],
+  [
+    "target",
+    '{ input.target.upstream == "crm"; input.target.name == "refnd" }',
+    'target of crm that is called "refnd"',
+    'did you mean "refund"?',
+  ],
+])("a name that nothing has is a warning: %s", async (_, condition, what, hint) => {
+  const { code, out } = await checked({
+    ...config(
+      'crm: {url: "http://127.0.0.1:9/mcp"}',
+      'crm: {url: "http://127.0.0.1:9/mcp", labels: [money]}',
+    ),
+    "acme/authz.rego": `package authz\n\ndeny contains "x" if ${condition}\n`,
+  });
+  expect(code).toBe(0);
+  expect(out).toContain(`warning: name_unknown: there is no ${what}\n    ${hint}\n`);
+});
+
+test("so is a member of the tenant's record that no tenant has, and nothing is said of one that a schema knows", async () => {
+  const grant = `package authz\n\ngrant contains {"reason": "x", "arguments": {"amount": {"maximum": input.tenant.limt}}}\n`;
+  const limited = config("record: {}", "record: {limit: 3}");
+  const { out } = await checked({ ...limited, "acme/authz.rego": grant });
+  expect(out).toContain(
+    'acme/authz.rego:3:68: warning: name_unknown: there is no tenant whose record has "limt"\n    did you mean "limit"?\n',
+  );
+  const right = grant.replace("limt", "limit");
+  expect((await checked({ ...limited, "acme/authz.rego": right })).out).not.toContain("name_unknown");
+});
+
+test("a resource that no server lists may be named, and what is not pinned yet", async () => {
+  const own = (name: string, upstream = "crm") => ({
+    "acme/authz.rego": `package authz\n\ndeny contains "x" if {\n  input.target.upstream == "${upstream}"\n  input.target.name == "${name}"\n}\n`,
+  });
+  expect((await checked(own("note://1"))).out).toContain("ok: ");
+  expect((await checked(own("note://1"))).out).not.toContain("warning");
+  expect((await checked(own("anything", "files"))).out).not.toContain("warning");
+});
+
 test("programs read the same as JSON", async () => {
   const { code, out } = await checked(policy('"source": "crm"', '"source": "crn"'), true);
   expect(code).toBe(1);
@@ -163,5 +207,7 @@ test("programs read the same as JSON", async () => {
 test("a configuration that is not there could not be checked: 2", async () => {
   const { around, printed } = surroundings(company());
   expect(await check({ config: "other.yaml" }, around)).toBe(2);
-  expect(printed.out).toBe("other.yaml: file_unreadable: cannot be read\n1 error\n");
+  expect(printed.out).toBe(
+    "other.yaml: file_unreadable: cannot be read\n    name the configuration with -c FILE\n1 error\n",
+  );
 });
