@@ -133,6 +133,7 @@ function failure(cause: unknown): Problem {
   return problem("policies_unloadable", cause instanceof Error ? cause.message : String(cause));
 }
 
-function lineOf({ file, row, col, code, message }: Problem): string {
-  return file === "" ? `${code}: ${message}` : `${file}:${row}:${col}: ${code}: ${message}`;
+function lineOf({ file, row, col, code, message, hint }: Problem): string {
+  const what = `${code}: ${message}${hint ? ` (${hint})` : ""}`;
+  return file === "" ? what : `${file}:${row}:${col}: ${what}`;
 }

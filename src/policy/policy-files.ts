@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PortcullisError } from "../lib/errors.ts";
@@ -46,13 +47,14 @@ export async function readPolicyFiles(root: string): Promise<Read> {
       const content = await readFile(join(root, path));
       bytes += content.byteLength;
       if (bytes > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes of policies and data`);
-      if (path.endsWith(".rego")) files[path] = content.toString("utf8");
+      if (path.endsWith(".rego")) files[path] = textOf(content);
       else data = merge(data, nested(dirname(path), documentOf(content)), "data");
     }
     return { ok: true, sources: { files, data } };
   } catch (thrown) {
     const message = thrown instanceof PortcullisError ? thrown.reason : String((thrown as Error).message);
-    return { ok: false, problems: [problem("policies_unreadable", message, reading)] };
+    const place = thrown instanceof PortcullisError ? await placeOfFault(join(root, reading)) : {};
+    return { ok: false, problems: [{ ...problem("policies_unreadable", message, reading), ...place }] };
   }
 }
 
@@ -71,10 +73,30 @@ async function walk(root: string): Promise<{ files: readonly string[]; directori
   return { files, directories };
 }
 
+/** What is no UTF-8 would be compared as another text than its author sees, and a denial would miss. */
+function textOf(content: Buffer): string {
+  if (!isUtf8(content)) throw new Error("it is not UTF-8");
+  return content.toString("utf8");
+}
+
 function documentOf(content: Uint8Array): JsonObject {
   const document = parseStrict(content, { maxDepth: DATA_DEPTH });
   if (!isJsonObject(document)) throw new Error("data must be an object");
   return document;
+}
+
+/** Where the parser stopped, as far as it says. */
+async function placeOfFault(path: string): Promise<Partial<Pick<Problem, "row" | "col">>> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  try {
+    JSON.parse(text);
+  } catch (thrown) {
+    const said = /at position (\d+)/.exec((thrown as Error).message);
+    if (said === null) return {};
+    const before = text.slice(0, Number(said[1])).split("\n");
+    return { row: before.length, col: (before.at(-1)?.length ?? 0) + 1 };
+  }
+  return {};
 }
 
 function nested(directory: string, document: JsonObject): JsonObject {

@@ -207,10 +207,26 @@ test("data.json is read at its directory's place, and never rounded or doubled",
       message: expect.stringContaining(why),
     });
   }
+  await put("platform/desk/data.json", '{\n  "names": ["x"],\n}');
+  const [place] = (await store.reload()).platform.lastError?.problems ?? [];
+  expect(place).toMatchObject({ file: "desk/data.json", row: 3, col: 1 });
   await put("platform/data.json", '{"desk": {"names": ["other"]}}');
   await put("platform/desk/data.json", '{"names": ["one"]}');
   expect((await store.reload()).platform.lastError?.problems[0]?.message).toContain("data.desk.names");
   expect(reasons(store)).toEqual(["from data"]);
+});
+
+test("Rego in another encoding is refused: a denial would compare with another text than its author sees", async () => {
+  await put("platform/authz.rego", grants("kept"));
+  const store = await storeOf();
+  const source = Buffer.from(
+    'package authz\n\ndeny contains "x" if "café" in input.principal.roles\n',
+    "latin1",
+  );
+  await writeFile(join(root, "platform/deny.rego"), source);
+  const { lastError } = (await store.reload()).platform;
+  expect(lastError?.problems).toMatchObject([{ file: "deny.rego", message: "it is not UTF-8" }]);
+  expect(reasons(store)).toEqual(["kept"]);
 });
 
 test("a link that leads nowhere, or in a circle, is an error and no silent gap", async () => {
