@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { createClosing } from "./compose/closing.ts";
 import type { Ground } from "./compose/ground.ts";
@@ -15,6 +14,7 @@ import { type Clock, systemClock } from "./lib/clock.ts";
 import { PortcullisError } from "./lib/errors.ts";
 import type { Log } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
+import { version } from "./lib/version.ts";
 import { serveStdio } from "./local/stdio-transport.ts";
 import type { PolicyStatus } from "./policy/store.ts";
 
@@ -62,9 +62,6 @@ export interface StdioClient {
   readonly signal: AbortSignal;
 }
 
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
 const INFO = { name: "portcullis", version };
 
 /** The composition root: configuration becomes rooms, and the rooms a gateway. Nothing listens before `listen`. */

@@ -43,7 +43,7 @@ export async function inputOf(
       "the input",
     );
   const now = Math.floor(Date.now() / 1000);
-  const { principal, tenant } = await findIdentity(config, { user: options.user ?? "" }, now);
+  const { principal, tenant } = await findIdentity(config, { user: sampleUser(options, config) }, now);
   const [only = ""] = Object.keys(config.servers);
   const server = options.server ?? only;
   if (!Object.hasOwn(config.servers, server))
@@ -56,6 +56,13 @@ export async function inputOf(
     context: { now },
     arguments: options.args === undefined ? {} : objectIn(Buffer.from(options.args), "--args"),
   };
+}
+
+function sampleUser({ user = "" }: InputOptions, config: Config): string {
+  const users = config.authorization_server?.users ?? {};
+  if (Object.hasOwn(users, user)) return user;
+  const instead = didYouMean(user, Object.keys(users)) || "describe anybody else with --input FILE";
+  throw unfit(`there is no sample user "${user}": ${instead}`);
 }
 
 async function fileAt(path: string, given: string): Promise<Uint8Array> {

@@ -94,7 +94,8 @@ test("a query that is wrong is told at its place", async () => {
 
 test.each<[Partial<EvalOptions>, string]>([
   [{}, "give --user or --input"],
-  [{ user: "anm" }, 'there is no sample user "anm"'],
+  [{ user: "anm" }, 'there is no sample user "anm": did you mean "ann"?'],
+  [{ user: "zoe" }, 'there is no sample user "zoe": describe anybody else with --input FILE'],
   [
     { user: "ann", target: "crm:refunt" },
     'nothing is pinned as crm:refunt on "support": did you mean "crm:refund"?',
