@@ -15,7 +15,11 @@ interface ErrorRow {
  */
 export const ERRORS = {
   // The bytes (http)
-  not_found_path: { http: 404, rpc: -32600, text: "There is no MCP server at this path." },
+  not_found_path: {
+    http: 404,
+    rpc: -32600,
+    text: "There is no MCP server at this path: they are at /mcp/NAME.",
+  },
   method_not_allowed: { http: 405, rpc: -32600, text: "Use POST for MCP messages." },
   host_refused: { http: 403, rpc: -32600, text: "This host name is not served here." },
   origin_refused: { http: 403, rpc: -32600, text: "This origin may not call this server." },

@@ -131,7 +131,10 @@ function endOfNumber(bytes: Uint8Array, start: number): number {
   }
   if (exponent || at - start > SURELY_EXACT) {
     const token = Buffer.from(bytes.buffer, bytes.byteOffset + start, at - start).toString("latin1");
-    if (!roundTrips(token)) throw unreadable("json_refused", "a number does not survive a double");
+    if (!roundTrips(token)) {
+      const shown = token.length > 40 ? `${token.slice(0, 40)}…` : token;
+      throw unreadable("json_refused", `${shown} would be rounded by some readers (no double holds it)`);
+    }
   }
   return at - 1;
 }
