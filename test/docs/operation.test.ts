@@ -1,11 +1,11 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { recordSchema } from "../../src/audit/record-schema.ts";
 import { freePort } from "../../src/demo/free-port.ts";
 import { ERRORS } from "../../src/lib/errors.ts";
@@ -20,6 +20,30 @@ test("the records on the page are records", () => {
   expect(records.map(({ phase }) => phase)).toEqual(["decision", "outcome", "input", "operator"]);
   for (const record of records) expect(validate(record) ? [] : validate.errors).toEqual([]);
   expect(records[1].decision).toBe(records[0].id);
+});
+
+const jq = spawnSync("jq", ["--version"]).status === 0;
+
+test.skipIf(!jq)("the page's questions of the log are answered from the page's records", () => {
+  const folder = mkdtempSync(join(tmpdir(), "docs-log-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "log"));
+  const lines = page.blocks("json", "record").map(({ text }) => JSON.stringify(JSON.parse(text)));
+  writeFileSync(join(folder, "log/000000000001.jsonl"), `${lines.join("\n")}\n`);
+  const [recipes] = page.blocks("sh", "recipes");
+  const answers = (recipes?.text.trim().split("\n\n") ?? []).map((recipe) => {
+    const { stdout, stderr } = spawnSync("bash", ["-c", recipe], { cwd: folder, encoding: "utf8" });
+    return stderr + stdout.replaceAll(/"20[^"]*Z"/g, '"…"');
+  });
+  const reason = "support refunds within its company's limit";
+  const sent = '{"ticket":"ACME-1","amount":90,"currency":"EUR","iban":"DE02120300000000202051"}';
+  expect(answers).toEqual([
+    "",
+    `["…","refund","allow","${reason}","ok","ok"]\n`,
+    `["…","ann","acme","allow","ok",${sent}]\n`,
+    "",
+    '["…","root","tenant/suspend","acme","stolen laptop, incident 4711"]\n',
+  ]);
 });
 
 test("the metrics on the page are series of the gateway", async () => {
