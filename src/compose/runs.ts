@@ -3,7 +3,7 @@ import type { Principal } from "../domain.ts";
 import { readBody } from "../http/body.ts";
 import { clientIpOf } from "../http/client-ip.ts";
 import { createHeadCheck } from "../http/head.ts";
-import { checkContent, checkQuery } from "../http/headers.ts";
+import { checkContent } from "../http/headers.ts";
 import type { Mount } from "../http/http.ts";
 import { sendJson } from "../http/reply.ts";
 import type { IdentityStage } from "../identity/identity.ts";
@@ -81,12 +81,8 @@ export function runsMount(parts: {
 /** The checks of the guarded URLs, for a route beside them. No browser's page is served: there is no CORS. */
 function edgeOf({ listen }: Settings): Edge {
   const { public_url: publicUrl, allowed_hosts: allowedHosts } = listen;
-  const checkHead = createHeadCheck({ publicUrl, allowedHosts, allowedOrigins: [] });
   return {
-    check(request) {
-      checkHead(request);
-      checkQuery(request.url?.split("?", 2)[1]);
-    },
+    check: createHeadCheck({ publicUrl, allowedHosts, allowedOrigins: [] }),
     async json(request, { bytes, depth }) {
       checkContent(request);
       return parseStrict(await readBody(request, bytes), { maxDepth: depth });

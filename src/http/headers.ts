@@ -75,11 +75,3 @@ export function checkAccept({ headers }: IncomingMessage, verb: keyof typeof ANS
     ranges.some((range) => range === type || range === "*/*" || range === type.replace(/\/.*/, "/*"));
   if (!ANSWERS[verb].every(accepts)) throw new PortcullisError("not_acceptable");
 }
-
-/** A bearer token in a URL ends in histories and logs (RFC 9700, section 4.3.2). */
-export function checkQuery(query: string | undefined): void {
-  if (query === undefined) return;
-  for (const name of new URLSearchParams(query).keys()) {
-    if (/^(access_)?token$/i.test(name)) throw new PortcullisError("token_in_query");
-  }
-}

@@ -10,7 +10,7 @@ import { failBody, readBody } from "./body.ts";
 import { clientIpOf } from "./client-ip.ts";
 import { NodeExchange } from "./exchange.ts";
 import { createHeadCheck } from "./head.ts";
-import { checkAccept, checkContent, checkQuery } from "./headers.ts";
+import { checkAccept, checkContent } from "./headers.ts";
 import type { HostOriginOptions } from "./host-origin.ts";
 import { sendJson } from "./reply.ts";
 
@@ -48,7 +48,6 @@ export interface McpRoute {
 interface Asked {
   /** The virtual server, or "" where the request named none. */
   readonly server: string;
-  readonly query: string | undefined;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
 }
@@ -59,7 +58,7 @@ interface Serving {
   readonly refused: boolean;
 }
 
-const TARGET = /^\/mcp\/([A-Za-z0-9_-]{1,64})(?:\?(.*))?$/;
+const TARGET = /^\/mcp\/([A-Za-z0-9_-]{1,64})(?:\?.*)?$/;
 const VERBS: ReadonlySet<string> = new Set(["POST", "GET", "DELETE"]);
 
 /** Proxies cut a stream that is silent for about two minutes, some for less. */
@@ -103,7 +102,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     }
   }
 
-  function check({ server, query, request, response }: Asked): Exchange["verb"] | "preflight" {
+  function check({ server, request, response }: Asked): Exchange["verb"] | "preflight" {
     const origin = checkHead(request);
     if (origin !== undefined) allowOrigin(response, origin);
     if (draining) throw new PortcullisError("shutting_down", { headers: { Connection: "close" } });
@@ -115,13 +114,12 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     }
     if (!isVerb(verb))
       throw new PortcullisError("method_not_allowed", { headers: { Allow: "POST, GET, DELETE" } });
-    checkQuery(query);
     checkAccept(request, verb);
     if (verb === "POST") checkContent(request);
     return verb;
   }
 
-  async function refuse({ server, request, response }: Omit<Asked, "query">, error: PortcullisError) {
+  async function refuse({ server, request, response }: Asked, error: PortcullisError) {
     if (error.code === "internal") log.error({ err: error }, "the edge failed");
     const { socket } = request;
     serving.set(socket, { response, refused: true });
@@ -145,7 +143,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
       if (match === null) return false;
       const { socket } = request;
       serving.set(socket, { response, refused: false });
-      serve({ server: match[1] as string, query: match[2], request, response })
+      serve({ server: match[1] as string, request, response })
         .catch((err: unknown) => {
           log.error({ err }, "an answer could not be sent");
           response.destroy();

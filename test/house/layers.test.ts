@@ -97,6 +97,14 @@ test("only the command line reads process.env", () => {
   expect(readers).toEqual([]);
 });
 
+test("whoever reads a bearer token stands behind the check of the head", () => {
+  const readers = imports().filter(({ to }) => to.endsWith("/bearer.ts"));
+  // The gate is asked by http/mcp.ts and local/, the route of runs is given the check by compose/.
+  expect(readers.map(({ file }) => file).sort()).toEqual(["gate/gate.ts", "runs/route.ts"]);
+  const checking = imports().filter(({ to }) => to.endsWith("/head.ts"));
+  expect(checking.map(({ file }) => file).sort()).toEqual(["compose/runs.ts", "http/mcp.ts"]);
+});
+
 test("each third-party package is imported in one room", () => {
   const rooms = new Map<string, Set<string>>();
   for (const { room, to } of imports()) {

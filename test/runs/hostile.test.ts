@@ -284,10 +284,14 @@ describe("a body that is not what it should be is refused, and never narrows to 
 });
 
 describe("the path", () => {
-  test("a token in the URL is refused", async () => {
-    const gate = await aReplica();
-    expect((await gate.ask("GET", "/runs?access_token=x")).code).toBe("token_in_query");
-  });
+  test.each(["/runs?access_token=x", "/runs?a=1?b&access%5Ftoken=x", "/runs/abc?Token=x"])(
+    "a token in the URL is refused: %s",
+    async (path) => {
+      const gate = await aReplica();
+      for (const method of ["GET", "POST", "DELETE"])
+        expect((await gate.ask(method, path)).code).toBe("token_in_query");
+    },
+  );
 
   test("other methods are refused, with those that there are", async () => {
     const gate = await aReplica();
