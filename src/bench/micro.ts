@@ -9,6 +9,7 @@ import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
 import { plainPrincipal } from "../lib/principal.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
+import { createPreparer } from "../policy/preparation.ts";
 import { createPolicyStore } from "../policy/store.ts";
 import { createToolchain } from "../policy/toolchain.ts";
 import { POLICY } from "./gateway.ts";
@@ -22,7 +23,7 @@ export async function micro(report: Report): Promise<void> {
   try {
     await writeFile(join(directory, "authz.rego"), POLICY);
     const policies = createPolicyStore({
-      toolchain,
+      prepare: createPreparer(toolchain),
       platform: directory,
       tenants: new Map([["bench", null]]),
       tenantSchema: {},

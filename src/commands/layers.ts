@@ -5,6 +5,7 @@ import type { Tenant } from "../config/tenants.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
 import { readPolicyFiles } from "../policy/policy-files.ts";
+import { createPreparer } from "../policy/preparation.ts";
 import { problem } from "../policy/problem.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import type { PolicySources, Problem, Toolchain } from "../policy/toolchain.ts";
@@ -79,7 +80,7 @@ export async function openPolicies(
   toolchain: Pick<Toolchain, "build">,
 ): Promise<PolicyStore> {
   const policies = createPolicyStore({
-    toolchain,
+    prepare: createPreparer(toolchain),
     platform: config.policies.path,
     tenants: (await openTenancy(config)).policies,
     tenantSchema: config.policies.tenant_schema ?? {},

@@ -25,10 +25,9 @@ import { createIdentity, type IdentityStage } from "../identity/identity.ts";
 import { randomId } from "../lib/ids.ts";
 import { ownFolder, warnOfExposed } from "../lib/own-folder.ts";
 import { createMetrics, type Metrics } from "../operation/metrics.ts";
-import { createBundleCache } from "../policy/bundle-cache.ts";
 import { policyPaths } from "../policy/policy-files.ts";
+import { createPreparerThread } from "../policy/preparer-thread.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
-import { createToolchain } from "../policy/toolchain.ts";
 import { createEventStore } from "../protocol/events.ts";
 import type { Runs } from "../runs/runs.ts";
 import type { Suspensions } from "../suspension/suspensions.ts";
@@ -172,15 +171,14 @@ async function tellWhoDecides({ config, log }: Ground, { policies }: Tenancy): P
 }
 
 function openPolicies({ config, log, clock, closing }: Ground, tenancy: Tenancy): PolicyStore {
-  const toolchain = closing.add(createToolchain(), (opened) => opened.close());
-  const builds = createBundleCache({
+  const own = [...tenancy.policies.values()].filter((directory) => directory !== null);
+  const bundles = {
     directory: join(config.state.path, "bundles"),
-    toolchain,
-    capacity: BUNDLES_PER_LAYER * (1 + [...tenancy.policies.values()].filter((own) => own !== null).length),
-    log,
-  });
+    capacity: BUNDLES_PER_LAYER * (1 + own.length),
+  };
+  const { prepare } = closing.add(createPreparerThread(bundles, log), (opened) => opened.close());
   const policies = createPolicyStore({
-    toolchain: builds,
+    prepare,
     platform: config.policies.path,
     tenants: tenancy.policies,
     tenantSchema: config.policies.tenant_schema ?? {},

@@ -4,6 +4,8 @@ import { policyDirectories } from "./policy-files.ts";
 
 /** Editors and deployments write several files at once, and one file several times. */
 const QUIET_MS = 100;
+/** What cannot be watched, since it is not there or there are no watches left, is tried again after this. */
+const UNWATCHED_MS = 5000;
 
 export interface DirectoryWatch {
   /** Follows directories that came, went or were replaced. Never rejects: what cannot be watched is tried again. */
@@ -22,9 +24,9 @@ export function watchDirectory(directory: string, onChange: () => void): Directo
   let quiet: NodeJS.Timeout | undefined;
   let closed = false;
 
-  function changed(): void {
+  function changed(afterMs = QUIET_MS): void {
     clearTimeout(quiet);
-    if (!closed) quiet = setTimeout(onChange, QUIET_MS).unref();
+    if (!closed) quiet = setTimeout(onChange, afterMs).unref();
   }
 
   function add(path: string): void {
@@ -32,10 +34,10 @@ export function watchDirectory(directory: string, onChange: () => void): Directo
       const watcher = watch(path, { persistent: false }, (_event, name) => {
         if (path !== parent || name === basename(root)) changed();
       });
-      watcher.on("error", changed);
+      watcher.on("error", () => changed());
       watchers.push(watcher);
     } catch {
-      changed();
+      changed(UNWATCHED_MS);
     }
   }
 

@@ -1,16 +1,16 @@
 import type { Layer } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
-import { digest, type JsonObject } from "../lib/json.ts";
+import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { watchDirectory } from "./directory-watch.ts";
-import { type EvaluationLimits, loadProgram, type Program } from "./instance.ts";
+import type { EvaluationLimits, Program } from "./instance.ts";
 import type { InstancePool } from "./instance-pool.ts";
 import { createLayer, type PolicyLayer } from "./layer.ts";
-import { type PolicyFiles, readPolicyFiles } from "./policy-files.ts";
+import type { Prepare, Prepared } from "./preparation.ts";
 import { problem } from "./problem.ts";
 import type { InputLimits } from "./projection.ts";
-import { meantFor, type Toolchain } from "./toolchain.ts";
-import type { BuildResult, BuiltPolicy, Problem } from "./toolchain-types.ts";
+import { meantFor } from "./toolchain.ts";
+import type { Problem } from "./toolchain-types.ts";
 
 /** What evaluations may use. */
 export interface PolicyLimits extends EvaluationLimits, InputLimits {
@@ -44,7 +44,7 @@ export interface LayerSourceParts {
   /** For the log: "" for the platform. */
   readonly tenant: string;
   readonly schemas: { readonly tenantSchema: JsonObject; readonly attributesSchema?: JsonObject };
-  readonly toolchain: Pick<Toolchain, "build">;
+  readonly prepare: Prepare;
   readonly pool: InstancePool;
   readonly limits: PolicyLimits;
   readonly log: Log;
@@ -59,33 +59,32 @@ interface Loaded {
 }
 
 export function createLayerSource(parts: LayerSourceParts): LayerSource {
-  const { directory, pool, log, clock } = parts;
+  const { directory, schemas, limits, pool, log, clock } = parts;
   const about = { layer: parts.layer, tenant: parts.tenant, directory };
   const watching = watchDirectory(directory, () => void refresh());
   let loaded: Loaded | null = null;
   let status: LayerStatus = { directory, revision: null, since: null, warnings: [], lastError: null };
-  let queue = Promise.resolve();
+  let running = Promise.resolve();
+  let waiting: Promise<void> | undefined;
 
+  /** One at a time, and one more for all who ask meanwhile: a folder that changes all the time is not built that often. */
   function refresh(): Promise<void> {
-    queue = queue.then(run).catch((cause: unknown) => refuse([failure(cause)]));
-    return queue;
+    waiting ??= running.then(run).catch((cause: unknown) => refuse([failure(cause)]));
+    running = waiting;
+    return waiting;
   }
 
   async function run(): Promise<void> {
+    waiting = undefined;
     await watching.refresh();
-    const read = await readPolicyFiles(directory);
-    if (!read.ok) return refuse(read.problems);
-    const content = digest({ ...read.sources });
-    if (content === loaded?.content) {
-      status = { ...status, lastError: null };
-      return;
-    }
-    const built = await build(parts, read.sources);
-    if (built.ok) swap(content, built.policy, await load(parts, built.policy));
-    else refuse(built.problems);
+    const content = loaded?.content ?? "";
+    const prepared = await parts.prepare({ directory, schemas, limits, content });
+    if (prepared.kind === "good") swap(prepared);
+    else if (prepared.kind === "bad") refuse(prepared.problems);
+    else status = { ...status, lastError: null };
   }
 
-  function swap(content: string, policy: BuiltPolicy, program: Program): void {
+  function swap({ content, policy, program }: Extract<Prepared, { kind: "good" }>): void {
     const layer = createLayer({ ...parts, policy, program });
     if (loaded) pool.release(loaded.program);
     loaded = { content, layer, program };
@@ -115,18 +114,6 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
     refresh,
     close: () => watching.close(),
   };
-}
-
-async function build({ toolchain, schemas }: LayerSourceParts, sources: PolicyFiles): Promise<BuildResult> {
-  // A deployment that empties the directory first must not lift the denials that were there.
-  const none = Object.keys(sources.files).every((path) => path.endsWith("_test.rego"));
-  if (none)
-    return { ok: false, problems: [problem("policies_missing", "there are no policies in this directory")] };
-  return toolchain.build({ ...sources, ...schemas });
-}
-
-function load({ limits }: LayerSourceParts, { wasm, data }: BuiltPolicy): Promise<Program> {
-  return loadProgram(wasm, JSON.stringify(data), limits);
 }
 
 function failure(cause: unknown): Problem {

@@ -1,14 +1,18 @@
 import { isUtf8 } from "node:buffer";
-import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { constants } from "node:fs";
+import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, sep } from "node:path";
 import { PortcullisError } from "../lib/errors.ts";
+import { gather } from "../lib/gathered.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { parseStrict } from "../lib/strict-json.ts";
 import { problem } from "./problem.ts";
 import type { Problem } from "./toolchain-types.ts";
 
-/** Files and directories together: links are followed, so this is also what ends a circle. */
+/** Names of all kinds: links are followed, so this is also what ends a circle. */
 const MAX_ENTRIES = 5000;
+/** Each is watched, and the system has only so many watches for all layers. */
+const MAX_DIRECTORIES = 500;
 const MAX_BYTES = 16 * 1024 * 1024;
 const DATA_DEPTH = 64;
 
@@ -35,42 +39,97 @@ export async function policyPaths(root: string): Promise<readonly string[]> {
   return [...directories, ...files].map((path) => join(root, path));
 }
 
-/** Reads `*.rego` and `data.json` below a directory; hidden names and other files are passed over. Never rejects. */
+/**
+ * Reads `*.rego` and `data.json` below a directory; hidden names and other files are passed over. Who writes there may be
+ * nobody that this process trusts: what is no regular file, is too large, or lies elsewhere is refused unread. Never rejects.
+ */
 export async function readPolicyFiles(root: string): Promise<Read> {
   let reading = "";
+  let content = Buffer.alloc(0);
   try {
     const files: Record<string, string> = {};
     let data: JsonObject = {};
     let bytes = 0;
-    for (const path of (await walk(root)).files) {
+    const found = await walk(root);
+    for (const path of found.files) {
       reading = path;
-      const content = await readFile(join(root, path));
+      content = await readWithin(found.home, join(root, path), MAX_BYTES - bytes);
       bytes += content.byteLength;
-      if (bytes > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes of policies and data`);
       if (path.endsWith(".rego")) files[path] = textOf(content);
       else data = merge(data, nested(dirname(path), documentOf(content)), "data");
     }
     return { ok: true, sources: { files, data } };
   } catch (thrown) {
     const message = thrown instanceof PortcullisError ? thrown.reason : String((thrown as Error).message);
-    const place = thrown instanceof PortcullisError ? await placeOfFault(join(root, reading)) : {};
+    const place = thrown instanceof PortcullisError ? placeOfFault(content.toString()) : {};
     return { ok: false, problems: [{ ...problem("policies_unreadable", message, reading), ...place }] };
   }
 }
 
+interface Walked {
+  /** Where the root really is. */
+  readonly home: string;
+  readonly files: readonly string[];
+  readonly directories: readonly string[];
+}
+
 /** Paths below the root. A link that leads nowhere is an error: what it should have denied would be missing. */
-async function walk(root: string): Promise<{ files: readonly string[]; directories: readonly string[] }> {
+async function walk(root: string): Promise<Walked> {
+  const home = await realpath(root);
   const files: string[] = [];
   const directories = [""];
+  let names = 0;
   for (const below of directories) {
-    for (const name of (await readdir(join(root, below))).filter((name) => !name.startsWith(".")).sort()) {
+    const listed = await namesIn(join(root, below), MAX_ENTRIES - names);
+    names += listed.length;
+    for (const name of listed.filter((name) => !name.startsWith(".")).sort()) {
       const path = below === "" ? name : `${below}/${name}`;
       if ((await stat(join(root, path))).isDirectory()) directories.push(path);
       else if (path.endsWith(".rego") || basename(path) === "data.json") files.push(path);
     }
-    if (files.length + directories.length > MAX_ENTRIES) throw new Error(`more than ${MAX_ENTRIES} files`);
+    if (directories.length > MAX_DIRECTORIES) throw new Error(`more than ${MAX_DIRECTORIES} directories`);
   }
-  return { files, directories };
+  for (const directory of directories) await placeWithin(home, join(root, directory));
+  return { home, files, directories };
+}
+
+async function namesIn(directory: string, most: number): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const { name } of await opendir(directory)) {
+    names.push(name);
+    if (names.length > most) throw new Error(`more than ${MAX_ENTRIES} files`);
+  }
+  return names;
+}
+
+/** A link that leads elsewhere would show its author, through this process's eyes, what only this process may read. */
+async function placeWithin(home: string, path: string): Promise<string> {
+  const real = await realpath(path);
+  if (real === home || real.startsWith(home + sep)) return real;
+  throw new Error("a link leads out of the folder of policies");
+}
+
+/** A pipe would be waited for, and a device never ends. */
+async function readWithin(home: string, path: string, most: number): Promise<Buffer> {
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+  const file = await open(await placeWithin(home, path), O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  try {
+    return await readRegular(file, most);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readRegular(file: FileHandle, most: number): Promise<Buffer> {
+  const about = await file.stat();
+  if (!about.isFile()) throw new Error("it is no regular file");
+  // Its size is what it was a moment ago.
+  const content =
+    about.size > most
+      ? undefined
+      : await gather(file.createReadStream({ end: most, autoClose: false }), most);
+  if (content === undefined) throw new Error(`more than ${MAX_BYTES} bytes of policies and data`);
+  return content;
 }
 
 /** What is no UTF-8 would be compared as another text than its author sees, and a denial would miss. */
@@ -86,8 +145,7 @@ function documentOf(content: Uint8Array): JsonObject {
 }
 
 /** Where the parser stopped, as far as it says. */
-async function placeOfFault(path: string): Promise<Partial<Pick<Problem, "row" | "col">>> {
-  const text = await readFile(path, "utf8").catch(() => "");
+function placeOfFault(text: string): Partial<Pick<Problem, "row" | "col">> {
   try {
     JSON.parse(text);
   } catch (thrown) {

@@ -5,7 +5,7 @@ import type { Log } from "../lib/log.ts";
 import { createEngine, type PolicyEngine } from "./engine.ts";
 import { createInstancePool } from "./instance-pool.ts";
 import { createLayerSource, type LayerSource, type LayerStatus, type PolicyLimits } from "./layer-source.ts";
-import type { Toolchain } from "./toolchain.ts";
+import type { Prepare } from "./preparation.ts";
 
 export interface PolicyStatus {
   readonly platform: LayerStatus;
@@ -33,7 +33,7 @@ export interface PolicyStore {
 }
 
 export interface PolicyStoreOptions {
-  readonly toolchain: Pick<Toolchain, "build">;
+  readonly prepare: Prepare;
   /** Directory of the policies that hold for every tenant. */
   readonly platform: string;
   /** Every tenant: the directory of its own policies, or null for those who share the platform's engine. */
@@ -58,10 +58,10 @@ const LIMITS: PolicyLimits = {
 };
 
 export function createPolicyStore(options: PolicyStoreOptions): PolicyStore {
-  const { toolchain, tenantSchema, attributesSchema, log, clock } = options;
+  const { prepare, tenantSchema, attributesSchema, log, clock } = options;
   const limits = { ...LIMITS, ...options.limits };
   const schemas = { tenantSchema, ...(attributesSchema && { attributesSchema }) };
-  const common = { schemas, toolchain, pool: createInstancePool(limits.instances), limits, log, clock };
+  const common = { schemas, prepare, pool: createInstancePool(limits.instances), limits, log, clock };
   const engines = new Map<LayerSource | null | undefined, PolicyEngine>();
   const listeners = new Set<() => void>();
   const onSwap = () => {

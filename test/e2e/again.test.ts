@@ -8,6 +8,7 @@ import { createSchemas } from "../../src/gate/schemas.ts";
 import { digest, isJsonObject, type JsonObject } from "../../src/lib/json.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { readTemplate } from "../../src/lib/uri-template.ts";
+import { createPreparer } from "../../src/policy/preparation.ts";
 import { createPolicyStore, type PolicyStore } from "../../src/policy/store.ts";
 import { createToolchain } from "../../src/policy/toolchain.ts";
 import { listing, type Shelf, serveShelf } from "./shelf.ts";
@@ -58,7 +59,7 @@ beforeAll(async () => {
     policies: RULES,
   });
   policies = createPolicyStore({
-    toolchain,
+    prepare: createPreparer(toolchain),
     platform: join(world.directory, "policies"),
     tenants: new Map([["acme", null]]),
     tenantSchema: {},

@@ -16,6 +16,7 @@ import { digest, isJsonObject, type JsonObject } from "../../src/lib/json.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { openCapability } from "../../src/policy/capability.ts";
 import type { PolicyEngine } from "../../src/policy/engine.ts";
+import { createPreparer } from "../../src/policy/preparation.ts";
 import { compileSchema } from "../../src/policy/schema.ts";
 import { createPolicyStore } from "../../src/policy/store.ts";
 import { context, NOW, principal, TENANT_SCHEMA, target, toolchain } from "./world.ts";
@@ -60,7 +61,7 @@ const pinned: Target = {
 
 async function openEngine(): Promise<PolicyEngine> {
   const store = createPolicyStore({
-    toolchain,
+    prepare: createPreparer(toolchain),
     platform: join(scratch, "policies"),
     tenants: new Map([["acme", null]]),
     tenantSchema: { ...TENANT_SCHEMA, required: ["id", "refund_limit", "blocked_ibans"] },

@@ -1,8 +1,11 @@
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Log } from "../../src/lib/log.ts";
+import { readPolicyFiles } from "../../src/policy/policy-files.ts";
+import { createPreparer } from "../../src/policy/preparation.ts";
 import { createPolicyStore, type PolicyStore } from "../../src/policy/store.ts";
 import { context, NOW, TENANT_SCHEMA, target, toolchain, wanted } from "./world.ts";
 
@@ -49,7 +52,7 @@ async function storeOf(
   plain: readonly string[] = tenants.includes("acme") ? [] : ["acme"],
 ): Promise<PolicyStore> {
   const store = createPolicyStore({
-    toolchain,
+    prepare: createPreparer(toolchain),
     platform: join(root, "platform"),
     tenants: new Map([
       ...tenants.map((tenant) => [tenant, join(root, tenant)] as const),
@@ -240,11 +243,76 @@ test("a link that leads nowhere, or in a circle, is an error and no silent gap",
   expect(reasons(store)).toEqual(["kept"]);
 });
 
+test.each([
+  ["another tenant's data", "data.json", "../globex/data.json"],
+  ["a file of this machine", "deny.rego", "/etc/hostname"],
+  ["another tenant's folder", "lib", "../globex"],
+])("a link to %s is not followed, and shows nothing of it", async (_, name, to) => {
+  await put("platform/authz.rego", grants("platform"));
+  await put("globex/data.json", '{"secret": "of globex"}');
+  await put("acme/authz.rego", grants("acme"));
+  const store = await storeOf(["acme"]);
+  await symlink(to, join(root, "acme", name));
+  const { lastError } = (await store.reload()).tenants.acme ?? {};
+  expect(lastError?.problems[0]?.message).toBe("a link leads out of the folder of policies");
+  expect(reasons(store)).toEqual(["acme", "platform"].sort().reverse());
+});
+
+test("links within the folder are followed, as a mounted ConfigMap has them", async () => {
+  await put("platform/..2026/authz.rego", grants("mounted"));
+  await symlink("..2026", join(root, "platform/..data"));
+  await symlink("..data/authz.rego", join(root, "platform/authz.rego"));
+  await symlink("platform", join(root, "linked"));
+  expect(reasons(await storeOf())).toEqual(["mounted"]);
+  expect(await readPolicyFiles(join(root, "linked"))).toMatchObject({ ok: true });
+});
+
+test("a pipe, a device and a file without end hold up nobody: they are refused unread", async () => {
+  await put("platform/authz.rego", grants("platform"));
+  await put("acme/authz.rego", grants("acme"));
+  const store = await storeOf(["acme"]);
+  const refused = async () => (await store.reload()).tenants.acme?.lastError?.problems[0];
+  execFileSync("mkfifo", [join(root, "acme/deny.rego")]);
+  expect(await refused()).toMatchObject({ file: "deny.rego", message: "it is no regular file" });
+  await rm(join(root, "acme/deny.rego"));
+  await put("acme/data.json", "");
+  await truncate(join(root, "acme/data.json"), 1 << 30);
+  const before = process.memoryUsage.rss();
+  expect((await refused())?.message).toContain("more than 16777216 bytes");
+  expect(process.memoryUsage.rss() - before).toBeLessThan(100 << 20);
+});
+
+test("a folder of very many directories or files is refused before it takes all watches", async () => {
+  await put("platform/authz.rego", grants("kept"));
+  const store = await storeOf();
+  for (let at = 0; at < 501; at += 1) await mkdir(join(root, `platform/d${at}`));
+  expect((await store.reload()).platform.lastError?.problems[0]?.message).toBe("more than 500 directories");
+  expect(reasons(store)).toEqual(["kept"]);
+});
+
+test("a folder that changes all the time is built one after the other, not once for each change", async () => {
+  await put("platform/authz.rego", grants("first"));
+  const build = vi.fn(toolchain.build);
+  const store = createPolicyStore({
+    prepare: createPreparer({ build }),
+    platform: join(root, "platform"),
+    tenants: new Map([["acme", null]]),
+    tenantSchema: TENANT_SCHEMA,
+    log,
+    clock: () => 0,
+  });
+  stores.push(store);
+  await store.load();
+  await put("platform/authz.rego", BROKEN);
+  await Promise.all(Array.from({ length: 50 }, () => store.reload()));
+  expect(build.mock.calls.length).toBeLessThanOrEqual(4);
+});
+
 test("a toolchain that fails is a bad bundle, not a crash", async () => {
   await put("platform/authz.rego", grants("kept"));
   const build = vi.fn(toolchain.build);
   const store = createPolicyStore({
-    toolchain: { build },
+    prepare: createPreparer({ build }),
     platform: join(root, "platform"),
     tenants: new Map([["acme", null]]),
     tenantSchema: TENANT_SCHEMA,

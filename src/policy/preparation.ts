@@ -1,0 +1,55 @@
+import { digest } from "../lib/json.ts";
+import { type EvaluationLimits, loadProgram, type Program } from "./instance.ts";
+import { readPolicyFiles } from "./policy-files.ts";
+import { problem } from "./problem.ts";
+import type { Toolchain } from "./toolchain.ts";
+import type { BuiltPolicy, PolicySources, Problem } from "./toolchain-types.ts";
+
+/** A folder of policies that is to decide. Like the answer, it can be sent to another thread. */
+export interface Wanted {
+  readonly directory: string;
+  readonly schemas: Pick<PolicySources, "tenantSchema" | "attributesSchema">;
+  readonly limits: EvaluationLimits;
+  /** Digest of the content that is in force, or "". */
+  readonly content: string;
+}
+
+export type Prepared =
+  | { readonly kind: "same" }
+  | { readonly kind: "bad"; readonly problems: readonly Problem[] }
+  | {
+      readonly kind: "good";
+      readonly content: string;
+      readonly policy: Omit<BuiltPolicy, "wasm" | "data">;
+      readonly program: Program;
+    };
+
+/** Files -> what decides. */
+export type Prepare = (wanted: Wanted) => Promise<Prepared>;
+
+/** Reads, builds and loads in this thread, which large data keeps busy for seconds. Never rejects. */
+export function createPreparer(toolchain: Pick<Toolchain, "build">): Prepare {
+  async function prepare({ directory, schemas, limits, content: before }: Wanted): Promise<Prepared> {
+    const read = await readPolicyFiles(directory);
+    if (!read.ok) return bad(read.problems);
+    const { sources } = read;
+    const content = digest({ ...sources });
+    if (content === before) return { kind: "same" };
+    // A deployment that empties the directory first must not lift the denials that were there.
+    if (Object.keys(sources.files).every((path) => path.endsWith("_test.rego")))
+      return bad([problem("policies_missing", "there are no policies in this directory")]);
+    const built = await toolchain.build({ ...sources, ...schemas });
+    if (!built.ok) return bad(built.problems);
+    const { wasm, data, ...policy } = built.policy;
+    return { kind: "good", content, policy, program: await loadProgram(wasm, JSON.stringify(data), limits) };
+  }
+  return (wanted) => prepare(wanted).catch((cause: unknown) => bad([failure(cause)]));
+}
+
+function bad(problems: readonly Problem[]): Prepared {
+  return { kind: "bad", problems };
+}
+
+function failure(cause: unknown): Problem {
+  return problem("policies_unloadable", cause instanceof Error ? cause.message : String(cause));
+}
