@@ -1,5 +1,7 @@
 import type { Bounds, Capability, PolicyContext, Target } from "../domain.ts";
+import type { Json } from "../lib/json.ts";
 import { LRUCache } from "../lib/lru.ts";
+import { weightOf } from "../lib/weight.ts";
 import { type OpenCapability, openCapability } from "../policy/capability.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
 import { compileSchema } from "../policy/schema.ts";
@@ -10,12 +12,17 @@ export interface Capabilities {
   of(policy: PolicyEngine, context: PolicyContext, targets: readonly Target[]): readonly OpenCapability[];
 }
 
+/** Of all that is kept: a policy that reads the clock makes new capabilities every second, as large as it likes. */
+const MAX_BYTES = 256 << 20;
+/** Of one that says little, once it is opened and listed. */
+const OPENED_BYTES = 2000;
+
 /**
  * Keeps opened capabilities by everything that they depend on: the engine's context key (revision, projected
  * principal, tenant record, clock tick if read) and the pinned target's digest.
  */
 export function createCapabilities(schemas: Schemas, max: number): Capabilities {
-  const cache = new LRUCache<string, OpenCapability>({ max });
+  const cache = new LRUCache<string, OpenCapability>({ max, maxSize: MAX_BYTES });
 
   return {
     of(policy, context, targets) {
@@ -27,7 +34,9 @@ export function createCapabilities(schemas: Schemas, max: number): Capabilities 
         const open = openOn(target, asked[index], schemas);
         if (open.mistakes.length > 0)
           schemas.mistaken(target, { tenant: context.tenant.id, revision: policy.revision }, open.mistakes);
-        cache.set(prefix + target.digest, open);
+        cache.set(prefix + target.digest, open, {
+          size: OPENED_BYTES + weightOf({ ...asked[index] } as Json),
+        });
         return open;
       });
       return known.map((open) => open ?? opened.shift() ?? closed("policy gave no answer for this target"));

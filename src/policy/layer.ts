@@ -1,5 +1,6 @@
 import type { Capability, Layer, PolicyContext, PolicyTarget } from "../domain.ts";
 import { canonicalJson, isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { weightOf } from "../lib/weight.ts";
 import { type Parsed, parseGrant, parseLimit } from "./answers.ts";
 import type { Program } from "./instance.ts";
 import type { Allowance, Evaluation, InstancePool } from "./instance-pool.ts";
@@ -151,12 +152,17 @@ function closed(fault: string): Capability {
   return { grants: [], limits: [], denials: [fault], faults: [fault] };
 }
 
+/** Of what policy says of one target: it is compared, merged, listed and kept for each principal. */
+const MAX_WEIGHT = 1 << 20;
+
 /** A malformed grant is dropped; a malformed limit or denial closes the target: what it meant to forbid is not known. */
 function readCapability(value: unknown, layer: Layer): Capability {
   const { grants, limits, denials } = isJsonObject(value) ? value : ({} as JsonObject);
   if (!Array.isArray(grants) || !Array.isArray(limits) || !Array.isArray(denials)) {
     return closed("policy: the answer is not a capability");
   }
+  if (weightOf(value as Json, MAX_WEIGHT) > MAX_WEIGHT)
+    return closed(`policy: the grants, limits and denials of one target take over ${MAX_WEIGHT} bytes`);
   const given = parseEach(grants, (one) => parseGrant(one, layer));
   const limited = parseEach(limits, (one) => parseLimit(one, layer));
   const texts = denials.filter((denial) => typeof denial === "string").sort();

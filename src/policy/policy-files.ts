@@ -45,7 +45,7 @@ export async function policyPaths(root: string): Promise<readonly string[]> {
  */
 export async function readPolicyFiles(root: string): Promise<Read> {
   let reading = "";
-  let content = Buffer.alloc(0);
+  let content: Buffer = Buffer.alloc(0);
   try {
     const files: Record<string, string> = {};
     let data: JsonObject = {};

@@ -306,3 +306,17 @@ test("a policy sees of a target what policy may see, even when it takes it whole
   const seen = JSON.parse(capability?.grants[0]?.reason ?? "[]") as string[];
   expect(seen.sort()).toEqual(["announced", "kind", "labels", "name", "upstream"]);
 });
+
+test("what a layer says of a target without measure closes that target", async () => {
+  const engine = await engineOf(
+    'grant contains {"reason": "many", "arguments": {"a": {"enum": data.many}}} if input.target.name == "many"\n' +
+      'grant contains {"reason": "few", "arguments": {"a": {"enum": array.slice(data.many, 0, 9)}}}',
+    { data: { many: Array.from({ length: 25_000 }, (_, at) => `a value of some length, number ${at}`) } },
+  );
+  const [many, few] = engine.capabilities(context(), [target({ name: "many" }), target({ name: "few" })]);
+  expect(many?.grants).toEqual([]);
+  expect(many?.denials[0]).toBe(
+    "policy: the grants, limits and denials of one target take over 1048576 bytes",
+  );
+  expect(few).toMatchObject({ grants: [{ reason: "few" }], denials: [] });
+});
