@@ -38,32 +38,59 @@ export function admit(upstream: string, definitions: readonly Definition[], pins
   }
 }
 
-/** Pins are for good, and an upstream can announce other resources each time it is asked: so many of each kind. */
+/** Pins are for good, and an upstream can announce other targets, or others of that name, each time it is asked. */
 const MAX_PINS = 10_000;
+/** Of one upstream's pins of one kind: the file is written whole. */
+const MAX_PIN_BYTES = 32 << 20;
+
+/** Tells whether there is room for a pin as it is to be; then it is counted. */
+function createRoom(upstream: string, pins: PinStore): (pin: Pin) => boolean {
+  const count = createCounts<ListedKind>();
+  const bytes = createCounts<ListedKind>();
+  function add({ kind }: Pin, one: number, more: number): void {
+    count.add(kind, one);
+    bytes.add(kind, more);
+  }
+  for (const pin of pins.list()) if (pin.upstream === upstream) add(pin, 1, bytesOf(pin));
+  return (pin) => {
+    const before = pins.get(pin);
+    const one = before === undefined ? 1 : 0;
+    const more = bytesOf(pin) - bytesOf(before);
+    const fits = count.of(pin.kind) + one <= MAX_PINS && bytes.of(pin.kind) + more <= MAX_PIN_BYTES;
+    if (more > 0 && !fits) return false;
+    add(pin, one, more);
+    return true;
+  };
+}
+
+function bytesOf(pin: Pin | undefined): number {
+  return (pin?.definition.length ?? 0) + (pin?.pending?.definition.length ?? 0);
+}
 
 function admitBy(pins: PinStore, upstream: string, definitions: readonly Definition[]): Admission {
   const [admitted, unpinned]: [Definition[], Definition[]] = [[], []];
   const quarantined: Quarantined[] = [];
   const refused: Refusal[] = [];
   const changed: Pin[] = [];
-  const pinned = createCounts<ListedKind>();
-  for (const pin of pins.list()) if (pin.upstream === upstream) pinned.add(pin.kind, 1);
+  const hasRoom = createRoom(upstream, pins);
+  function change(pin: Pin): boolean {
+    const fits = hasRoom(pin);
+    if (fits) changed.push(pin);
+    return fits;
+  }
   for (const definition of definitions) {
     const { kind, name, digest, canonical } = definition;
     const seen = { digest, definition: canonical };
     const pin = pins.get({ upstream, kind, name });
-    if (pin === undefined && pinned.of(kind) >= MAX_PINS) {
-      refused.push({ kind, name, reason: "more of its kind are pinned than are kept" });
-    } else if (pin === undefined) {
-      pinned.add(kind, 1);
-      unpinned.push(definition);
-      changed.push({ upstream, kind, name, ...seen, pending: null });
+    if (pin === undefined) {
+      if (change({ upstream, kind, name, ...seen, pending: null })) unpinned.push(definition);
+      else refused.push({ kind, name, reason: "more of its kind are pinned than are kept" });
     } else if (pin.digest === digest) {
       admitted.push(definition);
-      if (pin.pending !== null) changed.push({ ...pin, pending: null });
+      if (pin.pending !== null) change({ ...pin, pending: null });
     } else {
       quarantined.push({ kind, name, difference: describeDrift(pin.definition, canonical) });
-      if (pin.pending?.digest !== digest) changed.push({ ...pin, pending: seen });
+      if (pin.pending?.digest !== digest) change({ ...pin, pending: seen });
     }
   }
   const fault = keep(changed, pins);

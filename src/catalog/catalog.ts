@@ -77,6 +77,8 @@ export function createCatalog(options: CatalogOptions): Catalog {
   const used = new Set(Object.values(servers).flat());
   const listeners = new Set<(server: string) => void>();
   const admissions = new Map<string, Admission>();
+  /** The pins' version by which each upstream was admitted. */
+  const admittedBy = new Map<string, string>();
   const assembled = new Map(
     Object.entries(servers).map(([name, names]) => [name, assemble(names, [], labels)]),
   );
@@ -101,6 +103,7 @@ export function createCatalog(options: CatalogOptions): Catalog {
         log.warn({ upstream: name, kind, target, difference }, "definition changed: quarantined");
     }
     admissions.set(name, admission);
+    admittedBy.set(name, pins.version());
     for (const [server, names] of Object.entries(servers)) if (names.includes(name)) rebuild(server, names);
     lookForApprovals();
   }
@@ -126,7 +129,10 @@ export function createCatalog(options: CatalogOptions): Catalog {
     );
     if (waiting.length === 0) return;
     approvals = setTimeout(() => {
-      for (const [name] of waiting) admitFrom(name);
+      const now = pins.version();
+      for (const [name, { fault }] of waiting)
+        if (fault !== "" || admittedBy.get(name) !== now) admitFrom(name);
+      lookForApprovals();
     }, APPROVAL_MS).unref();
   }
 

@@ -1,6 +1,6 @@
 import type { ListedKind } from "../domain.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
-import { elementsOf, joinMembers, membersOf, readObject } from "../lib/members.ts";
+import { joinMembers, membersOf, readObject, type Written, writtenIn } from "../lib/members.ts";
 import type { ParamHeader } from "../lib/param-headers.ts";
 import { KINDS } from "./kinds.ts";
 
@@ -91,15 +91,17 @@ function announcedOf({ title, description, annotations }: JsonObject): JsonObjec
 }
 
 /** JSON text with sorted keys; numbers stay as written, so that a change beyond 2^53 is a change. */
-export function canonicalText(text: string, depth = 0): string {
-  if (depth > MAX_DEPTH) throw new Error(`it is nested deeper than ${MAX_DEPTH}`);
-  if (text.startsWith("{")) {
-    const members = [...membersOf(text)].sort(([a], [b]) => (a < b ? -1 : 1));
-    return `{${members.map(([key, value]) => `${JSON.stringify(key)}:${canonicalText(value, depth + 1)}`).join(",")}}`;
-  }
-  if (text.startsWith("["))
-    return `[${elementsOf(text)
-      .map((one) => canonicalText(one, depth + 1))
-      .join(",")}]`;
-  return text.startsWith('"') ? JSON.stringify(JSON.parse(text)) : text;
+export function canonicalText(text: string): string {
+  return canonical(writtenIn(text, MAX_DEPTH));
+}
+
+/** Text is added to text, which copies nothing: to join the parts of each level would copy all that is below it. */
+function canonical(value: Written): string {
+  if (typeof value === "string") return value.startsWith('"') ? JSON.stringify(JSON.parse(value)) : value;
+  const isObject = value instanceof Map;
+  const parts = isObject ? [...value].sort(([a], [b]) => (a < b ? -1 : 1)) : value.entries();
+  let text = "";
+  for (const [key, part] of parts)
+    text += `${text === "" ? "" : ","}${isObject ? `${JSON.stringify(key)}:` : ""}${canonical(part)}`;
+  return isObject ? `{${text}}` : `[${text}]`;
 }

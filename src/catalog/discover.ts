@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Listed, ListedKind, Upstream, UpstreamIdentity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
@@ -24,6 +25,8 @@ export interface Discovery {
   readonly refused: readonly Refusal[];
 }
 
+/** Of reading definitions, at a time. */
+const SLICE_MS = 10;
 const METHOD_NOT_FOUND = "-32601";
 
 export const LISTS: readonly Listed[] = ["tools", "resources", "prompts"];
@@ -43,7 +46,8 @@ export async function discoverList(
   const found: Discovery[] = [];
   for (const kind of kinds) {
     const most = kind === "template" ? limits.templates : limits.targets;
-    found.push(read(kind, await allPages(kind, upstream, { ...limits, targets: most }, signal)));
+    const texts = await allPages(kind, upstream, { ...limits, targets: most }, signal);
+    found.push(unrepeated(kind, await readAll(kind, texts)));
   }
   return together(found);
 }
@@ -71,9 +75,10 @@ async function allPages(
     const result = await listPage(kind, upstream, cursor, limits.pageMs, signal);
     if (result === null) return [];
     bytes += result.bytes;
-    texts.push(...elementsOf(result.definitions));
     if (bytes > limits.bytes) throw unusable(`more than ${limits.bytes} bytes of ${list}`);
-    if (texts.length > limits.targets) throw unusable(`more than ${limits.targets} ${list}`);
+    const listed = elementsOf(result.definitions);
+    if (texts.length + listed.length > limits.targets) throw unusable(`more than ${limits.targets} ${list}`);
+    texts.push(...listed);
     cursor = result.nextCursor;
     if (cursor === undefined) return texts;
     if (seen.has(cursor)) throw unusable(`a cursor of ${method} repeats`);
@@ -113,8 +118,23 @@ async function listPage(
   };
 }
 
-function read(kind: ListedKind, texts: readonly string[]): Discovery {
-  const found = texts.map((text) => readDefinition(kind, text));
+/** With everything else in between: a list may be as large as its upstream likes, within limits that take a second. */
+async function readAll(
+  kind: ListedKind,
+  texts: readonly string[],
+): Promise<readonly (Definition | Refusal)[]> {
+  const read: (Definition | Refusal)[] = [];
+  let began = performance.now();
+  for (const text of texts) {
+    read.push(readDefinition(kind, text));
+    if (performance.now() - began < SLICE_MS) continue;
+    await setImmediate();
+    began = performance.now();
+  }
+  return read;
+}
+
+function unrepeated(kind: ListedKind, found: readonly (Definition | Refusal)[]): Discovery {
   const definitions = found.filter((one): one is Definition => !isRefusal(one));
   const count = new Map<string, number>();
   for (const { name } of definitions) count.set(name, (count.get(name) ?? 0) + 1);

@@ -1,6 +1,6 @@
 import type { ListedKind, TargetId } from "../domain.ts";
 import { sha256 } from "../lib/json.ts";
-import { elementsOf, membersOf } from "../lib/members.ts";
+import { elementsOf, membersOf, type Written, writtenIn } from "../lib/members.ts";
 import { canonicalText } from "./definition.ts";
 import { LISTED_KINDS } from "./kinds.ts";
 
@@ -12,6 +12,9 @@ export interface Pin extends TargetId {
   /** A definition that differs from the pinned one and waits for approval, or null. */
   readonly pending: { readonly digest: string; readonly definition: string } | null;
 }
+
+/** Of a definition, and what stands around it. */
+const FILE_DEPTH = 72;
 
 /**
  * The text of a pin file: sorted, without times, a line for each value, so that a version control system shows what
@@ -28,7 +31,7 @@ export function pinFileText(pins: readonly Pin[]): string {
           : `,"pending":{"digest":"${pending.digest}","definition":${pending.definition}}`;
       return `{"upstream":${id[0]},"kind":${id[1]},"name":${id[2]},"digest":${id[3]},"definition":${definition}${waits}}`;
     });
-  return `${indented(`{"v":1,"pins":[${texts.join(",")}]}`, "")}\n`;
+  return `${indented(writtenIn(`{"v":1,"pins":[${texts.join(",")}]}`, FILE_DEPTH), "")}\n`;
 }
 
 /** @throws for what is no pin file, or where a definition does not have its digest */
@@ -75,23 +78,15 @@ function word(members: ReadonlyMap<string, string>, name: string): string {
 }
 
 /** JSON text over several lines; whatever is neither object nor array stays as it was written. */
-function indented(text: string, indent: string): string {
+function indented(value: Written, indent: string): string {
+  if (typeof value === "string") return value;
   const inner = `${indent}  `;
-  const lines = (items: readonly string[], open: string, close: string) =>
-    items.length === 0
-      ? open + close
-      : `${open}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${close}`;
-  if (text.startsWith("{")) {
-    const members = Array.from(
-      membersOf(text),
-      ([key, value]) => `${JSON.stringify(key)}: ${indented(value, inner)}`,
-    );
-    return lines(members, "{", "}");
-  }
-  if (!text.startsWith("[")) return text;
-  return lines(
-    elementsOf(text).map((element) => indented(element, inner)),
-    "[",
-    "]",
-  );
+  const items =
+    value instanceof Map
+      ? Array.from(value, ([key, member]) => `${JSON.stringify(key)}: ${indented(member, inner)}`)
+      : value.map((element) => indented(element, inner));
+  const [open, close] = value instanceof Map ? "{}" : "[]";
+  return items.length === 0
+    ? `${open}${close}`
+    : `${open}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${close}`;
 }

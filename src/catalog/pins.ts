@@ -14,14 +14,20 @@ export interface PinStore {
   /** Pins the pending definition; false if there is none. */
   approve(upstream: string, name: string, kind?: ListedKind): boolean;
   list(): readonly Pin[];
+  /** Another one when the pins may be others, by whichever process. Never throws. */
+  version(): string;
 }
 
 /** In memory: for tests, and where pins need not outlive the process. */
 export function createMemoryPins(): PinStore {
+  let version = 0;
   return pinStore(
     new Map(),
     () => {},
-    () => {},
+    () => {
+      version += 1;
+    },
+    () => String(version),
   );
 }
 
@@ -53,10 +59,15 @@ export function createFilePins(path: string): PinStore {
   }
 
   load();
-  return pinStore(pins, load, save);
+  return pinStore(pins, load, save, stampOf);
 }
 
-function pinStore(pins: Map<string, Pin>, load: () => void, save: () => void): PinStore {
+function pinStore(
+  pins: Map<string, Pin>,
+  load: () => void,
+  save: () => void,
+  stampOf: () => string,
+): PinStore {
   function put(changed: readonly Pin[]): void {
     load();
     const before = changed.map((pin) => [keyOf(pin), pins.get(keyOf(pin))] as const);
@@ -88,6 +99,13 @@ function pinStore(pins: Map<string, Pin>, load: () => void, save: () => void): P
     list() {
       load();
       return [...pins.values()];
+    },
+    version() {
+      try {
+        return stampOf();
+      } catch {
+        return "unreadable";
+      }
     },
   };
 }

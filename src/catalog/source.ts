@@ -1,6 +1,7 @@
 import type { Listed, Upstream, UpstreamIdentity } from "../domain.ts";
 import { toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import { createAnnouncements } from "./announcements.ts";
 import { type Discovery, type DiscoveryLimits, discoverList, LISTS, together } from "./discover.ts";
 
 export type SourceState =
@@ -10,8 +11,6 @@ export type SourceState =
 
 /** Doubled with each failure in a row, up to `refreshMs`. */
 const RETRY_MS = 1000;
-/** Announcements of a change within this time are one. */
-const DEBOUNCE_MS = 100;
 
 export interface SourceOptions {
   readonly upstream: Upstream;
@@ -36,14 +35,12 @@ export function createSource(options: SourceOptions): Source {
   let running: Promise<void> | undefined;
   /** Lists that are to be asked for. */
   const wanted = new Set<Listed>();
+  const announced = createAnnouncements(refreshMs, () => ask());
   const lists = new Map<Listed, Discovery>();
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  const stopListening = upstream.onChange((what) => {
-    wanted.add(what);
-    if (running === undefined) schedule(DEBOUNCE_MS, ask);
-  });
+  const stopListening = upstream.onChange(announced.hear);
 
   function schedule(ms: number, next: () => Promise<void>): void {
     clearTimeout(timer);
@@ -52,7 +49,8 @@ export function createSource(options: SourceOptions): Source {
 
   async function discover(): Promise<SourceState> {
     // What is not known yet, or may have changed while the upstream was away, is asked for with the rest.
-    const asked = state.kind === "live" ? [...wanted] : LISTS;
+    const heard = announced.take();
+    const asked = state.kind === "live" ? new Set([...wanted, ...heard]) : LISTS;
     wanted.clear();
     try {
       const identity = await upstream.identify(closing.signal);
@@ -82,6 +80,7 @@ export function createSource(options: SourceOptions): Source {
       }
       onChange();
     } while (wanted.size > 0);
+    announced.followed();
     schedule(failures === 0 ? refreshMs : Math.min(refreshMs, RETRY_MS * 2 ** (failures - 1)), refresh);
   }
 
@@ -107,6 +106,7 @@ export function createSource(options: SourceOptions): Source {
     refresh,
     close() {
       clearTimeout(timer);
+      announced.close();
       stopListening();
       closing.abort();
     },

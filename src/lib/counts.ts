@@ -1,7 +1,7 @@
-/** How many there are of each; what there is none of takes no room. */
+/** How many, or how much, there is of each; what there is none of takes no room. */
 export interface Counts<Key> {
   of(key: Key): number;
-  add(key: Key, change: 1 | -1): void;
+  add(key: Key, change: number): void;
 }
 
 export function createCounts<Key>(): Counts<Key> {

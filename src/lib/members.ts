@@ -56,6 +56,72 @@ export function elementsOf(text: string): string[] {
   return elements;
 }
 
+/** A JSON value taken apart to the end, each scalar as the text it was written in. */
+export type Written = string | readonly Written[] | Map<string, Written>;
+
+/**
+ * Linear in the text, however deep it nests: to take apart each level's text again would cost its size at every level.
+ *
+ * @throws PortcullisError `upstream_protocol` for anything but JSON, or where an object repeats a key.
+ * @throws Error for what is nested deeper than `maxDepth`.
+ */
+export function writtenIn(text: string, maxDepth: number): Written {
+  parsed(text);
+  return new Reader(text, maxDepth).value(0);
+}
+
+class Reader {
+  readonly #text: string;
+  readonly #maxDepth: number;
+  #at = 0;
+
+  constructor(text: string, maxDepth: number) {
+    this.#text = text;
+    this.#maxDepth = maxDepth;
+  }
+
+  value(depth: number): Written {
+    if (depth > this.#maxDepth) throw new Error(`it is nested deeper than ${this.#maxDepth}`);
+    this.#at = skipSpace(this.#text, this.#at);
+    const first = this.#text[this.#at];
+    if (first === "{") return this.#object(depth);
+    if (first === "[") return this.#array(depth);
+    return this.#upTo(endOfValue(this.#text, this.#at));
+  }
+
+  #object(depth: number): Written {
+    const members = new Map<string, Written>();
+    while (this.#goesOn("}")) {
+      const key = keyIn(this.#upTo(endOfString(this.#text, this.#at)));
+      if (members.has(key)) throw refused("an object repeats a key");
+      this.#at = skipSpace(this.#text, this.#at) + 1;
+      members.set(key, this.value(depth + 1));
+    }
+    return members;
+  }
+
+  #array(depth: number): Written {
+    const elements: Written[] = [];
+    while (this.#goesOn("]")) elements.push(this.value(depth + 1));
+    return elements;
+  }
+
+  /** Past an opening bracket or a comma to what follows it, or past the closing bracket. */
+  #goesOn(closing: string): boolean {
+    let at = skipSpace(this.#text, this.#at);
+    if (this.#text[at] !== closing) at = skipSpace(this.#text, at + 1);
+    const ends = this.#text[at] === closing;
+    this.#at = ends ? at + 1 : at;
+    return !ends;
+  }
+
+  #upTo(end: number): string {
+    const text = this.#text.slice(this.#at, end);
+    this.#at = end;
+    return text;
+  }
+}
+
 /** The object that `membersOf` took apart. Values must be JSON text. */
 export function joinMembers(members: ReadonlyMap<string, string>): string {
   let text = "{";

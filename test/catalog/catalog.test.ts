@@ -323,3 +323,36 @@ test("a change beyond what a double holds is a change", async () => {
   ]);
   catalog.close();
 });
+
+test("who announces changes all the time is asked less and less often, and what was announced is not lost", async () => {
+  const a = fixture("a", page(tool("x")));
+  const catalog = catalogOf([a]);
+  await catalog.start();
+  const storm = setInterval(() => a.announce(), 5);
+  await new Promise((done) => setTimeout(done, 2000));
+  clearInterval(storm);
+  // After waits of 0.1, 0.2, 0.4 and 0.8 s, where one of 0.1 s for each would be twenty.
+  expect(a.asked).toBeGreaterThan(2);
+  expect(a.asked).toBeLessThan(8);
+  a.pages = [page(tool("x"), tool("y"))];
+  a.announce();
+  await expect.poll(() => exposed(catalog), { timeout: 10_000 }).toEqual(["x", "y"]);
+  catalog.close();
+});
+
+test("definitions made to be slow to read hold up nobody", async () => {
+  const deep = `${"[".repeat(60)}${"0,".repeat(60_000)}0${"]".repeat(60)}`;
+  const tools = Array.from({ length: 40 }, (_, at) => tool(`t${at}`, `,"a":${deep}`));
+  const catalog = catalogOf([fixture("a", page(...tools))], { startMs: 60_000 });
+  let [worst, last] = [0, performance.now()];
+  const ticking = setInterval(() => {
+    worst = Math.max(worst, performance.now() - last);
+    last = performance.now();
+  }, 2);
+  await catalog.start();
+  clearInterval(ticking);
+  expect(exposed(catalog)).toHaveLength(40);
+  // 5 MB in 40 definitions: each was taken apart at each of 60 levels, all of them in one go of 16 s.
+  expect(worst).toBeLessThan(5000);
+  catalog.close();
+});

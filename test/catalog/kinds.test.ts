@@ -196,6 +196,25 @@ test("an upstream that announces other resources each time cannot fill the pin f
   catalog.close();
 });
 
+test("nor with a few large ones, pinned or waiting", async () => {
+  const upstream = fixture("a", page());
+  const pins = createMemoryPins();
+  const catalog = catalogOf([upstream], { pins });
+  const announce = async (prefix: string, title: string) => {
+    const tools = Array.from({ length: 120 }, (_, at) => tool(`${prefix}${at}`, `,"title":"${title}"`));
+    upstream.pages = [page(...tools)];
+    await catalog.refresh();
+  };
+  for (const prefix of ["a", "b", "c"]) await announce(prefix, "x".repeat(120_000));
+  const [state] = catalog.status().upstreams;
+  expect(state?.refused[0]?.reason).toBe("more of its kind are pinned than are kept");
+  await announce("b", "y".repeat(120_000));
+  expect(catalog.status().upstreams[0]?.quarantined).toHaveLength(120);
+  const bytes = pins.list().map(({ definition, pending }) => `${definition}${pending?.definition ?? ""}`);
+  expect(bytes.join("").length).toBeLessThanOrEqual(32 << 20);
+  catalog.close();
+});
+
 test("a tool's view is named as the virtual server exposes it, and nothing else of _meta is touched", async () => {
   const meta =
     '{ "n":1.0,"ui":{"resourceUri":"ui://map/view","csp":{"a" : 1}},"ui/resourceUri":"ui://map/view"}';

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { joinMembers, membersOf } from "../../src/lib/members.ts";
+import { joinMembers, membersOf, type Written, writtenIn } from "../../src/lib/members.ts";
 
 test("each member keeps the text it was written in", () => {
   const members = membersOf(
@@ -66,4 +66,26 @@ test("depth and size are the sender's, and cost no stack and linear time", () =>
   const started = performance.now();
   expect(membersOf(text).get("result")).toHaveLength(2 * deep);
   expect(performance.now() - started).toBeLessThan(2000);
+});
+
+test("a value that is taken apart to the end is what it was, each scalar as it was written", () => {
+  const textOf = (value: Written): string => {
+    if (typeof value === "string") return value;
+    if (value instanceof Map)
+      return `{${[...value].map(([key, one]) => `${JSON.stringify(key)}:${textOf(one)}`).join(",")}}`;
+    return `[${value.map(textOf).join(",")}]`;
+  };
+  const indents = fc.constantFrom(undefined, 1, "\t", "\r\n ");
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 6 }), indents, (value, indent) => {
+      expect(textOf(writtenIn(JSON.stringify(value, null, indent), 64))).toBe(JSON.stringify(value));
+    }),
+    { numRuns: 1000 },
+  );
+  expect(textOf(writtenIn(' {"a" : [ 1.0 , "\\u0061" ],"b":[ ] ,"c":{ }}', 64))).toBe(
+    '{"a":[1.0,"\\u0061"],"b":[],"c":{}}',
+  );
+  expect(() => writtenIn('{"a":{"b":1,"\\u0062":2}}', 64)).toThrow("repeats a key");
+  expect(() => writtenIn("[[1,]]", 64)).toThrow("not JSON");
+  expect(() => writtenIn("[[[1]]]", 2)).toThrow("nested deeper than 2");
 });
