@@ -4,6 +4,7 @@ import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { Transients } from "../lib/transients.ts";
 import { type Child, type ChildOptions, startChild } from "./child.ts";
+import { createDropped } from "./dropped.ts";
 import { changedList, outboundParams } from "./era.ts";
 import {
   type Message,
@@ -52,6 +53,7 @@ export type ConnectionOptions = Omit<ChildOptions, "onLine" | "onGarbage"> & {
 
 export function connect(options: ConnectionOptions): Connection {
   const { log } = options;
+  const onDropped = createDropped(log);
   const pending = new Transients<Pending>();
   let lastId = 0;
   let garbage = 0;
@@ -76,7 +78,7 @@ export function connect(options: ConnectionOptions): Connection {
   const questions = createQuestions({
     ask: options.onQuestion,
     send: child.send,
-    onDropped: (what) => log.warn({ what }, "dropped what an upstream sent"),
+    onDropped,
   });
 
   function onGarbage(): void {
@@ -92,7 +94,7 @@ export function connect(options: ConnectionOptions): Connection {
 
   function settle(id: unknown, answer: UpstreamAnswer): void {
     const one = typeof id === "number" ? pending.get(id) : undefined;
-    if (one === undefined) log.warn({}, "dropped a response that nobody waits for");
+    if (one === undefined) onDropped("a response that nobody waits for");
     else one.resolve(answer);
   }
 

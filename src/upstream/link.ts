@@ -3,6 +3,7 @@ import type { Listed } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Dispatchers } from "./dispatchers.ts";
+import { createDropped } from "./dropped.ts";
 import { type ExchangeLimits, exchange } from "./exchange.ts";
 import { type Access, type Caller, createCaller, headersOf } from "./http-call.ts";
 import { type Message as JsonRpc, readMessage } from "./message.ts";
@@ -126,13 +127,4 @@ export function createLink(options: LinkOptions): Link {
   const dispatcherOf = dispatchers.forCalls;
   const call = createCaller({ ...options, dispatcherOf, onDropped });
   return { nextId: () => ++lastId, call, post, stream, onListChanged, onDropped };
-}
-
-/** An upstream can send any number of them: the log has the first, then every time their count has doubled. */
-function createDropped(log: Log): (what: string) => void {
-  let dropped = 0;
-  return (what) => {
-    dropped += 1;
-    if ((dropped & (dropped - 1)) === 0) log.warn({ what, dropped }, "dropped what an upstream sent");
-  };
 }

@@ -10,6 +10,8 @@ export type Message =
 
 /** Reads one message; undefined when the text is not JSON, or not JSON-RPC 2.0. */
 export function readMessage(text: string): Message | undefined {
+  // An Error costs as much as some hundred messages: what a server logs to its stdout is told from them without one.
+  if (!/^[ \t\r\n]*\{/.test(text)) return undefined;
   try {
     const { value, members } = readObject(oneLine(text));
     return messageOf(value, members);

@@ -16,6 +16,10 @@ const calls = {
     reply(9999, '{"content":["foreign"]}');
     reply(id, '{"content":["own"]}');
   },
+  foreigners: (id) => {
+    for (let at = 0; at < 1000; at += 1) reply(9999 + at, '{"content":[]}');
+    reply(id, '{"content":["own"]}');
+  },
   giant: (id) => {
     send("x".repeat(200_000));
     reply(id, '{"content":["after"]}');

@@ -99,6 +99,14 @@ test("garbage, foreign ids and giant lines on stdout do not put answers out of s
   expect(answers.map(({ text }) => JSON.parse(text).content)).toEqual([["own"], ["after"], []]);
 });
 
+test("what a child sends for nobody is logged when its count has doubled, not each time", async () => {
+  const warned: object[] = [];
+  const log: Log = { ...silentLog, warn: (fields) => warned.push(fields) };
+  const answer = await stdioUpstream(ODD, { log }).request(calling("foreigners", {}));
+  expect(JSON.parse(answer.text).content).toEqual(["own"]);
+  expect(warned.filter((fields) => "dropped" in fields)).toHaveLength(10);
+});
+
 test("what an upstream asks of the gateway is refused", async () => {
   const answer = await stdioUpstream(ODD).request(calling("asks", {}));
   expect(JSON.parse(answer.text).answer).toEqual({ code: -32601, message: "Method not found" });
