@@ -5,7 +5,7 @@ import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { type InputOptions, inputOf } from "./eval-input.ts";
 import { type LayerFiles, placed, readLayers } from "./layers.ts";
 import { loadOrTell, type Printable, problemLines } from "./load.ts";
-import { columns, json, type Paint, paintFor } from "./print.ts";
+import { columns, json, type Paint, paintFor, printableLines } from "./print.ts";
 
 export interface EvalOptions extends CommonOptions, InputOptions {
   /** A Rego query. */
@@ -83,7 +83,7 @@ function described({ layer, report }: Evaluated, queried: boolean, paint: Paint)
   const [first] = results;
   const value = first?.value ?? null;
   const body = !queried && isJsonObject(value) ? capability(value) : solutions(results);
-  return `${paint.bold(layer)}\n${printed}${body || "  nothing\n"}`;
+  return `${paint.bold(layer)}\n${printableLines(printed + (body || "  nothing\n"))}`;
 }
 
 function solutions(results: EvalReport["results"]): string {

@@ -2,6 +2,7 @@ import { relative, resolve } from "node:path";
 import { load } from "../compose/load.ts";
 import type { Config } from "../config/config.ts";
 import type { CommonOptions, Surroundings } from "./command.ts";
+import { printableLines } from "./print.ts";
 
 /** The configuration, or null where its problems were printed. `secrets`: as for `load`. */
 export async function loadOrTell(
@@ -27,7 +28,7 @@ export interface Printable {
 }
 
 export function problemLines(problems: readonly Printable[], cwd: string): string {
-  return problems
+  const lines = problems
     .map(({ file, row, col, code, message, hint, severity }) => {
       const place = [
         file === "" ? "" : relative(cwd, resolve(cwd, file)),
@@ -38,4 +39,6 @@ export function problemLines(problems: readonly Printable[], cwd: string): strin
       return hint ? `${head}    ${hint.replaceAll("\n", "\n    ")}\n` : head;
     })
     .join("");
+  // They quote files, and name them, whose author may not be who reads this.
+  return printableLines(lines);
 }

@@ -33,6 +33,11 @@ export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, "\u{fffd}");
 }
 
+/** The same for text of several lines, which may be indented. */
+export function printableLines(text: string): string {
+  return text.replaceAll(/(?![\n\t])[\p{Cc}\p{Cf}]/gu, "\u{fffd}");
+}
+
 /** A time, given in milliseconds: `2026-11-22T19:58:16Z`. */
 export function seconds(time: number): string {
   return new Date(time).toISOString().replace(/\.\d+Z$/, "Z");

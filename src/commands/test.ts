@@ -7,7 +7,7 @@ import { type GoldenRun, runGolden } from "./golden-run.ts";
 import { type LayerRun, runLayer } from "./layer-run.ts";
 import { type Layers, readLayers } from "./layers.ts";
 import { loadOrTell, type Printable, problemLines } from "./load.ts";
-import { columns, count, json, paintFor } from "./print.ts";
+import { columns, count, json, paintFor, printableLines } from "./print.ts";
 
 export interface TestCommandOptions extends CommonOptions {
   readonly coverage?: boolean;
@@ -117,10 +117,10 @@ function results(passed: number, failed: number, skipped: number): string {
 
 /** `file:3-5,9: not covered`. */
 function uncovered(layers: readonly LayerRun[], cwd: string): string {
-  return layers
+  const lines = layers
     .flatMap(({ uncovered }) => uncovered)
-    .map(({ file, rows }) => `${relative(cwd, file)}:${rangesOf(rows)}: not covered\n`)
-    .join("");
+    .map(({ file, rows }) => `${relative(cwd, file)}:${rangesOf(rows)}: not covered\n`);
+  return printableLines(lines.join(""));
 }
 
 function rangesOf(rows: readonly number[]): string {

@@ -211,3 +211,14 @@ test("a configuration that is not there could not be checked: 2", async () => {
     "other.yaml: file_unreadable: cannot be read\n    name the configuration with -c FILE\n1 error\n",
   );
 });
+
+test("what a tenant's author names does not steer the operator's terminal", async () => {
+  const { code, out } = await checked({
+    "acme/a\u001b[2J.rego": `${OWN}
+grant contains {"reason": "x", "requires": ["\\u001b]0;owned\\u0007\\u202e\\u009b2J"]}
+`,
+  });
+  expect(code).toBe(1);
+  expect(out).toContain("requirement_unknown");
+  expect(out).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+});
