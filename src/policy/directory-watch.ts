@@ -47,7 +47,7 @@ export function watchDirectory(directory: string, onChange: () => void): Directo
 
   return {
     async refresh() {
-      const below = await policyDirectories(root).catch(() => []);
+      const below = await policyDirectories(root);
       // All anew: a directory that was replaced keeps its name, but its watcher sees nothing any more.
       drop();
       if (!closed) for (const path of [parent, ...below]) add(path);

@@ -52,6 +52,9 @@ export interface LayerSourceParts {
   readonly onSwap: () => void;
 }
 
+/** Between attempts at what could not be read: that it can be is no change of a file that a watch would see. */
+const AGAIN_MS = 1000;
+
 interface Loaded {
   readonly content: string;
   readonly layer: PolicyLayer;
@@ -66,6 +69,8 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
   let status: LayerStatus = { directory, revision: null, since: null, warnings: [], lastError: null };
   let running = Promise.resolve();
   let waiting: Promise<void> | undefined;
+  let again: NodeJS.Timeout | undefined;
+  let closed = false;
 
   /** One at a time, and one more for all who ask meanwhile: a folder that changes all the time is not built that often. */
   function refresh(): Promise<void> {
@@ -76,12 +81,14 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
 
   async function run(): Promise<void> {
     waiting = undefined;
+    clearTimeout(again);
     await watching.refresh();
     const content = loaded?.content ?? "";
     const prepared = await parts.prepare({ directory, schemas, limits, content });
     if (prepared.kind === "good") swap(prepared);
-    else if (prepared.kind === "bad") refuse(prepared.problems);
-    else status = { ...status, lastError: null };
+    else if (prepared.kind === "same") restore();
+    else if (prepared.again) refuseUnread(prepared.problems);
+    else refuse(prepared.problems);
   }
 
   function swap({ content, policy, program }: Extract<Prepared, { kind: "good" }>): void {
@@ -93,6 +100,20 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
     status = { directory, revision, since: clock(), warnings, lastError: null };
     parts.onSwap();
     log.info({ ...about, revision, warnings: warnings.map(lineOf) }, "policies in force");
+  }
+
+  /** The files are again those that are in force. */
+  function restore(): void {
+    if (status.lastError === null) return;
+    status = { ...status, lastError: null };
+    log.info({ ...about, revision: status.revision }, "policies in force");
+  }
+
+  /** Tried again by the clock, and told once. */
+  function refuseUnread(problems: readonly Problem[]): void {
+    const told = status.lastError?.problems.map(lineOf).join("\n");
+    if (told !== problems.map(lineOf).join("\n")) refuse(problems);
+    if (!closed) again = setTimeout(() => void refresh(), AGAIN_MS).unref();
   }
 
   function refuse(problems: readonly Problem[]): void {
@@ -112,7 +133,11 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
       return status;
     },
     refresh,
-    close: () => watching.close(),
+    close() {
+      closed = true;
+      clearTimeout(again);
+      watching.close();
+    },
   };
 }
 

@@ -26,17 +26,22 @@ export interface PolicyFiles {
 
 export type Read =
   | { readonly ok: true; readonly sources: PolicyFiles }
-  | { readonly ok: false; readonly problems: readonly Problem[] };
+  | {
+      readonly ok: false;
+      readonly problems: readonly Problem[];
+      /** It may be mended by what is no change of the folder: a link's target that comes, a mode. */
+      readonly again: boolean;
+    };
 
-/** Every directory to watch for changes: the root and all below it. @throws when one cannot be read */
+/** Every directory to watch for changes: the root and all below it, as far as they can be read. Never rejects. */
 export async function policyDirectories(root: string): Promise<readonly string[]> {
   return (await walk(root)).directories.map((path) => join(root, path));
 }
 
 /** All that decides below a directory, itself included: whoever may write to one of them decides as well. Never rejects. */
 export async function policyPaths(root: string): Promise<readonly string[]> {
-  const { directories, files } = await walk(root).catch(() => ({ directories: [""], files: [] }));
-  return [...directories, ...files].map((path) => join(root, path));
+  const { directories, files } = await walk(root);
+  return [...new Set(["", ...directories, ...files])].map((path) => join(root, path));
 }
 
 /**
@@ -50,10 +55,11 @@ export async function readPolicyFiles(root: string): Promise<Read> {
     const files: Record<string, string> = {};
     let data: JsonObject = {};
     let bytes = 0;
-    const found = await walk(root);
-    for (const path of found.files) {
+    const { home, files: paths, fault } = await walk(root);
+    if (fault !== undefined) throw fault;
+    for (const path of paths) {
       reading = path;
-      content = await readWithin(found.home, join(root, path), MAX_BYTES - bytes);
+      content = await readWithin(home, join(root, path), MAX_BYTES - bytes);
       bytes += content.byteLength;
       if (path.endsWith(".rego")) files[path] = textOf(content);
       else data = merge(data, nested(dirname(path), documentOf(content)), "data");
@@ -62,7 +68,13 @@ export async function readPolicyFiles(root: string): Promise<Read> {
   } catch (thrown) {
     const message = thrown instanceof PortcullisError ? thrown.reason : String((thrown as Error).message);
     const place = thrown instanceof PortcullisError ? placeOfFault(content.toString()) : {};
-    return { ok: false, problems: [{ ...problem("policies_unreadable", message, reading), ...place }] };
+    const again =
+      !(thrown instanceof PortcullisError) && (thrown as NodeJS.ErrnoException).code !== undefined;
+    return {
+      ok: false,
+      problems: [{ ...problem("policies_unreadable", message, reading), ...place }],
+      again,
+    };
   }
 }
 
@@ -70,34 +82,46 @@ interface Walked {
   /** Where the root really is. */
   readonly home: string;
   readonly files: readonly string[];
+  /** Those that could be read. */
   readonly directories: readonly string[];
+  /** What could not be, if anything. A link that leads nowhere is that: what it should have denied would be missing. */
+  readonly fault: unknown;
 }
 
-/** Paths below the root. A link that leads nowhere is an error: what it should have denied would be missing. */
+/** Paths below the root, those behind a fault as well: whoever watches them sees it mended. Never rejects. */
 async function walk(root: string): Promise<Walked> {
-  const home = await realpath(root);
+  const faults: unknown[] = [];
+  const note = (thrown: unknown) => void faults.push(thrown);
+  const home = (await realpath(root).catch(note)) ?? root;
   const files: string[] = [];
-  const directories = [""];
-  let names = 0;
-  for (const below of directories) {
-    const listed = await namesIn(join(root, below), MAX_ENTRIES - names);
-    names += listed.length;
-    for (const name of listed.filter((name) => !name.startsWith(".")).sort()) {
+  const directories: string[] = [];
+  const left = [""];
+  let count = 0;
+  for (const below of left) {
+    const names = await namesIn(home, join(root, below), MAX_ENTRIES - count).catch(note);
+    if (names === undefined) continue;
+    directories.push(below);
+    count += names.length;
+    for (const name of names.filter((name) => !name.startsWith(".")).sort()) {
       const path = below === "" ? name : `${below}/${name}`;
-      if ((await stat(join(root, path))).isDirectory()) directories.push(path);
+      const entry = await stat(join(root, path)).catch(note);
+      if (entry?.isDirectory()) left.push(path);
       else if (path.endsWith(".rego") || basename(path) === "data.json") files.push(path);
     }
-    if (directories.length > MAX_DIRECTORIES) throw new Error(`more than ${MAX_DIRECTORIES} directories`);
+    if (count > MAX_ENTRIES) note(new Error(`more than ${MAX_ENTRIES} files`));
+    else if (left.length > MAX_DIRECTORIES) note(new Error(`more than ${MAX_DIRECTORIES} directories`));
+    else continue;
+    break;
   }
-  for (const directory of directories) await placeWithin(home, join(root, directory));
-  return { home, files, directories };
+  return { home, files, directories, fault: faults[0] };
 }
 
-async function namesIn(directory: string, most: number): Promise<readonly string[]> {
+/** At most one more than `most`. */
+async function namesIn(home: string, directory: string, most: number): Promise<readonly string[]> {
   const names: string[] = [];
-  for await (const { name } of await opendir(directory)) {
+  for await (const { name } of await opendir(await placeWithin(home, directory))) {
     names.push(name);
-    if (names.length > most) throw new Error(`more than ${MAX_ENTRIES} files`);
+    if (names.length > most) break;
   }
   return names;
 }

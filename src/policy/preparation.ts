@@ -16,7 +16,7 @@ export interface Wanted {
 
 export type Prepared =
   | { readonly kind: "same" }
-  | { readonly kind: "bad"; readonly problems: readonly Problem[] }
+  | { readonly kind: "bad"; readonly problems: readonly Problem[]; readonly again: boolean }
   | {
       readonly kind: "good";
       readonly content: string;
@@ -31,7 +31,7 @@ export type Prepare = (wanted: Wanted) => Promise<Prepared>;
 export function createPreparer(toolchain: Pick<Toolchain, "build">): Prepare {
   async function prepare({ directory, schemas, limits, content: before }: Wanted): Promise<Prepared> {
     const read = await readPolicyFiles(directory);
-    if (!read.ok) return bad(read.problems);
+    if (!read.ok) return bad(read.problems, read.again);
     const { sources } = read;
     const content = digest({ ...sources });
     if (content === before) return { kind: "same" };
@@ -46,8 +46,8 @@ export function createPreparer(toolchain: Pick<Toolchain, "build">): Prepare {
   return (wanted) => prepare(wanted).catch((cause: unknown) => bad([failure(cause)]));
 }
 
-function bad(problems: readonly Problem[]): Prepared {
-  return { kind: "bad", problems };
+function bad(problems: readonly Problem[], again = false): Prepared {
+  return { kind: "bad", problems, again };
 }
 
 function failure(cause: unknown): Problem {

@@ -308,6 +308,35 @@ test("a folder that changes all the time is built one after the other, not once 
   expect(build.mock.calls.length).toBeLessThanOrEqual(4);
 });
 
+test("a link that leads nowhere stops no later change from being seen, nor its own target", async () => {
+  await put("platform/authz.rego", grants("kept"));
+  const store = await storeOf();
+  const bad = logged(({ level }) => level === "error");
+  await symlink(join(root, "late.rego"), join(root, "platform/late.rego"));
+  await bad;
+  const good = logged(({ message }) => message === "policies in force");
+  await rm(join(root, "platform/late.rego"));
+  await good;
+  expect(store.status().platform.lastError).toBeNull();
+  const changed = logged(({ message }) => message === "policies in force");
+  await put("platform/authz.rego", grants("changed"));
+  await changed;
+  expect(reasons(store)).toEqual(["changed"]);
+  // That a link's target comes is no change of the folder.
+  const dangling = logged(({ level }) => level === "error");
+  await mkdir(join(root, "platform/.stage"));
+  await symlink(".stage/late.rego", join(root, "platform/late.rego"));
+  await dangling;
+  const whole = logged(({ message }) => message === "policies in force");
+  await writeFile(
+    join(root, "platform/.stage/late.rego"),
+    'package authz\n\ndeny contains "late" if input.server == "lab"\n',
+  );
+  await whole;
+  expect(store.status().platform.lastError).toBeNull();
+  expect(lines.filter(({ level }) => level === "error")).toHaveLength(2);
+});
+
 test("a toolchain that fails is a bad bundle, not a crash", async () => {
   await put("platform/authz.rego", grants("kept"));
   const build = vi.fn(toolchain.build);
