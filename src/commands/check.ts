@@ -123,7 +123,8 @@ async function checkLayer(layer: LayerFiles, { config, read, pins, toolchain, bu
   );
   if (!built.ok) return { layer, problems: found, rules: [] as readonly RuleFact[], requirements: 0 };
   const { credentials, requirements } = built.policy.facts;
-  found.push(...credentialFindings(credentials, layer, config).map((one) => placed(one, directory)));
+  const receiving = { layer, tenants: read.tenants };
+  found.push(...credentialFindings(credentials, receiving, config).map((one) => placed(one, directory)));
   const inspected = await toolchain.inspect(sources);
   if (!inspected.ok) return { layer, problems: found, rules: [], requirements: requirements.length };
   const { rules: ruled, names } = inspected.report;

@@ -112,6 +112,16 @@ policies/authz.rego:3:16: rego_parse_error: unexpected } token: expected rule ke
     },
     `acme/authz.rego:5:1: credential_not_given: tenant "acme" is not given credential source "crm"
     add it under tenants.acme.credentials
+policies/authz.rego:3:1: credential_not_given: no tenant is given credential source "crm"
+    add it under tenants.ID.credentials
+2 errors
+`,
+  ],
+  [
+    "a grant of the platform's with a role that nobody is given",
+    policy('"role": "reader"', '"role": "refunder"'),
+    `policies/authz.rego:3:1: credential_role_not_given: no tenant is given role "refunder" of "crm"
+    add it under tenants.ID.credentials.crm.roles
 1 error
 `,
   ],
