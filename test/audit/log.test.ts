@@ -1,6 +1,15 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { verifyLog } from "../../src/audit/read.ts";
 import type { DecisionEntry } from "../../src/domain.ts";
 import { Secret } from "../../src/lib/secret.ts";
@@ -159,6 +168,32 @@ test("more waiting bytes than allowed: decisions are refused, those that wait ar
   expect(log.healthy).toBe(true);
   await decide(log);
 });
+
+test.each([
+  ["removed", rmSync],
+  ["moved away", (file: string) => renameSync(file, `${file}.old`)],
+  [
+    "replaced by its own copy",
+    (file: string) => {
+      cpSync(file, `${file}.new`);
+      renameSync(`${file}.new`, file);
+    },
+  ],
+])(
+  "a log whose file was %s while it is written to refuses within a second, and for good",
+  async (_, take) => {
+    const path = scratch();
+    const onFatal = vi.fn();
+    const log = await openLog(path, { onFatal });
+    await decide(log);
+    take(join(path, "000000000001.jsonl"));
+    const unavailable = { code: "audit_unavailable" };
+    await vi.waitFor(() => expect(decide(log)).rejects.toMatchObject(unavailable), 3000);
+    expect(log.healthy).toBe(false);
+    expect(onFatal).toHaveBeenCalledOnce();
+    await expect(decide(log)).rejects.toMatchObject(unavailable);
+  },
+);
 
 test("a closed log refuses decisions", async () => {
   const log = await openLog(scratch());
