@@ -34,7 +34,10 @@ export interface McpOptions extends HostOriginOptions {
 
 /** The MCP route as a plain Node handler, the same whether Express stands before it or not. */
 export interface McpRoute {
-  /** Answers the request if it is for `/mcp/<name>`, else returns false and leaves it alone. */
+  /**
+   * Answers the request if it is for `/mcp/<name>`, else returns false and leaves it alone. One that comes behind a
+   * refusal with which its connection ends is dropped, whoever it is for.
+   */
   handle(request: IncomingMessage, response: ServerResponse): boolean;
   /** Refuses a request that no route took. */
   refuse(request: IncomingMessage, response: ServerResponse, error: PortcullisError): Promise<void>;
@@ -71,6 +74,8 @@ export function createMcpRoute(options: McpOptions): McpRoute {
   const { limits, log } = options;
   const checkHead = createHeadCheck(options);
   const serving = new WeakMap<Duplex, Serving>();
+  /** Connections that end with a refusal. What came with it in one packet is parsed all the same, and is no request. */
+  const over = new WeakSet<Duplex>();
   let draining = false;
 
   async function serve(asked: Asked) {
@@ -123,6 +128,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     if (error.code === "internal") log.error({ err: error }, "the edge failed");
     const { socket } = request;
     serving.set(socket, { response, refused: true });
+    if (error.headers.Connection === "close") over.add(socket);
     await record(options, { server, code: error.code, clientIp: clientIpOf(socket), reason: error.reason });
     sendJson(response, error.row.http, errorText(null, error), error.headers);
     if (request.complete) return;
@@ -139,9 +145,10 @@ export function createMcpRoute(options: McpOptions): McpRoute {
 
   return {
     handle(request, response) {
+      const { socket } = request;
+      if (over.has(socket)) return true;
       const match = TARGET.exec(targetOf(request));
       if (match === null) return false;
-      const { socket } = request;
       serving.set(socket, { response, refused: false });
       serve({ server: match[1] as string, request, response })
         .catch((err: unknown) => {

@@ -111,6 +111,20 @@ describe("bytes that never become a request are refused and recorded", () => {
     expect(edge.handled).toEqual([]);
   });
 
+  test.each(["POST /mcp/support", "GET /healthz"])(
+    "what follows %s with a framing that was refused is not taken for a request",
+    async (asked) => {
+      const edge = createEdge();
+      const { port } = await listening(edge);
+      const socket = await open(port);
+      const everything = rest(socket);
+      const misframed = `${asked} HTTP/1.1\r\nHost: mcp.example\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`;
+      socket.write(Buffer.concat([Buffer.from(misframed), request(port, {})]));
+      expect((await everything).match(/HTTP\/1\.1 /g)).toHaveLength(1);
+      expect(edge.handled).toEqual([]);
+    },
+  );
+
   test("garbage behind a good request does not mix into its answer", async () => {
     const edge = createEdge();
     const { port } = await listening(edge);
