@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createHostOriginChecks } from "../../src/http/host-origin.ts";
 import { createEdge, type Running, WAYS } from "./edge.ts";
 import { BODY, type RawRequest, request, send } from "./raw.ts";
 
@@ -16,6 +17,8 @@ const REFUSED: readonly Case[] = [
   ["Host repeated", repeated("Host", "mcp.example"), 400, "header_repeated"],
   ["Authorization repeated", repeated("Authorization", "Bearer token"), 400, "header_repeated"],
   ["Content-Type repeated", repeated("Content-Type", "application/json"), 400, "header_repeated"],
+  ["Content-Encoding repeated", repeated("Content-Encoding", "identity"), 400, "header_repeated"],
+  ["Expect repeated", repeated("Expect", "100-continue"), 400, "header_repeated"],
   ["Origin repeated", repeated("Origin", "https://app.example"), 400, "header_repeated"],
   ["Mcp-Name repeated", repeated("Mcp-Name", "refund"), 400, "header_repeated"],
   ["Mcp-Session-Id repeated", repeated("Mcp-Session-Id", "a"), 400, "header_repeated"],
@@ -194,6 +197,12 @@ describe.each(Object.entries(WAYS))("%s", (_, start) => {
     },
   );
 
+  test("a name that was rebound to this machine is refused, also with the port that it came by", async () => {
+    const answer = await ask({ headers: [["Host", `evil.example:${running.port}`]] });
+    expect(answer.json?.error?.data?.code).toBe("host_refused");
+    expect(edge.handled).toEqual([]);
+  });
+
   test("405 says which methods there are", async () => {
     expect((await ask({ method: "PUT" })).headers.get("allow")).toBe("POST, GET, DELETE");
   });
@@ -319,4 +328,16 @@ describe.each(Object.entries(WAYS))("%s", (_, start) => {
     expect(edge.handled).toHaveLength(1);
     expect(edge.refused).toEqual([]);
   });
+});
+
+test("a loopback name is good for a connection over loopback alone", () => {
+  const { checkHost } = createHostOriginChecks({
+    publicUrl: "https://mcp.example",
+    allowedHosts: [],
+    allowedOrigins: [],
+  });
+  const check = (localAddress: string) => () =>
+    checkHost({ headers: { host: "127.0.0.1:8080" }, socket: { localAddress, localPort: 8080 } } as never);
+  expect(check("::ffff:127.0.0.1")).not.toThrow();
+  expect(check("10.1.2.3")).toThrow(/host_refused/);
 });
