@@ -97,24 +97,24 @@ test("a withdrawn key is refused after the next fetch, remembered verifications 
   expect(await outcome(old)).toBe("token_invalid");
 });
 
-test.each([
-  ["a redirect", (at: string) => ({ status: 302, headers: { location: at }, body: "" })],
-  ["no JSON", () => ({ status: 200, headers: {}, body: "<html>" })],
-  ["no key set", () => ({ status: 200, headers: {}, body: "[]" })],
-  ["too many bytes", () => ({ status: 200, headers: {}, body: " ".repeat(300_000) })],
-  [
-    "too many keys",
-    () => ({ status: 200, headers: {}, body: JSON.stringify({ keys: Array(101).fill({ kty: "EC" }) }) }),
-  ],
-  ["no UTF-8", () => ({ status: 200, headers: {}, body: Buffer.from([0xff, 0xfe]) })],
-])("a JWKS answer with %s is no answer", async (_, reply) => {
+type Reply = readonly [status: number, body: string | Buffer, headers?: Record<string, string>];
+
+/** Each but the first three would be the issuer's keys, were it taken. */
+test.each<[string, (keys: string, elsewhere: string) => Reply]>([
+  ["a redirect", (_, location) => [302, "", { location }]],
+  ["no JSON", () => [200, "<html>"]],
+  ["no key set", () => [200, "[]"]],
+  ["another status", (keys) => [404, keys]],
+  ["too many bytes", (keys) => [200, keys + " ".repeat(300_000)]],
+  ["too many keys", (keys) => [200, keys.replace("[", `[${'{"kty":"EC"},'.repeat(100)}`)]],
+  ["no UTF-8", (keys) => [200, Buffer.from(keys.replace("{", '{"name":"\xff",'), "latin1")]],
+])("a JWKS answer with %s is no answer", async (_, replyWith) => {
   const issuer = await anIssuer();
   const elsewhere = await anIssuer();
   const { outcome } = aStage([optionsOf(issuer)]);
-  const { status, headers, body } = reply(elsewhere.jwks_uri);
-  issuer.answerWith((_request, response) =>
-    response.writeHead(status, headers as Record<string, string>).end(body),
-  );
+  const keys = JSON.stringify({ keys: [issuer.publicJwk("one")] });
+  const [status, body, headers] = replyWith(keys, elsewhere.jwks_uri);
+  issuer.answerWith((_request, response) => response.writeHead(status, headers).end(body));
   expect(await outcome(await issuer.sign(good(issuer)))).toBe("identity_unavailable");
   expect(elsewhere.fetches).toBe(0);
 });

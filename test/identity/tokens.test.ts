@@ -170,6 +170,15 @@ test.each([
   expect(await outcome(await issuer.sign(good(issuer, changes)))).toBe("token_invalid");
 });
 
+test("a nested claim whose way is no object is of the wrong type, not absent", async () => {
+  const issuer = await anIssuer();
+  const claims = { roles: ["realm", "roles"] };
+  const { outcome, who } = aStage([{ ...optionsOf(issuer), claims }]);
+  expect(await outcome(await issuer.sign(good(issuer, { realm: "support" })))).toBe("token_invalid");
+  const none = await who(await issuer.sign(good(issuer)));
+  expect(none.principal.roles).toEqual([]);
+});
+
 test("an exp that JSON reads as infinite is refused", async () => {
   const issuer = await anIssuer();
   const { outcome } = aStage([optionsOf(issuer)]);
