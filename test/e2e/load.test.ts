@@ -15,11 +15,15 @@ beforeAll(async () => {
     },
   });
   const given = { record: {}, servers: ["main"] };
+  const acme = { tenant: "acme", roles: ["support"] };
   world = await openWorld({
     config: {
       upstreams: { spy: { url: spy.url, era: "legacy" } },
       servers: { main: { upstreams: ["spy"] } },
       tenants: { acme: given, globex: given },
+      authorization_server: {
+        users: { ann: acme, bob: acme, cho: acme, dee: { ...acme, tenant: "globex" } },
+      },
       limits: { in_flight: 8, tenant_share: 0.5 },
     },
     policies: OPEN,
@@ -34,7 +38,8 @@ afterAll(async () => {
 const codeOf = ({ status, body }: Answered) => [status, body.error?.data.code ?? "ok"];
 
 test("whoever's slow calls fill their share is refused, and the others are served", async () => {
-  const [ann, bob, dee] = await Promise.all(["ann", "bob", "dee"].map((user) => world.token(user, "main")));
+  const users = ["ann", "bob", "cho", "dee"];
+  const [ann, bob, cho, dee] = await Promise.all(users.map((user) => world.token(user, "main")));
   const call = (name: string, token = "") => callTool(world.url("main"), name, {}, { token });
   const slow = [call("hold", ann), call("hold", ann)];
   await until("both of them are upstream", () => held.length === 2);
@@ -46,6 +51,7 @@ test("whoever's slow calls fill their share is refused, and the others are serve
   slow.push(call("hold", bob), call("hold", bob));
   await until("the tenant's share is full", () => held.length === 4);
   expect(codeOf(await call("now", bob))).toEqual([503, "overloaded"]);
+  expect(codeOf(await call("now", cho))).toEqual([503, "overloaded"]);
   expect(codeOf(await call("now", dee))).toEqual([200, "ok"]);
 
   for (const go of held.splice(0)) go();
@@ -55,5 +61,6 @@ test("whoever's slow calls fill their share is refused, and the others are serve
   expect(refused.map(({ principal, reasons }) => [principal?.subject, reasons])).toEqual([
     ["ann", ["the user's share of 2 is being answered"]],
     ["bob", ["the user's share of 2 is being answered"]],
+    ["cho", ["the tenant's share of 4 is being answered"]],
   ]);
 });

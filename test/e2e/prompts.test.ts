@@ -79,6 +79,8 @@ const TEMPLATES = [
   { uriTemplate: "log://{day}/{part}", name: "logs" },
 ];
 const COMPLETED = { values: ["desk", "Floor", "floor", "hq"], total: 250, hasMore: true };
+const completed = ({ name, value }: JsonObject) =>
+  name === "box" ? { values: ["a1", "z1"] } : value === "d" ? { values: ["desk"], total: 2 } : COMPLETED;
 
 beforeAll(async () => {
   [everything, modern, shelf] = await Promise.all([
@@ -91,7 +93,7 @@ beforeAll(async () => {
         "prompts/get": () => '{"messages":[]}',
         "completion/complete": ({ argument }) =>
           JSON.stringify({
-            completion: (argument as JsonObject).name === "box" ? { values: ["a1", "z1"] } : COMPLETED,
+            completion: completed(argument as JsonObject),
           }),
       },
     ),
@@ -262,6 +264,8 @@ test("a completion drops what the bounds forbid, and tells no count of it", asyn
   });
   const named = await complete(REPORT, "name", "", { team: "desk" });
   expect(named.body.result?.completion).toEqual({ values: ["desk", "floor", "hq"], hasMore: true });
+  // Those of this page may all be known, and the count still tell of others.
+  expect((await complete(REPORT, "team", "d")).body.result?.completion).toEqual({ values: ["desk"] });
 });
 
 test("where nothing is bounded a completion passes as it is", async () => {

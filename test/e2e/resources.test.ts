@@ -73,9 +73,20 @@ const RULES = `package authz
 grant contains {"reason": "support reads"} if {
 	"support" in input.principal.roles
 	input.target.name in {
-		"doc://a/1", "doc://a/2", "doc://a/{id}", "doc://z/{id}",
+		"doc://a/1", "doc://a/2", "doc://a/4444", "doc://a/{id}", "doc://z/{id}", "nor://{tenant}/{page}",
 		"note://today", "file:///unlisted/x", "file:///unlisted/secret",
 	}
+}
+
+grant contains {"reason": "may ask", "interaction": ["elicitation"]} if {
+	"support" in input.principal.roles
+	input.target.name == "doc://a/5"
+}
+
+grant contains {"reason": "any pair"} if input.target.name == "pair://{id}{?any}"
+
+grant contains {"reason": "own pair", "arguments": {"tenant": {"set": "acme"}}} if {
+	input.target.name == "pair://{id}{?any,tenant}"
 }
 
 grant contains {"reason": "public files", "arguments": {"path": {"pattern": "public(-[a-z]+)?"}}} if {
@@ -105,6 +116,8 @@ grant contains {"reason": "as b", "credential": {"source": "b"}} if {
 
 limit contains {"arguments": {"id": {"pattern": "[0-9]{1,3}|cred"}}} if input.target.name == "doc://a/{id}"
 
+limit contains {"arguments": {"tenant": {"set": "acme"}}} if input.target.name == "nor://{tenant}/{page}"
+
 deny contains "secret" if "secret" in input.target.labels
 
 deny contains "no box z" if input.target.name == "doc://z/{id}"
@@ -121,6 +134,8 @@ function docs() {
       resources: [
         { uri: "doc://a/1", name: "one", size: 12 },
         { uri: "DOC://a/2", name: "two" },
+        { uri: "doc://a/4444", name: "four" },
+        { uri: "doc://a/5", name: "five" },
         { uri: "doc://a/cred", name: "cred" },
       ],
       templates: [
@@ -130,6 +145,9 @@ function docs() {
         { uriTemplate: "file:///{path}", name: "files" },
         { uriTemplate: "list://x{?tenant,page}", name: "list" },
         { uriTemplate: "never://{tenant}/{page}", name: "a variable is set that every URI names" },
+        { uriTemplate: "nor://{tenant}/{page}", name: "a limit sets it" },
+        { uriTemplate: "pair://{id}{?any}", name: "pair" },
+        { uriTemplate: "pair://{id}{?any,tenant}", name: "own pair" },
       ],
     }),
     "resources/read": ({ uri = "" }: JsonObject) =>
@@ -249,11 +267,22 @@ test("every match's bounds hold", async () => {
   expect(await read("doc://a/77")).toMatchObject({ code: "ok", forwarded: ["doc://a/77"] });
   expect(await read("doc://a/7777")).toMatchObject({ code: "argument_out_of_bounds", forwarded: [] });
   expect(await read("doc://a/x")).toMatchObject({ code: "argument_out_of_bounds", forwarded: [] });
+  // The resource itself allows it, the template does not.
+  expect(await read("doc://a/4444")).toMatchObject({ code: "argument_out_of_bounds", forwarded: [] });
 });
 
 test("two credentials for one URI are refused: its spelling must not choose", async () => {
   expect(await read("doc://a/cred")).toMatchObject({ code: "ambiguous_grant", forwarded: [] });
   expect(await read("doc://b/cred")).toMatchObject({ code: "ok", forwarded: ["doc://b/cred"] });
+});
+
+test("what only one of its targets lets a server ask, it may not ask", async () => {
+  const { code, decision } = await read("doc://a/5");
+  expect([code, decision?.grant?.interaction]).toEqual(["ok", []]);
+});
+
+test("a value that one of its targets sets is not left out because another does not", async () => {
+  expect(await read("pair://1?any=2")).toMatchObject({ code: "ambiguous_grant", forwarded: [] });
 });
 
 test("what goes upstream is the catalog's spelling, never the caller's", async () => {
@@ -296,8 +325,9 @@ test("a template of which a variable is set that every URI names can never be re
   const token = await guarded.token("ann", "one");
   const { body } = await ask(guarded.url("one"), "resources/templates/list", {}, { token });
   const { resourceTemplates } = body.result as { resourceTemplates: JsonObject[] };
-  expect(resourceTemplates.map(({ uriTemplate }) => uriTemplate)).not.toContain("never://{tenant}/{page}");
-  for (const uri of ["never://acme/1", "never:///1"])
+  const listed = resourceTemplates.map(({ uriTemplate }) => uriTemplate);
+  for (const one of ["never", "nor"]) expect(listed).not.toContain(`${one}://{tenant}/{page}`);
+  for (const uri of ["never://acme/1", "never:///1", "nor://acme/1", "nor:///1"])
     expect(await read(uri)).toMatchObject({ code: "not_found", forwarded: [] });
 });
 
@@ -420,8 +450,8 @@ test("lists come in pages, whose cursors are of this list alone", async () => {
   const { body } = await ask(guarded.url("one"), "resources/list", {}, { token });
   const { resources } = body.result as { resources: JsonObject[] };
   const listed = resources.map(({ uri }) => uri);
-  // doc://a/2 is denied, doc://a/cred can never be read.
-  expect(listed).toEqual(["doc://a/1"]);
+  // doc://a/2 is denied, doc://a/4444 out of its template's bounds, doc://a/cred can never be read.
+  expect(listed).toEqual(["doc://a/1", "doc://a/5"]);
   for (const cursor of ["x", Buffer.from('{"list":"","at":0}').toString("base64url"), "e30"]) {
     const refused = await ask(guarded.url("one"), "resources/list", { cursor }, { token });
     expect(refused.body.error?.data.code).toBe("params_invalid");

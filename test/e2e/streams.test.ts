@@ -4,7 +4,7 @@ import type { JsonObject } from "../../src/lib/json.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
 import { CAPABILITIES, serveAskingLegacy, serveAskingModern } from "./asking.ts";
 import { issuerConfig, listenRaw, META, openRaw, type RawOptions, tokenOf } from "./raw-session.ts";
-import { openWorld, until, type World, writeIn } from "./world.ts";
+import { ask, openWorld, until, type World, writeIn } from "./world.ts";
 
 const POLICY = `package authz
 
@@ -102,11 +102,16 @@ test("log messages come from the wanted level on, to who may hear the server spe
   await stream.next("mark");
   await ann.call(1, "logging/setLevel", { level: "warning" });
   await until("an upstream session", () => legacy.sessions.size > 0);
+  const token = await tokenFor("ann", "legacy");
+  const offered = async () =>
+    (await ask(world.url("legacy"), "server/discover", {}, { token })).body.result?.capabilities;
+  expect(await offered()).toHaveProperty("logging");
   await until("an error", async () => {
     await legacy.log("error");
     return stream.said().includes("notifications/message");
   });
   await hide({ legacy: [], "": ["ann"] });
+  expect(await offered()).not.toHaveProperty("logging");
   const before = stream.said().length;
   await legacy.log("error");
   await ann.call(2, "ping", {});

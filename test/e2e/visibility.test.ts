@@ -5,7 +5,8 @@ import { type Answered, ask, callTool, openSession, openWorld, type Sent, type W
 
 const TOOLS = [
   tool("send", { text: { type: "string" } }),
-  tool("secret"),
+  // A caller that leaves this header out must not learn by it that there is such a tool.
+  tool("secret", { text: { type: "string", "x-mcp-header": "Text" } }),
   tool("refund", { amount: { type: "number" }, currency: { type: "string" } }),
 ];
 const POLICY = `package authz

@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
-import type { Identity } from "../../src/domain.ts";
+import type { Exchange, Identity } from "../../src/domain.ts";
+import { createGate } from "../../src/gate/gate.ts";
 import { beginLife } from "../../src/gate/life.ts";
+import type { Rooms } from "../../src/gate/rooms.ts";
 import { Cancellation } from "../../src/lib/cancellation.ts";
+import { plainPrincipal } from "../../src/lib/principal.ts";
 import { timerLists } from "../timer-lists.ts";
 
 test("a stream that ended leaves nothing that waits for the end of its token", () => {
@@ -13,4 +16,32 @@ test("a stream that ended leaves nothing that waits for the end of its token", (
     expect(life.signal.aborted).toBe(true);
   }
   expect(timerLists() - before).toBeLessThan(10);
+});
+
+test("a request that is over holds no place, and waits no more for the end of its run or tenant", async () => {
+  const principal = plainPrincipal({ kind: "user", issuer: "https://idp", subject: "ann", tenant: "acme" });
+  let waiting = 0;
+  const gate = createGate({
+    identity: { authenticate: async () => ({ principal, tenant: { id: "acme" }, expires: 9e9, digest: "" }) },
+    admission: {
+      check() {},
+      onEnd() {
+        waiting += 1;
+        return () => {
+          waiting -= 1;
+        };
+      },
+    },
+    mayUse: () => true,
+    limits: { page: 1, inFlight: 1, perTenant: 1, perUser: 1 },
+    log: { newId: () => "id", decision: async () => {} },
+    metrics: { decided() {} },
+    clock: Date.now,
+  } as unknown as Rooms);
+  const told: string[] = [];
+  const json = (_: number, text: string) => void told.push(JSON.parse(text).error.data.code);
+  const exchange = { server: "main", verb: "DELETE", clientIp: "", header: () => undefined, reply: { json } };
+  for (let at = 0; at < 3; at += 1) await gate.handle(exchange as unknown as Exchange);
+  expect(told).toEqual(Array(3).fill("session_required"));
+  expect(waiting).toBe(0);
 });

@@ -3,12 +3,15 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Exchange } from "../../src/domain.ts";
 import { createChanges } from "../../src/gate/changes.ts";
 import { converse } from "../../src/gate/conversation.ts";
-import { createHeld } from "../../src/gate/held.ts";
+import { createElicitations } from "../../src/gate/elicitations.ts";
+import { createHeld, MOST_HELD } from "../../src/gate/held.ts";
+import { createLoad } from "../../src/gate/load.ts";
 import { createOutboxes, LINGER_MS } from "../../src/gate/outbox.ts";
 import { createQuestions } from "../../src/gate/questions.ts";
 import { createStreams } from "../../src/gate/streams.ts";
 import { createTasks, makerOf } from "../../src/gate/task-store.ts";
 import { STATE_MS } from "../../src/gate/turn.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
 import { randomId } from "../../src/lib/ids.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { createSeal } from "../../src/lib/seal.ts";
@@ -72,6 +75,19 @@ test("held calls end with their owner's run, and with the gateway", async () => 
   expect(calls.map(({ over }) => over.mock.calls.length)).toEqual([1, 1]);
 });
 
+test("a page that is done is told to the session that waits for it, once, and to no other", async () => {
+  const { store, replicas } = await aReplica();
+  const elicitations = createElicitations(store, replicas);
+  const told: string[][] = [];
+  for (const session of ["ann's", "bob's"])
+    elicitations.onComplete(session, (id) => void told.push([session, id]));
+  const data = { elicitations: [{ elicitationId: "page" }] };
+  await elicitations.waits("ann's", new PortcullisError("account_required", { data }));
+  for (let at = 0; at < 2; at += 1) await elicitations.complete("page");
+  await vi.advanceTimersByTimeAsync(100);
+  expect(told).toEqual([["ann's", "page"]]);
+});
+
 test("runs hold no more than their user, and a tenant no more than its share", async () => {
   const { replicas } = await aReplica();
   const held = createHeld(replicas, (max) => max / 50, clock);
@@ -97,6 +113,31 @@ test("runs hold no more than their user, and a tenant no more than its share", a
   expect(() => listen(ownedBy("bob"))).toThrow(full);
   listen(ownedBy("bob", "globex"))();
   streams.close();
+});
+
+test("all together hold no more than there is room for, though each has a share left", async () => {
+  const { replicas } = await aReplica();
+  const full = expect.objectContaining({ code: "overloaded" });
+  const more = (max: number) => max + 1;
+
+  const held = createHeld(replicas, more, clock);
+  const keep = (at: number) => held.keep(`call ${at}`, ownedBy(`user ${at}`), asking().conversation);
+  for (let at = 0; at < MOST_HELD; at += 1) keep(at);
+  expect(() => keep(MOST_HELD)).toThrow(full);
+  held.close();
+
+  const streams = createStreams(replicas, 2, more);
+  const [first] = [1, 2].map((user) => streams.listen(ownedBy(`user ${user}`), () => {}));
+  expect(() => streams.listen(ownedBy("ann"), () => {})).toThrow(full);
+  first?.();
+  streams.listen(ownedBy("ann"), () => {});
+  streams.close();
+
+  const load = createLoad({ inFlight: 2, perTenant: 9, perUser: 9 });
+  const slots = [1, 2, 3].map(() => ({ isIn: false, who: null }));
+  expect(() => slots.map(load.enter)).toThrow(full);
+  for (const slot of slots.slice(1)) load.leave(slot);
+  load.enter({ isIn: false, who: null });
 });
 
 test("runs follow no more tasks than their user may", async () => {
