@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { LeaseScope } from "../../src/credential/held-lease.ts";
 import { createLeaseCache, type LeaseCacheOptions } from "../../src/credential/leases.ts";
 import type { MintedLease } from "../../src/credential/source.ts";
@@ -261,6 +261,33 @@ test("what is revoked while its minting is recorded is counted once and handed t
   await refused;
   expect(revoked).toEqual(["lease-1"]);
 });
+
+test("a lease that has come to its longest life is not renewed again, however long it is held", async () => {
+  const { leases, mint, clock } = world();
+  const expires = clock() + 60;
+  const renew = vi.fn(async () => ({ expires }));
+  const lease = await leases.obtain("a", async () => ({ ...(await mint()), expires, renew }));
+  lease.hold?.();
+  clock.advance(0.045);
+  await vi.waitFor(() => expect(renew).toHaveBeenCalledTimes(1));
+  clock.advance(0.012);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(renew).toHaveBeenCalledTimes(1);
+});
+
+test.each(["revoked", "retired"] as const)(
+  "who works with a lease that is %s is told when it ends",
+  async (how) => {
+    const { leases, mint } = world();
+    const { ended, hold } = await leases.obtain("a", mint);
+    const done = hold?.();
+    if (how === "revoked") await leases.revokeWhere(() => true, "the run was ended");
+    else leases.retireWhere(() => true, "the policies changed");
+    expect(ended?.aborted).toBe(how === "revoked");
+    done?.();
+    expect(ended?.aborted).toBe(true);
+  },
+);
 
 test("leases that were revoked early leave nothing that waits for their expiry", async () => {
   const { leases, mint, clock } = world(1000);

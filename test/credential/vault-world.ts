@@ -30,8 +30,8 @@ export interface VaultWorld {
   readonly config: VaultConfig;
   /** Ids of leases that are alive under a prefix. */
   leases(prefix?: string): Promise<readonly string[]>;
-  /** How many service tokens are alive beside the administrator's and this question's own. */
-  tokens(): Promise<number>;
+  /** How many service tokens are alive: users', and the gateway's own. */
+  tokens(): Promise<{ readonly users: number; readonly own: number }>;
   /** Roles in PostgreSQL that Vault made. */
   roles(): Promise<readonly string[]>;
   /** Of them, those that could still log in. */
@@ -77,7 +77,11 @@ export async function aVaultWorld({ durable = false, tokenTtl = "2m" } = {}): Pr
         bao.ask("POST", "auth/token/lookup-accessor", { accessor }),
       );
       const names = (await Promise.all(found)).map((one) => String(one.body?.data?.display_name ?? ""));
-      return names.filter((name) => name.startsWith("jwt-gw") || name === "approle").length;
+      const [users, own] = [
+        names.filter((name) => name.startsWith("jwt-gw")),
+        names.filter((name) => name === "approle"),
+      ];
+      return { users: users.length, own: own.length };
     },
     async close() {
       await bao.close();
