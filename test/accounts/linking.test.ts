@@ -185,6 +185,30 @@ test("a ticket is too old after ten minutes", async () => {
   expect(await aBrowser().go(url)).toMatchObject({ status: 400 });
 });
 
+test("a sign-in is worth nothing after a quarter of an hour, nor beside another of its name", async () => {
+  let late = 0;
+  const world = await aFreshWorld({ clock: () => Date.now() + late });
+  const browser = aBrowser();
+  await world.link(world.principal("ann"), browser);
+  const own = `portcullis-session=${browser.cookies(world.origin).get("portcullis-session")}`;
+  const status = async (cookie: string) =>
+    (await fetch(`${world.origin}/accounts`, { redirect: "manual", headers: { cookie } })).status;
+  expect([await status(own), await status(`${own}; ${own}`)]).toEqual([200, 303]);
+  late = 900_001;
+  expect(await status(own)).toBe(303);
+});
+
+test("who signs out has to sign in again", async () => {
+  const world = await aFreshWorld();
+  const browser = aBrowser();
+  await world.link(world.principal("ann"), browser);
+  const list = await browser.go(`${world.origin}/accounts`);
+  expect(list.url.pathname).toBe("/accounts");
+  const out = await browser.submit(list, {}, { action: "/accounts/sign-out" });
+  expect(out.html).toContain("You are signed out");
+  expect((await browser.go(`${world.origin}/accounts`)).url.pathname).toMatch(/^\/oauth\//);
+});
+
 test("an answer of another issuer, of another account's page or without its state is not redeemed (mix-up)", async () => {
   const world = await aFreshWorld();
   const wrongs: ((callback: URL) => void)[] = [
@@ -255,6 +279,12 @@ test("a form of another site or without the page's token does nothing (CSRF)", a
   for (const attempt of attempts)
     expect(await browser.go(to, { method: "POST", ...attempt })).toMatchObject({ status: 403 });
   expect(await isLinked(world, "ann")).toBe(true);
+  const { url } = await world.elicited(ann, "lab");
+  for (const page of [url, `${world.origin}/accounts/sign-out`])
+    for (const fields of [{}, { token: bobs }])
+      expect(await browser.go(page, { method: "POST", form: fields }, () => true)).toMatchObject({
+        status: 403,
+      });
   // A GET changes nothing, and nobody unlinks without a sign-in.
   expect(await browser.go(`${to}?account=hub&token=${token}`)).toMatchObject({ status: 404 });
   expect(await aBrowser().go(to, { method: "POST", form: { ...form, token } })).toMatchObject({
