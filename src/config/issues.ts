@@ -75,7 +75,8 @@ function misplacedBeside(
 ): string {
   const homes = alternatives.filter((keys) => keys.includes(key));
   const strange = Object.keys(here).filter((other) => !homes.some((keys) => keys.includes(other)));
-  return strange.length > 0 ? strange.map((other) => `"${other}"`).join(", ") : `type ${String(here.type)}`;
+  if (strange.length > 0) return strange.map((other) => `"${other}"`).join(", ");
+  return typeof here.type === "string" ? `type ${here.type}` : "what stands beside it";
 }
 
 function wrongType(expected: string, path: Path, { value }: Source): Finding {

@@ -72,6 +72,8 @@ export async function listen(
   });
   // A proxy's method, with no path for a route: Node would close the connection without a word.
   server.on("connect", (_request, socket: Socket) => {
+    // Node took its own listener away: a reset would end the process.
+    socket.on("error", () => socket.destroy());
     const refused = new PortcullisError("method_not_allowed", { headers: { Connection: "close" } });
     refuseConnection(options, socket, refused).catch(() => socket.destroy());
   });

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { createServer } from "node:http";
+import type { Socket } from "node:net";
 import express from "express";
 import { afterEach, describe, expect, test } from "vitest";
 import type { EventStream, Exchange } from "../../src/domain.ts";
@@ -44,6 +46,25 @@ test("what asks to be a proxy is answered and recorded, as every refusal is", as
   }
   expect(edge.refused.map(({ code }) => code)).toEqual(["method_not_allowed", "method_not_allowed"]);
   expect(edge.handled).toEqual([]);
+});
+
+test("who resets the connection as it asks for that ends nothing else", async () => {
+  const asking: Socket[] = [];
+  const edge = createEdge({
+    onRefusal: async () => {
+      for (const socket of asking.splice(0)) {
+        socket.resetAndDestroy();
+        await once(socket, "close");
+      }
+    },
+  });
+  const { port } = await listening(edge);
+  const socket = await open(port);
+  asking.push(socket);
+  socket.write("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n");
+  await once(socket, "close");
+  // The error that the gateway meets meanwhile would end it, and fails this run, if nobody listened for it.
+  expect((await send(port, request(port, {}))).status).toBe(200);
 });
 
 test("a port that another process has, and a host that is not here, are told as such", async () => {
