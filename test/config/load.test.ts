@@ -39,7 +39,9 @@ async function load(files: Record<string, string>) {
 }
 
 test("a configuration that is not there is a problem, not a crash", async () => {
-  expect(await problems({})).toEqual(["portcullis.yaml:0:0 file_unreadable cannot be read"]);
+  expect(await problems({})).toEqual([
+    "portcullis.yaml:0:0 file_unreadable cannot be read (name the configuration with -c FILE)",
+  ]);
 });
 
 test("what the configuration names is read: records, users, attributes, the record's schema", async () => {

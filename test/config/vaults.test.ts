@@ -140,7 +140,7 @@ test.each([
   ["users", "creds/{tenant}/{subject}.{subject}"],
 ])("a path that two %s could fill to one text (%s) is refused where it stands", (whom, path) => {
   const problem = firstProblem(`${TICKETS}, path: "${path}"`);
-  expect(problem).toMatch(/^\/portcullis\.yaml:17:68: .+ \(write \{.+\)$/);
+  expect(problem).toMatch(/^17:68 invalid_value .+ \(write \{.+\)$/);
   expect(problem).toContain(`"${path.slice(path.lastIndexOf("/") + 1)}" could be one text for two ${whom}: `);
 });
 
@@ -165,7 +165,7 @@ test("where there are several tenants a user's path names the tenant, or its nam
   const source = `${TICKETS}, path: "users/{subject}"`;
   expect(firstProblem(source)).toBe("");
   expect(firstProblem(source, [two])).toBe(
-    '/portcullis.yaml:17:68: "users/{subject}" is the same for a user of two tenants (write {tenant} into it, or into vaults.main.namespace)',
+    '17:68 insecure "users/{subject}" is the same for a user of two tenants (write {tenant} into it, or into vaults.main.namespace)',
   );
   expect(firstProblem(source, [two, ["  main:", '  main:\n    namespace: "{tenant}"']])).toBe("");
   expect(firstProblem(`${TICKETS}, path: shared/readonly`, [two])).toBe("");

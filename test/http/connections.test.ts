@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { Socket } from "node:net";
@@ -25,6 +26,17 @@ async function running(server: Promise<Running>): Promise<Running> {
   const started = await server;
   closing.push(started.close);
   return started;
+}
+
+/** The gateway's end of the next connection. */
+function nextAccepted(): Promise<Socket> {
+  return new Promise((resolve) => {
+    const accept = (message: unknown) => {
+      unsubscribe("net.server.socket", accept);
+      resolve((message as { socket: Socket }).socket);
+    };
+    subscribe("net.server.socket", accept);
+  });
 }
 
 /** Resolves with the first exchange that reaches the gate, which then does not answer by itself. */
@@ -214,10 +226,11 @@ describe("slow clients", () => {
     const edge = createEdge({ limits, metrics: async () => large });
     edge.handle = async ({ reply }) => reply.json(200, JSON.stringify(large));
     const { port } = await listening(edge);
+    const accepted = nextAccepted();
     const socket = await open(port);
     socket.pause();
     socket.write(Buffer.concat(Array.from({ length: 50 }, () => asked)));
-    await new Promise((stalled) => setTimeout(stalled, 1500));
+    await once(await accepted, "close");
     const taken = rest(socket);
     socket.resume();
     expect((await taken).length).toBeLessThan(50 << 20);
