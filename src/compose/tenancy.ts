@@ -1,9 +1,8 @@
 import type { Config } from "../config/config.ts";
-import type { Tenant } from "../config/tenants.ts";
+import { attributesOf, type Tenant } from "../config/tenants.ts";
 import type { TenantCredentials } from "../credential/credentials.ts";
 import type { Directory } from "../identity/directory.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import type { JsonObject } from "../lib/json.ts";
 
 /** The tenant in whose name the gateway itself asks upstreams what they offer. No configured tenant has this id. */
 export const GATEWAY_TENANT = "";
@@ -16,8 +15,6 @@ export interface Tenancy {
   mayUse(tenant: string, server: string): boolean;
   credentialsOf(tenant: string): TenantCredentials | undefined;
 }
-
-const NONE: JsonObject = Object.freeze({});
 
 /** Tenants are who is there at the start: for one that comes later no policies of its own were built, so it is unknown. */
 export async function openTenancy(config: Config): Promise<Tenancy> {
@@ -35,7 +32,7 @@ export async function openTenancy(config: Config): Promise<Tenancy> {
   return {
     directory: {
       tenant: (id) => known.get(id)?.record,
-      attributes: (issuer, subject, id) => known.get(id)?.attributes[issuer]?.[subject] ?? NONE,
+      attributes: (issuer, subject, id) => attributesOf(known.get(id), issuer, subject),
     },
     policies: new Map(Array.from(known, ([id, { policies }]) => [id, policies])),
     mayUse: (id, server) => known.get(id)?.servers.includes(server) ?? false,

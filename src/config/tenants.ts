@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { TenantRecord } from "../domain.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject, valueAt } from "../lib/json.ts";
 import { unknownRoles } from "./checks.ts";
 import { readDocument, type SourceDocument } from "./document.ts";
 import { type Validated, validate } from "./issues.ts";
@@ -162,6 +162,14 @@ async function readRecord(
     }
   }
   return problems.length > 0 ? { ok: false, problems } : ok({ ...record, id });
+}
+
+const NONE: JsonObject = Object.freeze({});
+
+/** What is known of a principal; nothing, where no attributes are given. A subject may be any text, "constructor" too. */
+export function attributesOf(tenant: Tenant | undefined, issuer: string, subject: string): JsonObject {
+  const found = valueAt(tenant?.attributes ?? NONE, [issuer, subject]);
+  return isJsonObject(found) ? found : NONE;
 }
 
 const attributesSchema = z.record(z.string(), z.record(z.string(), z.record(z.string(), z.custom<Json>())));

@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import type { Tenant } from "../config/tenants.ts";
+import { attributesOf, type Tenant } from "../config/tenants.ts";
 import type { Identity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { digest } from "../lib/json.ts";
@@ -35,7 +35,7 @@ export function identityOf(config: Config, tenant: Tenant, given: GoldenPrincipa
     roles: given.roles ?? sample?.roles ?? [],
     scopes: given.scopes ?? [],
     auth_time: now - (given.login_age ?? LOGIN_AGE),
-    attributes: given.attributes ?? tenant.attributes[issuer]?.[given.user] ?? {},
+    attributes: given.attributes ?? attributesOf(tenant, issuer, given.user),
   });
   const { record } = tenant;
   return { principal, tenant: record, expires: now + 3600, digest: digest([{ ...principal }, record]) };

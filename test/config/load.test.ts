@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { openTenancy } from "../../src/compose/tenancy.ts";
 import { type LoadOptions, loadConfig } from "../../src/config/config.ts";
 import { MINIMAL, shortly } from "./support.ts";
 
@@ -69,6 +70,25 @@ test("what the configuration names is read: records, users, attributes, the reco
       attributes: { "https://idp.example": { ann: { region: "eu" } } },
     },
   });
+});
+
+test("attributes are a principal's own: of its issuer and tenant, and none that every object inherits", async () => {
+  const config = await load({
+    "portcullis.yaml": MINIMAL.replace(
+      "servers: [support]}",
+      "servers: [support], attributes: ./people.yaml}",
+    ),
+    "people.yaml": '"https://idp.example": {ann: {region: eu}}\n',
+  });
+  const { directory } = await openTenancy(config);
+  const of = (issuer: string, subject: string, tenant: string) =>
+    directory.attributes(issuer, subject, tenant);
+  expect(of("https://idp.example", "ann", "acme")).toEqual({ region: "eu" });
+  for (const subject of ["constructor", "toString", "hasOwnProperty", "bob"])
+    expect(of("https://idp.example", subject, "acme")).toEqual({});
+  expect(of("constructor", "name", "acme")).toEqual({});
+  expect(of("https://other.example", "ann", "acme")).toEqual({});
+  expect(of("https://idp.example", "ann", "globex")).toEqual({});
 });
 
 test("the same tenant is the same object, so that a cache can tell that nothing changed", async () => {
