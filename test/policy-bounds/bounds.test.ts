@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Json, JsonObject } from "../../src/lib/json.ts";
 import { admitted, bounding, open, outcome } from "./open.ts";
 
 const OUT = "argument_out_of_bounds";
@@ -53,6 +54,8 @@ test("numbers are compared decimal-exact", () => {
   expect(admitted({ exclusiveMinimum: 0, maximum: 0.3 }, [0, -0, 5e-324, 0.3, 0.30000000000000004])).toEqual([
     5e-324, 0.3,
   ]);
+  const doubled = { minimum: 0, exclusiveMinimum: 0, maximum: 9, exclusiveMaximum: 9 };
+  expect(admitted(doubled, [0, 1, 9])).toEqual([1]);
 });
 
 test("lengths count Unicode code points", () => {
@@ -162,7 +165,32 @@ test("forbidden refuses the argument; others: false in a grant refuses every arg
   const closed = open(properties, { grants: [bounding({ a: { optional: true } }, { others: false })] });
   expect(outcome(closed, { a: 1 })).toBe("allow");
   expect(outcome(closed, { b: 1 })).toBe(OUT);
-  expect(outcome(open(properties, { grants: [{ reason: "none", others: false }] }), {})).toBe("allow");
+  const none = open(properties, { grants: [{ reason: "none", others: false }] });
+  expect([outcome(none, {}), outcome(none, { a: 1 })]).toEqual(["allow", OUT]);
+});
+
+test("others: false holds beside a limit that says nothing of the rest, and within nested bounds of either", () => {
+  const properties = { a: {}, b: {}, o: { properties: { p: {}, q: {} } } };
+  const limits = [{ arguments: { a: { optional: true } } }];
+  const closed = open(properties, {
+    grants: [bounding({ a: { optional: true } }, { others: false })],
+    limits,
+  });
+  expect([outcome(closed, { a: 1 }), outcome(closed, { b: 1 })]).toEqual(["allow", OUT]);
+  const [p, alone] = [{ p: {} }, { properties: { p: {} }, others: false }];
+  for (const [own, limit] of [
+    [alone, { properties: p }],
+    [{ properties: p }, alone],
+  ]) {
+    const nested = open(properties, {
+      grants: [bounding({ o: own as JsonObject })],
+      limits: [{ arguments: { o: limit as JsonObject } }],
+    });
+    expect([outcome(nested, { o: { p: 1 } }), outcome(nested, { o: { p: 1, q: 1 } })]).toEqual([
+      "allow",
+      OUT,
+    ]);
+  }
 });
 
 test("arguments that the schema does not declare are refused wherever bounds apply", () => {
@@ -184,6 +212,7 @@ test("declared is what properties, patternProperties, a schema for the rest, req
   expect(outcome(world({ allOf: [{ properties: { z: {} } }] }), { z: 1 })).toBe("allow");
   expect(outcome(world({ anyOf: [{ properties: { z: {} } }, {}] }), { z: 1 })).toBe("allow");
   expect(outcome(world({ required: ["z"] }), { z: 1 })).toBe("allow");
+  expect(outcome(world({ dependentSchemas: { a: { properties: { z: {} } } } }), { z: 1 })).toBe("allow");
   expect(outcome(world({ $ref: "#/$defs/more", $defs: { more: { properties: { z: {} } } } }), { z: 1 })).toBe(
     "allow",
   );
@@ -214,6 +243,37 @@ test("with must_exist a limit on an undeclared argument closes the target", () =
   expect(capability.listed).toBe(false);
   expect(outcome(capability, { a: 1 })).toBe("not_found");
   expect(capability.warnings[0]).toContain("/amount");
+});
+
+test.each<[string, JsonObject, JsonObject, Json, Json]>([
+  ["an open edge at the same number", { minimum: 5 }, { exclusiveMinimum: 5 }, 6, 5],
+  ["an open edge above at the same number", { maximum: 5 }, { exclusiveMaximum: 5 }, 4, 5],
+  ["unique items", { maxItems: 3 }, { uniqueItems: true }, [1, 2], [1, 1]],
+  ["values", { enum: [1, 2] }, { enum: [2, 3] }, 2, 1],
+  ["the presence of an argument", { optional: true }, {}, 1, "absent"],
+])("%s, asked for by a grant or by a limit, holds for both together", (_, one, other, fits, fails) => {
+  for (const [grant, limit] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    const capability = open(
+      { x: {} },
+      { grants: [bounding({ x: grant })], limits: [{ arguments: { x: limit } }] },
+    );
+    expect(outcome(capability, { x: fits })).toBe("allow");
+    expect(outcome(capability, fails === "absent" ? {} : { x: fails })).toBe(OUT);
+  }
+});
+
+test("what a limit sets is injected under every grant, and the caller neither sees nor sends it", () => {
+  const capability = open(
+    { region: { type: "string" }, a: {} },
+    { grants: [{ reason: "any" }], limits: [{ arguments: { region: { set: "eu" } } }] },
+  );
+  const decision = capability.decide({ a: 1 }, { hold: () => [], describe: () => undefined });
+  expect(decision).toMatchObject({ effect: "allow", arguments: { a: 1, region: "eu" } });
+  expect(outcome(capability, { a: 1, region: "eu" })).toBe(OUT);
+  expect(JSON.stringify(capability.listing().inputSchema)).not.toContain("region");
 });
 
 test("limits hold for every grant: the tighter bound decides and is the one that is named", () => {

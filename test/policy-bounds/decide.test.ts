@@ -179,6 +179,32 @@ test("a caller cannot choose a stronger credential by adding an argument: grants
   ).toBe("allow");
 });
 
+test.each<[string, JsonObject, JsonObject]>([
+  ["what they require", { requires: ["x"] }, { requires: ["x", "y"] }],
+  [
+    "the role of a credential",
+    { credential: { source: "crm" } },
+    { credential: { source: "crm", role: "lead" } },
+  ],
+])("grants of one rank that differ in %s alone refuse what both admit", (_, a, b) => {
+  const capability = open(money, { grants: [bounding({ amount: {} }, a), bounding({ currency: {} }, b)] });
+  expect(outcome(capability, { amount: 1, currency: "EUR" })).toBe("ambiguous_grant");
+});
+
+test.each<[string, JsonObject]>([
+  ["requirement", { requires: ["x"] }],
+  ["credential", { credential: { source: "crm" } }],
+])(
+  "a %s of one name is another in another layer: grants of both layers that name it are ambiguous",
+  (_, more) => {
+    const capability = open(money, {
+      grants: [bounding({ amount: {} }, more)],
+      tenantGrants: [bounding({ currency: {} }, more)],
+    });
+    expect(outcome(capability, { amount: 1, currency: "EUR" })).toBe("ambiguous_grant");
+  },
+);
+
 test("grants of one rank that would inject different arguments are ambiguous too", () => {
   const capability = open({ r: {} }, { grants: [bounding({ r: { set: 1 } }), bounding({ r: { set: 2 } })] });
   expect(outcome(capability, {})).toBe("ambiguous_grant");
@@ -228,6 +254,7 @@ test("without a grant, or without one that can be met, the target is not found",
     { minItems: 2, maxItems: 1 },
     { maximum: 5, minLength: 1 },
     { enum: ["a"], pattern: "b" },
+    { enum: ["a"], const: "b" },
     { items: { enum: [] }, minItems: 1 },
   ];
   for (const bound of unmet) {
@@ -339,10 +366,55 @@ test("a condition that cannot be established does not hold: missing, odd or thro
   };
   expect(code(() => [])).toBe("requirement_not_met");
   expect(code(() => ["true"])).toBe("requirement_not_met");
+  const odd = capability.decide({}, { hold: () => ["true"] as never, describe: () => undefined });
+  expect(odd).toMatchObject({ requirements: { x: false }, reasons: ["x does not hold"] });
   expect(code(() => undefined)).toBe("policy_failed");
   expect(
     code(() => {
       throw new Error("boom");
     }),
   ).toBe("policy_failed");
+});
+
+test("a dropped grant or limit is named in the record of every decision, allowed or not", () => {
+  const [any, strict] = [{ reason: "any" }, bounding({ amount: { maximum: 5 } })];
+  for (const [said, args] of [
+    [any, {}],
+    [strict, { amount: 9 }],
+  ] as const) {
+    const decision = open(money, {
+      grants: [said],
+      faults: ["grant.colour is not known to this version"],
+    }).decide(args, nothingRequired);
+    expect(decision.reasons.at(-1)).toBe("grant.colour is not known to this version");
+  }
+});
+
+test("a refusal says no more of a long name than tells which it is", () => {
+  const capability = open(money, { grants: [bounding({ amount: { optional: true } })] });
+  const decision = capability.decide({ ["z".repeat(100_000)]: 1 }, nothingRequired);
+  expect(decision).toMatchObject({ code: "argument_out_of_bounds" });
+  expect(decision.effect === "deny" && decision.text?.length).toBeLessThan(300);
+});
+
+test("an argument is completed only where a grant lets the caller send it, with those that are given already", () => {
+  const mail = { to: { type: "string" }, cc: { type: "string" }, from: { type: "string" } };
+  const outcomeOf = (more: JsonObject, given: JsonObject, next: string) => {
+    const decision = open(mail, { grants: [bounding(more)] }).decideBegun(given, next, nothingRequired);
+    return decision.effect === "allow" ? decision.arguments : decision.code;
+  };
+  const OUT = "argument_out_of_bounds";
+  const hidden = { cc: { forbidden: true }, to: { maxLength: 3 } };
+  expect(outcomeOf(hidden, { from: "me" }, "to"), "what is not there yet is not missed").toEqual({
+    from: "me",
+  });
+  expect(outcomeOf(hidden, {}, "cc")).toBe(OUT);
+  expect(outcomeOf(hidden, { cc: "" }, "to")).toBe(OUT);
+  expect(outcomeOf(hidden, { to: "abcd" }, "from")).toBe(OUT);
+  expect(outcomeOf(hidden, {}, "bcc"), "undeclared").toBe(OUT);
+  expect(outcomeOf(hidden, { bcc: "x" }, "to")).toBe(OUT);
+  const setting = { from: { set: "me" } };
+  expect(outcomeOf(setting, { cc: "x" }, "to"), "injected").toEqual({ cc: "x", from: "me" });
+  expect(outcomeOf(setting, {}, "from")).toBe(OUT);
+  expect(outcomeOf(setting, { from: "me" }, "to")).toBe(OUT);
 });

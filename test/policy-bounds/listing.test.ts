@@ -148,6 +148,27 @@ test("per argument the union of the grants' bounds under the limits, and the alt
   );
 });
 
+test("an argument that no alternative lets the caller send is in no words either", () => {
+  const { note } = listing(
+    { amount: { type: "number" }, override: {}, region: {} },
+    {
+      grants: [
+        bounding(
+          { amount: { maximum: 100 }, override: { forbidden: true }, region: { set: "eu" } },
+          { rank: 1 },
+        ),
+        bounding(
+          { amount: { maximum: 500 }, override: { forbidden: true }, region: { set: "us" } },
+          { rank: 2 },
+        ),
+      ],
+    },
+  );
+  expect(note).toBe(
+    "Policy allows one of these: (1) /amount must be at most 100; (2) /amount must be at most 500.",
+  );
+});
+
 test("forbidden arguments are not listed, and with others: false only the bounded ones are", () => {
   const properties = { a: { type: "string" }, b: { type: "string" }, c: {} };
   expect(listing(properties, { grants: [bounding({ b: { forbidden: true } })] }).inputSchema).toMatchObject({

@@ -11,6 +11,8 @@ export interface Said {
   readonly tenantGrants?: readonly Json[];
   readonly limits?: readonly Json[];
   readonly denials?: readonly string[];
+  /** Of what was dropped as malformed. */
+  readonly faults?: readonly string[];
 }
 
 export function compiled(schema: JsonObject): CompiledSchema {
@@ -37,7 +39,7 @@ function capabilityOf(said: Said): Capability {
     ],
     limits: (said.limits ?? []).map(limit),
     denials: said.denials ?? [],
-    faults: [],
+    faults: said.faults ?? [],
   };
 }
 

@@ -111,6 +111,9 @@ test("what is left to the upstream never makes the check stricter than the upstr
   expect(
     fits({ patternProperties: { "^(?!x)": { type: "string" } }, additionalProperties: false }, { y: "1" }),
   ).toBe(true);
+  expect(
+    fits({ allOf: [{ patternProperties: { "^(?!x)": {} } }], unevaluatedProperties: false }, { y: "1" }),
+  ).toBe(true);
   expect(fits({ properties: { a: { contains: bad, minContains: 0 } } }, { a: [] })).toBe(true);
 });
 
