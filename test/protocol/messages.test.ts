@@ -57,6 +57,7 @@ describe("the envelope", () => {
     ["a request that is also a response", { jsonrpc: "2.0", id: 1, method: "ping", result: {} }],
     ["a response that is both", { jsonrpc: "2.0", id: 1, result: {}, error: {} }],
     ["a response without an id", { jsonrpc: "2.0", result: {} }],
+    ["a response with an unknown member", { jsonrpc: "2.0", id: 1, result: {}, params: {} }],
     ["tools/call as a notification", { jsonrpc: "2.0", method: "tools/call", params: { name: "refund" } }],
     ["a notification as a request", request("notifications/initialized")],
   ])("%s is refused", (_, body) => {
@@ -133,6 +134,7 @@ describe("legacy", () => {
       -32602,
       "params_invalid",
     ]);
+    expect(refusal(request("tools/list", { _meta: [] }))).toEqual([400, -32602, "params_invalid"]);
     expect(refusal(request("initialize", { protocolVersion: "2025-11-25" }))).toEqual([
       200,
       -32602,
@@ -271,6 +273,12 @@ describe("modern", () => {
     [
       "no client capabilities",
       modern("tools/list", {}, { [META.protocolVersion]: "2026-07-28" }),
+      modernHeaders("tools/list"),
+      [400, -32602, "params_invalid"],
+    ],
+    [
+      "a client info that is no object",
+      modern("tools/list", {}, { ...META_2026, [META.clientInfo]: "c" }),
       modernHeaders("tools/list"),
       [400, -32602, "params_invalid"],
     ],

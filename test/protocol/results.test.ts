@@ -88,6 +88,18 @@ describe("a result from one era to the other", () => {
   });
 });
 
+test("a task is the result of a call alone: no other method's may become one that nobody is noted for", () => {
+  const task = '{"resultType":"task","taskId":"t1"}';
+  const of = (method: string, to: Era) => translateResult(task, { method, from: "modern", to, serverInfo });
+  expect(of("tools/call", "modern")).toBe(task);
+  for (const refused of [
+    () => of("resources/read", "modern"),
+    () => of("prompts/get", "modern"),
+    () => of("tools/call", "legacy"),
+  ])
+    expect(refused).toThrow(expect.objectContaining({ code: "upstream_protocol" }));
+});
+
 describe("a read from one era to the other", () => {
   const read = (from: Era, to: Era): Translation => ({ method: "resources/read", from, to, serverInfo });
   const contents = '"contents":[{"uri":"a:b","text":"x","big":12345678901234567890}]';
