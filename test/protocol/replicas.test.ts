@@ -201,19 +201,20 @@ test("a lost event is noticed: no conversation with a gap is taken for a whole o
   expect(events).toEqual([]);
 });
 
-test("another node's reply to a question is not taken for the asked one's", async () => {
+test("another node's reply to a question is not taken for the asked one's, nor can it give the question up", async () => {
   newStore();
   const [a, b, c] = [await replica("a"), await replica("b"), await replica("c")];
   const ids: string[] = [];
   b.onMessage("ask", ({ id }) => ids.push(String(id)));
-  b.serve("t", async () => {
+  b.serve("t", async (_, { signal }) => {
     await delay(50);
-    return { by: "b" };
+    return { by: "b", aborted: signal.aborted };
   });
   const asked = a.ask("b", "t", {}, patient);
   await turn();
   await c.tell("a", "ask reply", { id: ids[0] ?? "", number: 0, reply: { by: "c" } });
-  expect(await asked).toEqual({ by: "b" });
+  await c.tell("b", "ask abort", { id: ids[0] ?? "" });
+  expect(await asked).toEqual({ by: "b", aborted: false });
 });
 
 test("a handler that throws harms nobody else", async () => {

@@ -16,6 +16,14 @@ async function open(limits = { sessions: 10, sessions_per_owner: 3, session_idle
   replica = await startReplica({ store, node: "a", key: KEY, clock: () => now, limits });
 }
 
+/** Another replica at the same store, until the test is over. */
+async function another(session_idle_ms = 1000): Promise<Replica> {
+  const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms };
+  const other = await startReplica({ store, node: "b", key: KEY, clock: () => now, limits });
+  onTestFinished(() => other.close());
+  return other;
+}
+
 afterEach(async () => {
   await replica.close();
   await store.close();
@@ -41,6 +49,24 @@ test("a session is its owner's, on its server; to anyone else it does not exist"
     expect(await sessions.get(guess, "ann", "support")).toBeUndefined();
 });
 
+test("at a replica that has not seen it a session is its owner's alone, on its server, as well", async () => {
+  await open();
+  const other = await another();
+  const { id } = await start("ann");
+  expect(await other.sessions.get(id, "bob", "support")).toBeUndefined();
+  expect(await other.sessions.get(id, "ann", "other")).toBeUndefined();
+  expect(await other.sessions.get(id, "ann", "support")).toMatchObject(startOf("ann"));
+});
+
+test("whoever is not its owner keeps no session alive", async () => {
+  await open();
+  const { id } = await start("ann");
+  now += 900;
+  await replica.sessions.get(id, "bob", "support");
+  now += 200;
+  expect(await replica.sessions.get(id, "ann", "support")).toBeUndefined();
+});
+
 test("a session got again is the same one, with the same requests", async () => {
   await open();
   const session = await start("ann");
@@ -61,14 +87,7 @@ test("a deleted session is unknown, and what it was doing is cancelled", async (
 
 test("a cancellation that overtakes its request, here or through another replica, cancels it when it comes", async () => {
   await open();
-  const other = await startReplica({
-    store,
-    node: "b",
-    key: KEY,
-    clock: () => now,
-    limits: { sessions: 10, sessions_per_owner: 3, session_idle_ms: 60_000 },
-  });
-  onTestFinished(() => other.close());
+  const other = await another(60_000);
   const here = await start("ann");
   replica.sessions.cancel(here, 1);
   replica.sessions.cancel(here, "1");
@@ -131,6 +150,25 @@ test("an idle session is noticed when it is asked for", async () => {
   expect(await replica.sessions.get(id, "ann", "support")).toBeUndefined();
   expect(replica.ended).toEqual([["ann", "idle"]]);
   expect(replica.sessions.size).toBe(0);
+});
+
+test("an idle session that was noticed leaves its place at once", async () => {
+  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  const { id } = await start("ann");
+  now += 1000;
+  expect(await replica.sessions.get(id, "ann", "support")).toBeUndefined();
+  await start("bob");
+});
+
+test("who may hold nothing any more holds no session at another replica either, and has left its place", async () => {
+  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  const other = await another();
+  const { id } = await start("ann");
+  await other.sessions.get(id, "ann", "support");
+  await replica.sessions.deleteWhere((owner) => owner === "ann");
+  await until(async () => other.ended.length > 0);
+  expect([replica.ended, other.ended]).toEqual([[["ann", "deleted"]], [["ann", "deleted"]]]);
+  await start("bob");
 });
 
 test("one owner cannot fill the room, and all together cannot, however they race", async () => {
