@@ -122,6 +122,28 @@ test("what is quarantined cannot be read, under no template and as no unannounce
   catalog.close();
 });
 
+test("another case of what is quarantined leads nowhere, under no template either", async () => {
+  const upstream = library("a", ["doc://x/Plan"], ["doc://x/{id}"]);
+  const catalog = catalogOf([upstream]);
+  await catalog.start();
+  upstream.others["resources/list"] = [resource("doc://x/Plan", ',"title":"new"')];
+  await catalog.refresh();
+  const view = catalog.view("support");
+  expect([view.resource("doc://x/PLAN"), view.resource("doc://x/plan#a")]).toEqual([undefined, undefined]);
+  expect(matched(view, "doc://x/other")).toBeDefined();
+  catalog.close();
+});
+
+test("a resource of which one definition is refused leads nowhere, with a fragment or a query neither", async () => {
+  const upstream = library("a", []);
+  const nested = `,"_meta":${'{"a":'.repeat(70)}1${"}".repeat(70)}`;
+  upstream.others["resources/list"] = [resource("doc://x/1"), resource("doc://x/1", nested)];
+  const view = await viewOf(upstream);
+  expect(view.of("resource")).toEqual([]);
+  for (const uri of ["doc://x/1", "doc://x/1#top", "doc://x/1?page=2"])
+    expect(view.resource(uri)).toBeUndefined();
+});
+
 test("what a refused template might match is no unannounced resource", async () => {
   const view = await viewOf(library("a", ["doc://ab/listed"], ["doc://ab/{x}{y}"]));
   expect(view.resource("doc://ab/1")).toBeUndefined();
@@ -219,4 +241,11 @@ test("resources and templates made to be slow hold up nobody", async () => {
   expect(view.of("resource")).toEqual([]);
   expect(view.resource(`${long}x`)).toBeUndefined();
   expect(performance.now() - started).toBeLessThan(10_000);
+});
+
+test("a URI that is long for so many templates leads nowhere, though each of them matches it", async () => {
+  const templates = Array.from({ length: 100 }, (_, at) => `x://h/{a${at}}`);
+  const view = await viewOf(library("a", [], templates));
+  expect(matched(view, `x://h/${"a".repeat(1000)}`)).toHaveLength(100);
+  expect(view.resource(`x://h/${"a".repeat(1500)}`)).toBeUndefined();
 });
