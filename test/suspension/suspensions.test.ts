@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { SharedStore } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
@@ -10,6 +11,7 @@ import { silentLog } from "../../src/lib/log.ts";
 import { createSeal, type Seal } from "../../src/lib/seal.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { openValkeyStore } from "../../src/store/valkey.ts";
+import { createLedger } from "../../src/suspension/ledger.ts";
 import { createSuspensions, type Suspensions } from "../../src/suspension/suspensions.ts";
 import { handClock } from "../identity/issuer.ts";
 import { startValkey, type Valkey } from "../support/valkey.ts";
@@ -139,6 +141,46 @@ describe("one replica", () => {
     one.onSuspend(async (tenant) => void ended.push(tenant));
     await one.suspend(ACME);
     expect(ended).toEqual(["acme"]);
+  });
+
+  test("an order is kept only when what the tenant held is let go", async () => {
+    const one = await replica(memory());
+    let isOver = false;
+    one.onSuspend(async () => {
+      await delay(50);
+      isOver = true;
+    });
+    await one.suspend(ACME);
+    expect(isOver).toBe(true);
+  });
+
+  test("an order answers the one before it, also within a millisecond and by a clock that went back", async () => {
+    let now = 1000;
+    const one = await replica(memory(), { clock: () => now });
+    await one.suspend(ACME);
+    await one.resume(ACME, recorded);
+    expect(outcome(one)).toBe("in");
+    now = 500;
+    await one.suspend(ACME);
+    expect(outcome(one)).toBe("tenant_suspended");
+  });
+
+  test("of two orders of one time that of the one that suspends holds, whichever is heard first", () => {
+    const suspended = { ...ACME, at: 1, lifted: false };
+    const lifted = { ...suspended, lifted: true };
+    for (const heard of [
+      [suspended, lifted],
+      [lifted, suspended],
+    ]) {
+      const ledger = createLedger();
+      for (const word of heard) ledger.take([word]);
+      expect(ledger.get("acme")?.lifted).toBe(false);
+      expect([ledger.equals([suspended]), ledger.equals([lifted]), ledger.equals([])]).toEqual([
+        true,
+        false,
+        false,
+      ]);
+    }
   });
 });
 
