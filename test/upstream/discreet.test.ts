@@ -94,6 +94,23 @@ test("where the source says what is secret, the rest of the environment may be t
   expect((await heard("user-of-ann password-of-ann", lease))[0]).toBe("user-of-ann [withheld]");
 });
 
+test("a client certificate's private key is cut, the certificate is everybody's to know", async () => {
+  const certificate = { certificate: "certificate-of-ann", key: new Secret("private-key-of-ann") };
+  const said = await heard(
+    "private-key-of-ann certificate-of-ann",
+    leaseOf("Bearer tok-123456", { certificate }),
+  );
+  expect(said[0]).toBe("[withheld] certificate-of-ann");
+});
+
+test("of a lease that would not say when it is over nothing is kept beyond its own request", async () => {
+  const upstream = discreet(saying("tok-123456"), []);
+  const answer = async (lease?: Lease) =>
+    (await upstream.request(calling("any", {}, { owner: "ann", ...(lease && { lease }) }))).text;
+  expect(await answer(leaseOf("Bearer tok-123456"))).toBe("[withheld]");
+  expect(await answer()).toBe("tok-123456");
+});
+
 test("of a lease that is over nothing is kept, and nothing of what another owner was given", async () => {
   const over = new AbortController();
   const upstream = discreet(saying("tok-123456 tok-654321"), []);
