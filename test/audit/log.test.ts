@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
 import { verifyLog } from "../../src/audit/read.ts";
 import type { DecisionEntry } from "../../src/domain.ts";
@@ -92,8 +93,13 @@ test("the clock may go back, the order of records does not", async () => {
 test("an outcome is durable with the next group or by itself soon after", async () => {
   const path = scratch();
   const log = await openLog(path);
-  log.outcome(outcomeOf(await decide(log)));
-  await expect.poll(() => text(path), { interval: 5 }).toContain('"phase":"outcome"');
+  const [early, late] = [await decide(log), await decide(log)];
+  log.outcome(outcomeOf(early));
+  await expect.poll(() => text(path), { interval: 5 }).toContain(`"phase":"outcome","decision":"${early}"`);
+  // By now no group is under way that it could go with.
+  await delay(50);
+  log.outcome(outcomeOf(late));
+  await expect.poll(() => text(path), { interval: 5 }).toContain(`"phase":"outcome","decision":"${late}"`);
 });
 
 test("the minting of a lease that resolved is in the file, and none resolves that could not be written", async () => {
@@ -143,6 +149,14 @@ test("a principal that changed between two decisions is recorded as it was at ea
     (record) => record.phase === "decision" && record.principal?.subject,
   );
   expect(subjects).toEqual(["ann", "bob"]);
+});
+
+test("a number that JSON has not leaves the line one that can be read", async () => {
+  const path = scratch();
+  const log = await openLog(path);
+  log.outcome(outcomeOf(await decide(log), { ms: Number.NaN, bytes: Number.POSITIVE_INFINITY }));
+  await log.close();
+  expect((await records(path)).at(-1)).toMatchObject({ phase: "outcome", ms: null, bytes: null });
 });
 
 test("an entry that is not JSON is refused and leaves no gap", async () => {
@@ -200,6 +214,20 @@ test("a closed log refuses decisions", async () => {
   await log.close();
   expect(log.healthy).toBe(false);
   await expect(decide(log)).rejects.toMatchObject({ code: "audit_unavailable" });
+});
+
+test("what comes after a log was closed is dropped or refused, and ends nothing", async () => {
+  const path = scratch();
+  const fatal: unknown[] = [];
+  const log = await openLog(path, { onFatal: (error) => fatal.push(error) });
+  const id = await decide(log);
+  await log.close();
+  const before = text(path);
+  log.outcome(outcomeOf(id));
+  for (const late of [log.lease(leaseOf(id)), decide(log)])
+    await expect(late).rejects.toMatchObject({ code: "audit_unavailable" });
+  await delay(60);
+  expect([text(path), fatal]).toEqual([before, []]);
 });
 
 test("close waits for what is pending", async () => {

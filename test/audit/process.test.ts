@@ -1,6 +1,14 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  constants,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -146,3 +154,72 @@ test("a lock of an earlier process with the same pid, or one that is unreadable,
     await log.close();
   }
 });
+
+/** A process that was killed and that its parent does not reap. Returns its pid. */
+async function zombie(): Promise<number> {
+  const parent = spawn("/bin/sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  later(() => parent.kill("SIGKILL"));
+  const [line] = await once(createInterface(parent.stdout), "line");
+  const pid = Number(line);
+  await expect.poll(() => readFileSync(`/proc/${pid}/stat`, "latin1")).toContain(") Z ");
+  return pid;
+}
+
+test.runIf(process.platform === "linux")(
+  "a lock of a process that is dead, but that nobody has reaped, is stale",
+  async () => {
+    const path = join(scratch(), "log");
+    const log = await openLog(path);
+    const lock = join(path, "lock");
+    const { start } = JSON.parse(readFileSync(lock, "utf8"));
+    await log.close();
+    const pid = await zombie();
+    const [began] =
+      readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ").slice(19) ?? [];
+    writeFileSync(lock, JSON.stringify({ pid, start: `${start.split(":")[0]}:${began}` }));
+    await decide(await openLog(path));
+  },
+);
+
+test("a log that closes leaves a lock that is another's", async () => {
+  const path = join(scratch(), "log");
+  const log = await openLog(path);
+  writeFileSync(join(path, "lock"), "another's");
+  await log.close();
+  expect(readFileSync(join(path, "lock"), "utf8")).toBe("another's");
+});
+
+test.runIf(process.platform === "linux")(
+  "a segment is open for writes that return when their bytes are on disk, and that only append",
+  async () => {
+    const path = join(scratch(), "log");
+    const log = await openLog(path, { segmentBytes: 512 });
+    for (const _ of [1, 2]) {
+      await decide(log);
+      const current = join(
+        path,
+        readdirSync(path)
+          .sort()
+          .findLast((name) => name.endsWith(".jsonl")) ?? "",
+      );
+      const open = readdirSync("/proc/self/fd").filter((name) => linkOf(name).startsWith(path));
+      expect(open.map(linkOf)).toEqual([current]);
+      const [, flags = "0"] =
+        /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${open[0]}`, "utf8")) ?? [];
+      const wanted = constants.O_DSYNC | constants.O_APPEND;
+      expect(Number.parseInt(flags, 8) & wanted).toBe(wanted);
+    }
+    await log.close();
+    await openLog(path);
+  },
+);
+
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return "";
+  }
+}

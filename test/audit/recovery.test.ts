@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   copyFileSync,
   mkdirSync,
   readdirSync,
@@ -70,6 +71,13 @@ test("a bad line in the middle refuses start, naming file and byte", async () =>
   await expect(records(path)).rejects.toMatchObject({ code: "audit_unavailable" });
 });
 
+test("a log that was refused is not held by who tried to open it", async () => {
+  const { path, files } = await aLog(3);
+  alter(files[0] ?? "", (bytes) => Buffer.concat([Buffer.from("x"), bytes]));
+  for (const _ of ["first", "again"])
+    await expect(openLog(path)).rejects.toMatchObject({ reason: expect.stringContaining("damaged") });
+});
+
 test("a whole last line with a wrong checksum refuses start", async () => {
   const {
     path,
@@ -105,11 +113,14 @@ test("a line taken out, doubled or moved refuses start", async () => {
   }
 });
 
-test("a missing or shortened segment in the middle refuses start", async () => {
+test("a missing, shortened or lengthened segment in the middle refuses start", async () => {
   for (const harm of [
     (file: string) => rmSync(file),
     (file: string) => truncateSync(file, 700),
     (file: string) => truncateSync(file, 0),
+    (file: string) => appendFileSync(file, '{"v":1'),
+    // But its last newline: more may have stood there.
+    (file: string) => truncateSync(file, readFileSync(file).length - 1),
   ]) {
     const { path, files } = await aLog(12, 1500);
     expect(files.length).toBeGreaterThan(3);
@@ -117,6 +128,17 @@ test("a missing or shortened segment in the middle refuses start", async () => {
     await expect(openLog(path)).rejects.toMatchObject({ code: "audit_unavailable" });
     expect(await verifyLog(path)).toMatchObject({ ok: false });
   }
+});
+
+test("a segment may end with a line of any length", async () => {
+  const path = scratch();
+  const log = await openLog(path, { segmentBytes: 1024 });
+  for (const length of [200_000, 1])
+    await decide(log, { arguments: { note: "x".repeat(length) }, effect: "deny", code: "not_found" });
+  await log.close();
+  expect(segments(path)).toHaveLength(2);
+  await decide(await openLog(path));
+  expect(await verifyLog(path)).toMatchObject({ ok: true, segments: 2 });
 });
 
 test("old segments may be archived away from the front", async () => {
