@@ -166,3 +166,15 @@ test("a credential that a run was not given is refused before it is minted", asy
   ]);
   expect(minted).toEqual(["crm", "none", "files"]);
 });
+
+test("a run that was given a connected account has the sources that take their tokens from it, and no others", async () => {
+  const gate = await aReplica({ accounts: { issues: "github", pulls: "github", boards: "trello" } });
+  const { token } = await gate.begin(await own(gate.issuer), { accounts: ["github", "crm"] });
+  const { principal } = await gate.who(token);
+  const sources = ["issues", "pulls", "boards", "crm", "files", ""];
+  expect(sources.filter((source) => gate.runs.mayHave(principal, source))).toEqual([
+    "issues",
+    "pulls",
+    "crm",
+  ]);
+});

@@ -1,4 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { PortcullisError } from "../../src/lib/errors.ts";
+import { plainPrincipal } from "../../src/lib/principal.ts";
+import { readRunRequest } from "../../src/runs/request.ts";
+import type { Run } from "../../src/runs/run.ts";
 import { aReplica, audience, EPOCH, own } from "./world.ts";
 
 const CREATED = {
@@ -191,6 +195,55 @@ test("what cannot be recorded does not begin", async () => {
   };
   const user = await own(gate.issuer);
   expect((await gate.post(user, {})).status).toBe(500);
+  expect(await gate.list(user)).toEqual([]);
+});
+
+test("before it is recorded there is no run, and one that could not be takes nobody's place", async () => {
+  const { runs } = await aReplica({ section: { per_user: 1 } });
+  const claimed = plainPrincipal({
+    kind: "user",
+    issuer: "https://idp.example",
+    subject: "ann",
+    tenant: "acme",
+  });
+  const begin = (record: (run: Run) => Promise<void>) =>
+    runs.begin(
+      { claimed, expires: EPOCH + 3600, servers: ["support"] },
+      readRunRequest({}, { max_ttl: 600 }),
+      record,
+    );
+  await expect(begin(() => Promise.reject(new Error("disk full")))).rejects.toThrow("disk full");
+  const { run } = await begin(async ({ id }) => expect(await runs.find(id)).toBeUndefined());
+  expect(await runs.find(run.id)).toEqual(run);
+});
+
+test("a run that was begun before its tenant was suspended is over, whatever the store says", async () => {
+  let over = 0;
+  const gate = await aReplica({ overBefore: () => over });
+  const user = await own(gate.issuer);
+  const { token } = await gate.begin(user);
+  expect(await gate.outcome(token)).toBe("in");
+  gate.clock.advance(2);
+  over = gate.clock();
+  expect(await gate.outcome(token)).toBe("run_ended");
+  expect(await gate.list(user)).toEqual([]);
+  const next = await gate.begin(user);
+  expect(await gate.outcome(next.token)).toBe("in");
+});
+
+test("a tenant that is not served begins and lists no run, also where that was ordered while the body came", async () => {
+  let served = 0;
+  const gate = await aReplica({
+    admit() {
+      served -= 1;
+      if (served < 0) throw new PortcullisError("tenant_suspended");
+    },
+  });
+  const user = await own(gate.issuer);
+  expect(await gate.ask("GET", "/runs", user)).toMatchObject({ code: "tenant_suspended" });
+  served = 1;
+  expect(await gate.post(user, {})).toMatchObject({ code: "tenant_suspended" });
+  served = 1;
   expect(await gate.list(user)).toEqual([]);
 });
 

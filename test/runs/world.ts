@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterEach } from "vitest";
 import { audienceOf, openRuns, runsMount } from "../../src/compose/runs.ts";
 import { parseConfig } from "../../src/config/config.ts";
-import type { DecisionEntry, SharedStore } from "../../src/domain.ts";
+import type { DecisionEntry, Principal, SharedStore } from "../../src/domain.ts";
 import { createIdentity } from "../../src/identity/identity.ts";
 import { isJsonObject, type Json, type JsonObject } from "../../src/lib/json.ts";
 import { silentLog } from "../../src/lib/log.ts";
@@ -55,6 +55,10 @@ export interface WorldOptions {
   readonly more?: number;
   /** Runs begun before are over; milliseconds since the epoch. */
   readonly overBefore?: (tenant: string) => number;
+  /** Throws where this principal is not served at all. */
+  readonly admit?: (principal: Principal) => void;
+  /** Credential sources and the connected accounts that they take their tokens from. */
+  readonly accounts?: Readonly<Record<string, string>>;
   /** Issuers that are configured; default: the issuer. */
   readonly issuers?: readonly string[];
 }
@@ -76,7 +80,11 @@ export async function aReplica(options: WorldOptions = {}) {
     "/portcullis.yaml",
   );
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-  const { config } = parsed;
+  const connected = Object.entries(options.accounts ?? {}).map(([source, account]) => [
+    source,
+    { type: "connected-account", account },
+  ]);
+  const config = { ...parsed.config, credentials: Object.fromEntries(connected) };
   const log = silentLog;
   const { sweepMs = 5000, overBefore = () => 0 } = options;
   const parts = {
@@ -128,7 +136,7 @@ export async function aReplica(options: WorldOptions = {}) {
       decision: async (entry) => void decisions.push(entry),
       refused: async (entry) => void counted.push(entry),
     },
-    admit() {},
+    admit: options.admit ?? (() => {}),
     mayUse: (tenant, server) =>
       server === "support" || more.includes(server) || (server === "files" && tenant === "acme"),
     clock,
