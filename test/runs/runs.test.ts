@@ -188,6 +188,21 @@ test("beginning and ending are on record with the run, refusals with their reaso
   expect(JSON.stringify([gate.decisions, gate.counted])).not.toContain(token);
 });
 
+test("an admin's look at everybody's runs is on record before it is answered", async () => {
+  const gate = await aReplica();
+  const admin = await own(gate.issuer, { roles: ["auditor"] });
+  await gate.list(admin);
+  expect(gate.decisions, "a user's at their own is not").toEqual([]);
+  await gate.list(admin, "?of=tenant");
+  expect(gate.decisions).toMatchObject([
+    { method: "runs/list", effect: "allow", arguments: { of: "tenant" } },
+  ]);
+  gate.decisions.push = () => {
+    throw new Error("disk full");
+  };
+  expect((await gate.ask("GET", "/runs?of=tenant", admin)).status).toBe(500);
+});
+
 test("what cannot be recorded does not begin", async () => {
   const gate = await aReplica();
   gate.decisions.push = () => {
