@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { SharedStore } from "../../src/domain.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { openValkeyStore } from "../../src/store/valkey.ts";
@@ -160,5 +162,27 @@ describe("while the store is away", () => {
     } finally {
       valkey.resume();
     }
+  });
+
+  test("the half minute counts from when the store last said that the run is under way", async () => {
+    const clock = handClock();
+    const real = closing(createMemoryStore({ clock }), (one) => one.close());
+    let isAway = false;
+    const get: SharedStore["get"] = (key) =>
+      isAway ? Promise.reject(new PortcullisError("store_unavailable")) : real.get(key);
+    const gate = await aReplica({ store: { ...real, get }, clock, sweepMs: 20 });
+    const { id, token } = await gate.begin(await own(gate.issuer));
+    await gate.who(token);
+    let isOver = false;
+    const ended = endAt(gate).finally(() => {
+      isOver = true;
+    });
+    clock.advance(40);
+    await gate.who(token);
+    isAway = true;
+    await delay(100);
+    expect(isOver).toBe(false);
+    clock.advance(31);
+    expect(await ended).toEqual([id, "unconfirmed"]);
   });
 });
