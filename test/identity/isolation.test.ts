@@ -92,6 +92,21 @@ test("attributes are looked up by issuer, subject and tenant together, and win o
   expect(await teams()).toEqual(["green", "claimed", "claimed"]);
 });
 
+test("attributes that changed alone are seen by the next call", async () => {
+  const issuer = await anIssuer();
+  const record = { id: "acme" };
+  let attributes = { team: "red" };
+  const directory: Directory = { tenant: () => record, attributes: () => attributes };
+  const { who } = aStage([optionsOf(issuer)], { directory });
+  const token = await issuer.sign(good(issuer));
+  const before = await who(token);
+  expect(await who(token)).toBe(before);
+  attributes = { team: "green" };
+  const after = await who(token);
+  expect(after.principal.attributes).toEqual({ team: "green" });
+  expect(after.digest).not.toBe(before.digest);
+});
+
 test("a directory that fails is 503, not an empty record", async () => {
   const issuer = await anIssuer();
   const broken: Directory = {
