@@ -106,12 +106,19 @@ test("log messages come from the wanted level on, to who may hear the server spe
   const offered = async () =>
     (await ask(world.url("legacy"), "server/discover", {}, { token })).body.result?.capabilities;
   expect(await offered()).toHaveProperty("logging");
+  const toldWhileCalling = async (id: string) => {
+    const answer = await ann.call(id, ...call("log"));
+    if (answer.text === "") await until("the answer's end", answer.hasEnded);
+    return answer.said();
+  };
+  expect(await toldWhileCalling("a")).toContain("notifications/message");
   await until("an error", async () => {
     await legacy.log("error");
     return stream.said().includes("notifications/message");
   });
   await hide({ legacy: [], "": ["ann"] });
   expect(await offered()).not.toHaveProperty("logging");
+  expect(await toldWhileCalling("b")).not.toContain("notifications/message");
   const before = stream.said().length;
   await legacy.log("error");
   await ann.call(2, "ping", {});
