@@ -1,0 +1,121 @@
+import { expect, test } from "vitest";
+import type { Era, Lease, UpstreamReply } from "../../src/domain.ts";
+import type { Ask } from "../../src/gate/ask.ts";
+import { exchangeOf } from "../../src/gate/exchange.ts";
+import type { Rooms } from "../../src/gate/rooms.ts";
+import type { Allowed } from "../../src/gate/wanted.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
+import type { JsonObject } from "../../src/lib/json.ts";
+
+const DONE: UpstreamReply = { kind: "result", text: "{}", isError: false, era: "modern" };
+
+interface Exchanged {
+  readonly era?: Era;
+  /** Of the upstream that answers. */
+  readonly upstreamEra?: Era;
+  readonly allowed?: Partial<Allowed>;
+  answer?(): Promise<UpstreamReply>;
+  /** How the client answers a question. */
+  asked?: Rooms["questions"]["ask"];
+}
+
+/** One allowed call, and how its upstream saw it: the params of each request, and who held the lease meanwhile. */
+function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...rest }: Exchanged) {
+  const { answer = async () => DONE, asked: ask = () => Promise.reject(new Error("nobody is asked")) } = rest;
+  const seen: { readonly params: JsonObject; readonly holders: number }[] = [];
+  let holders = 0;
+  const hold = () => {
+    holders += 1;
+    return () => {
+      holders -= 1;
+    };
+  };
+  const lease: Lease = { expires: Infinity, headers: new Map(), sha256: "a", hold, revoke: async () => {} };
+  const upstream = {
+    request({ params }: { params: JsonObject }) {
+      seen.push({ params, holders });
+      return answer();
+    },
+  };
+  const rooms = {
+    catalog: { view: () => ({ upstreams: new Map([["crm", { era: upstreamEra }]]) }) },
+    credentials: { obtain: async () => lease },
+    elicitations: { waits: async () => {} },
+    upstreams: new Map([["crm", upstream]]),
+    timeoutOf: () => 1000,
+    asides: null,
+    log: { newId: () => "id", decision: async () => {} },
+    metrics: { decided() {} },
+    questions: { ask },
+    newId: () => "id",
+  } as unknown as Rooms;
+  const asking = {
+    message: { era, method: "tools/call" },
+    session: era === "legacy" ? { id: "s" } : null,
+    ...{ identity: {}, policy: {}, seen: {}, clientCapabilities: { elicitation: {} } },
+    header: () => undefined,
+  } as unknown as Ask;
+  const call = {
+    target: { upstream: "crm" },
+    grant: { interaction: ["elicitation"] },
+    params: {},
+    ...allowed,
+  };
+  const exchange = exchangeOf(asking, rooms, call as unknown as Allowed, () => {});
+  return { seen, holders: () => holders, turn: exchange(new AbortController().signal, null) };
+}
+
+test("a call holds its lease while it works, so that none is revoked under it, and lets go whatever comes of it", async () => {
+  const answered = exchanged({});
+  expect(await answered.turn).toEqual({ kind: "answer", answer: DONE });
+  const failed = exchanged({ answer: () => Promise.reject(new PortcullisError("upstream_unavailable")) });
+  await expect(failed.turn).rejects.toThrow();
+  for (const { seen, holders } of [answered, failed])
+    expect([seen.map((one) => one.holders), holders()]).toEqual([[1], 0]);
+});
+
+test.each<[string, Exchanged]>([
+  ["to a call that is made anew", { allowed: { resume: { kind: "again" } } }],
+  [
+    "to a legacy server",
+    { upstreamEra: "legacy", allowed: { resume: { kind: "upstream", state: null, responses: { a: {} } } } },
+  ],
+])("answers that its client sends along do not go by themselves %s", async (_, given) => {
+  const params = { name: "open", inputResponses: { a: {} }, requestState: "sealed" };
+  const { seen, turn } = exchanged({ ...given, allowed: { ...given.allowed, params } });
+  await turn;
+  expect(seen.map((one) => one.params)).toEqual([{ name: "open" }]);
+});
+
+test("a server that asks a legacy client without end is given up", async () => {
+  const text = '{"resultType":"input_required","requestState":"more"}';
+  let rounds = 0;
+  const { seen, turn } = exchanged({
+    era: "legacy",
+    async answer() {
+      rounds += 1;
+      return rounds > 20 ? DONE : { ...DONE, text };
+    },
+  });
+  await expect(turn).rejects.toMatchObject({ code: "upstream_protocol" });
+  expect(seen).toHaveLength(8);
+});
+
+test("where one of a server's questions fails, those beside it are withdrawn", async () => {
+  const question = {
+    method: "elicitation/create",
+    params: { message: "?", requestedSchema: { type: "object" } },
+  };
+  const text = JSON.stringify({ resultType: "input_required", inputRequests: { a: question, b: question } });
+  const signals: AbortSignal[] = [];
+  const { turn } = exchanged({
+    era: "legacy",
+    answer: async () => ({ ...DONE, text }),
+    asked(_session, _question, _to, signal) {
+      const isFirst = signals.push(signal) === 1;
+      return isFirst ? new Promise(() => {}) : Promise.reject(new PortcullisError("overloaded"));
+    },
+  });
+  await expect(turn).rejects.toMatchObject({ code: "overloaded" });
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+});
