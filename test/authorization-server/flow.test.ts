@@ -117,6 +117,17 @@ test("a refresh token gives a new pair once; used again it ends them all", async
   expect(await client.refresh(second.refresh_token ?? "")).toMatchObject({ error: "invalid_grant" });
 });
 
+test("a refresh token that its client revokes is good no more, and no other client can revoke it", async () => {
+  const world = await aWorld();
+  const [client, other] = [await aClient(world), await aClient(world)];
+  const first = await client.redeem((await client.authorize("ann")).answer.code ?? "");
+  await other.revoke(first.refresh_token ?? "");
+  const second = await client.refresh(first.refresh_token ?? "");
+  expect(second.refresh_token).toBeDefined();
+  expect((await client.revoke(second.refresh_token ?? "")).status).toBe(200);
+  expect(await client.refresh(second.refresh_token ?? "")).toMatchObject({ error: "invalid_grant" });
+});
+
 test("a code is good once, and its replay ends what it gave", async () => {
   const world = await aWorld();
   const client = await aClient(world);
@@ -230,14 +241,37 @@ test("another browser cannot answer for the one that was asked", async () => {
   expect([unknown.callback, unknown.page.status]).toEqual([undefined, 400]);
 });
 
-test("a request under another host name is refused, and metadata names the issuer's", async () => {
-  const world = await aWorld();
-  const status = await new Promise((resolve) => {
-    request(`${world.origin}/oauth/jwks`, { headers: { host: "evil.example" } }, (response) =>
-      resolve(response.resume().statusCode),
+function askedOf(host: string, url: string): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve) => {
+    request(url, { headers: { host } }, async (response) =>
+      resolve({ status: response.statusCode ?? 0, text: Buffer.concat(await response.toArray()).toString() }),
     ).end();
   });
-  expect(status).toBe(403);
+}
+
+test("a request under another host name is refused, and metadata names the issuer's, also behind a proxy for TLS", async () => {
+  const { origin } = await aWorld({ issuer: "https://gate.example/oauth", allowRemote: true });
+  expect(await askedOf("evil.example", `${origin}/oauth/jwks`)).toMatchObject({ status: 403 });
+  const { text } = await askedOf("gate.example", `${origin}/oauth/.well-known/openid-configuration`);
+  const urls = Object.entries(JSON.parse(text)).filter(([name]) => /_endpoint$|_uri$/.test(name));
+  expect(urls.length).toBeGreaterThan(3);
+  for (const [, url] of urls) expect(url).toMatch(/^https:\/\/gate\.example\/oauth\//);
+});
+
+test("pages of a client's own origin may read what is answered to it, and no others", async () => {
+  const world = await aWorld();
+  const { client_id } = await aClient(world);
+  const body = new URLSearchParams({ client_id, grant_type: "refresh_token", refresh_token: "x" });
+  const readableBy = async (origin: string) => {
+    const { headers } = await fetch(`${world.origin}/oauth/token`, {
+      method: "POST",
+      headers: { origin },
+      body,
+    });
+    return headers.get("access-control-allow-origin");
+  };
+  const own = new URL(REDIRECT).origin;
+  expect([await readableBy(own), await readableBy("https://evil.example")]).toEqual([own, null]);
 });
 
 test("the metadata stands where RFC 8414 and OpenID say, for an issuer with a path", async () => {

@@ -64,6 +64,11 @@ export async function aClient({ origin, url }: World, metadata: Record<string, u
         resource: url,
         ...changes,
       }),
+    revoke: (told: string) =>
+      fetch(`${origin}/oauth/token/revocation`, {
+        method: "POST",
+        body: new URLSearchParams({ client_id, token: told }),
+      }),
     refresh: (refresh_token: string) => token({ grant_type: "refresh_token", refresh_token, resource: url }),
   };
 }

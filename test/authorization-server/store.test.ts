@@ -15,11 +15,14 @@ test("a flood of one kind pushes out the least recently used of that kind only",
   expect(await codes.find("a")).toEqual({});
 });
 
-test("what has expired is gone, and a revoked grant takes all that it gave", async () => {
+test("what has expired or was destroyed is gone, and a revoked grant takes all that it gave", async () => {
   let now = 0;
   const codes = createStore(() => now)("AuthorizationCode");
   await codes.upsert("a", { grantId: "g" }, 60);
   await codes.upsert("b", { grantId: "h" }, 120);
+  await codes.upsert("c", {}, 120);
+  await codes.destroy("c");
+  expect(await codes.find("c")).toBeUndefined();
   now = 60_000;
   expect([await codes.find("a"), await codes.find("b")]).toEqual([undefined, { grantId: "h" }]);
   await codes.revokeByGrantId("h");
