@@ -127,8 +127,8 @@ export async function serveAskingLegacy() {
     },
     /** Says more than a call may say. */
     gossip: async ({ sendNotification }) => {
-      const uri = "note://b";
-      await sendNotification({ method: "notifications/resources/updated", params: { uri } });
+      for (const uri of ["note://hidden", "note://b"])
+        await sendNotification({ method: "notifications/resources/updated", params: { uri } });
       await sendNotification({ method: "notifications/made/up", params: {} } as never);
       return "gossip";
     },

@@ -23,6 +23,8 @@ grant contains {"reason": "may be asked", "interaction": ["sampling", "elicitati
 }
 
 grant contains {"reason": "may not be asked"} if not "support" in input.principal.roles
+
+deny contains "hidden from all" if input.target.name == "note://hidden"
 `;
 const META = "io.modelcontextprotocol/";
 
