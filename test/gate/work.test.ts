@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import type { Era, Lease, UpstreamReply } from "../../src/domain.ts";
 import type { Ask } from "../../src/gate/ask.ts";
-import { exchangeOf } from "../../src/gate/exchange.ts";
+
 import type { Rooms } from "../../src/gate/rooms.ts";
 import type { Allowed } from "../../src/gate/wanted.ts";
+import { workOf } from "../../src/gate/work.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 
@@ -44,7 +45,7 @@ function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...re
     upstreams: new Map([["crm", upstream]]),
     timeoutOf: () => 1000,
     asides: null,
-    log: { newId: () => "id", decision: async () => {} },
+    decisions: { newId: () => "id", decision: async () => {} },
     metrics: { decided() {} },
     questions: { ask },
     newId: () => "id",
@@ -61,8 +62,8 @@ function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...re
     params: {},
     ...allowed,
   };
-  const exchange = exchangeOf(asking, rooms, call as unknown as Allowed, () => {});
-  return { seen, holders: () => holders, turn: exchange(new AbortController().signal, null) };
+  const work = workOf(asking, rooms, call as unknown as Allowed, () => {});
+  return { seen, holders: () => holders, turn: work(new AbortController().signal, null) };
 }
 
 test("a call holds its lease while it works, so that none is revoked under it, and lets go whatever comes of it", async () => {
