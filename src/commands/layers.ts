@@ -55,7 +55,7 @@ async function readLayer(
   tenant: Tenant | null,
   tenantSchema: PolicySources["tenantSchema"],
 ): Promise<{ readonly layer?: LayerFiles; readonly problems: readonly Printable[] }> {
-  const read = await readPolicyFiles(directory);
+  const read = await readPolicyFiles(directory, tenant === null ? "platform" : "tenant");
   if (!read.ok) return { problems: read.problems.map((one) => placed(withoutCall(one), directory)) };
   if (Object.keys(read.sources.files).every((path) => path.endsWith("_test.rego"))) {
     const message = "there are no policies in this directory";

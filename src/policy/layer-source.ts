@@ -84,7 +84,7 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
     clearTimeout(again);
     await watching.refresh();
     const content = loaded?.content ?? "";
-    const prepared = await parts.prepare({ directory, schemas, limits, content });
+    const prepared = await parts.prepare({ directory, layer: parts.layer, schemas, limits, content });
     if (prepared.kind === "good") swap(prepared);
     else if (prepared.kind === "same") restore();
     else if (prepared.again) refuseUnread(prepared.problems);

@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { constants } from "node:fs";
 import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
+import type { Layer } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { gather } from "../lib/gathered.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
@@ -45,19 +46,25 @@ export async function policyPaths(root: string): Promise<readonly string[]> {
 }
 
 /**
- * Reads `*.rego` and `data.json` below a directory; hidden names and other files are passed over. Who writes there may be
- * nobody that this process trusts: what is no regular file, is too large, or lies elsewhere is refused unread. Never rejects.
+ * Reads `*.rego` and `data.json` below a directory; hidden names and other files are passed over. Who writes a tenant's may
+ * be nobody that this process trusts: what is no regular file, is too large, or lies elsewhere is refused unread. The
+ * platform's may link to where its operator likes. Never rejects.
  */
-export async function readPolicyFiles(root: string): Promise<Read> {
+export async function readPolicyFiles(root: string, layer: Layer): Promise<Read> {
   let reading = "";
   let content: Buffer = Buffer.alloc(0);
   try {
     const files: Record<string, string> = {};
     let data: JsonObject = {};
     let bytes = 0;
-    const { home, files: paths, fault } = await walk(root);
-    if (fault !== undefined) throw fault;
-    for (const path of paths) {
+    const found = await walk(root);
+    if (found.fault !== undefined) throw found.fault;
+    const home = layer === "tenant" ? found.home : sep;
+    for (const path of found.directories) {
+      reading = path;
+      await placeWithin(home, join(root, path));
+    }
+    for (const path of found.files) {
       reading = path;
       content = await readWithin(home, join(root, path), MAX_BYTES - bytes);
       bytes += content.byteLength;
@@ -98,7 +105,7 @@ async function walk(root: string): Promise<Walked> {
   const left = [""];
   let count = 0;
   for (const below of left) {
-    const names = await namesIn(home, join(root, below), MAX_ENTRIES - count).catch(note);
+    const names = await namesIn(join(root, below), MAX_ENTRIES - count).catch(note);
     if (names === undefined) continue;
     directories.push(below);
     count += names.length;
@@ -117,9 +124,9 @@ async function walk(root: string): Promise<Walked> {
 }
 
 /** At most one more than `most`. */
-async function namesIn(home: string, directory: string, most: number): Promise<readonly string[]> {
+async function namesIn(directory: string, most: number): Promise<readonly string[]> {
   const names: string[] = [];
-  for await (const { name } of await opendir(await placeWithin(home, directory))) {
+  for await (const { name } of await opendir(directory)) {
     names.push(name);
     if (names.length > most) break;
   }
@@ -129,7 +136,7 @@ async function namesIn(home: string, directory: string, most: number): Promise<r
 /** A link that leads elsewhere would show its author, through this process's eyes, what only this process may read. */
 async function placeWithin(home: string, path: string): Promise<string> {
   const real = await realpath(path);
-  if (real === home || real.startsWith(home + sep)) return real;
+  if (real === home || home === sep || real.startsWith(home + sep)) return real;
   throw new Error("a link leads out of the folder of policies");
 }
 

@@ -1,3 +1,4 @@
+import type { Layer } from "../domain.ts";
 import { digest } from "../lib/json.ts";
 import { type EvaluationLimits, loadProgram, type Program } from "./instance.ts";
 import { readPolicyFiles } from "./policy-files.ts";
@@ -8,6 +9,7 @@ import type { BuiltPolicy, PolicySources, Problem } from "./toolchain-types.ts";
 /** A folder of policies that is to decide. Like the answer, it can be sent to another thread. */
 export interface Wanted {
   readonly directory: string;
+  readonly layer: Layer;
   readonly schemas: Pick<PolicySources, "tenantSchema" | "attributesSchema">;
   readonly limits: EvaluationLimits;
   /** Digest of the content that is in force, or "". */
@@ -29,8 +31,8 @@ export type Prepare = (wanted: Wanted) => Promise<Prepared>;
 
 /** Reads, builds and loads in this thread, which large data keeps busy for seconds. Never rejects. */
 export function createPreparer(toolchain: Pick<Toolchain, "build">): Prepare {
-  async function prepare({ directory, schemas, limits, content: before }: Wanted): Promise<Prepared> {
-    const read = await readPolicyFiles(directory);
+  async function prepare({ directory, layer, schemas, limits, content: before }: Wanted): Promise<Prepared> {
+    const read = await readPolicyFiles(directory, layer);
     if (!read.ok) return bad(read.problems, read.again);
     const { sources } = read;
     const content = digest({ ...sources });

@@ -16,7 +16,7 @@ afterAll(() => toolchain.close());
 async function sourcesOf(...folders: string[]): Promise<PolicySources> {
   const files: Record<string, string> = {};
   for (const folder of folders) {
-    const read = await readPolicyFiles(join(ROOT, folder));
+    const read = await readPolicyFiles(join(ROOT, folder), "platform");
     if (!read.ok) throw new Error(JSON.stringify(read.problems));
     for (const [path, text] of Object.entries(read.sources.files)) files[`${folder}/${path}`] = text;
   }

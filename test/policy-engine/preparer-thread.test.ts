@@ -90,6 +90,7 @@ test("the folder that comes after close is refused, not waited for", async () =>
   await expect(
     prepare({
       directory: join(root, "platform"),
+      layer: "platform",
       schemas: { tenantSchema: {} },
       limits: { steps: 1, memory: 1 },
       content: "",

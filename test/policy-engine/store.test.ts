@@ -258,13 +258,20 @@ test.each([
   expect(reasons(store)).toEqual(["acme", "platform"].sort().reverse());
 });
 
+test("the platform's folder may link to where its operator keeps a library", async () => {
+  await put("library/authz.rego", grants("of the library"));
+  await mkdir(join(root, "platform"));
+  await symlink("../library", join(root, "platform/lib"));
+  expect(reasons(await storeOf())).toEqual(["of the library"]);
+});
+
 test("links within the folder are followed, as a mounted ConfigMap has them", async () => {
   await put("platform/..2026/authz.rego", grants("mounted"));
   await symlink("..2026", join(root, "platform/..data"));
   await symlink("..data/authz.rego", join(root, "platform/authz.rego"));
   await symlink("platform", join(root, "linked"));
   expect(reasons(await storeOf())).toEqual(["mounted"]);
-  expect(await readPolicyFiles(join(root, "linked"))).toMatchObject({ ok: true });
+  expect(await readPolicyFiles(join(root, "linked"), "tenant")).toMatchObject({ ok: true });
 });
 
 test("a pipe, a device and a file without end hold up nobody: they are refused unread", async () => {
