@@ -8,23 +8,36 @@
  *
  * Binary format: https://webassembly.github.io/spec/core/binary/
  */
+import { join, leb, Reader, text } from "./wasm-bytes.ts";
 
 /** The export to set before an evaluation and to read after it. */
 export const FUEL = "portcullis_steps";
 
-const SECTION = { type: 1, import: 2, function: 3, memory: 5, global: 6, export: 7, code: 10 } as const;
+const SECTION = {
+  type: 1,
+  import: 2,
+  function: 3,
+  memory: 5,
+  global: 6,
+  export: 7,
+  code: 10,
+  data: 11,
+} as const;
 /** The order in which sections must stand, `datacount` (12) coming before `code`. */
 const ORDER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
 const KIND = { function: 0, table: 1, memory: 2, global: 3 } as const;
 const LOOP = 0x03;
 const I32 = 0x7f;
 const FUNCTION = 0x60;
+const I32_CONST = 0x41;
+const END = 0x0b;
+const PAGE = 64 * 1024;
 /** i32, mutable, `i32.const 0x7fffffff`: the module's own start function runs before a host can set a budget. */
 const COUNTER = [0x7f, 1, 0x41, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0b];
 
 export interface Metered {
   readonly wasm: Uint8Array<ArrayBuffer>;
-  /** What the module asks for, in pages of 64 KiB. */
+  /** What the module has to begin with, in pages of 64 KiB. */
   readonly minimumPages: number;
 }
 
@@ -39,7 +52,7 @@ export function meter(wasm: Uint8Array, maximumPages: number): Metered {
   if (sections.some(({ id }) => id === SECTION.memory))
     throw new Error("wasm: a memory of its own has no ceiling");
 
-  const imports = rewriteImports(bodyOf(SECTION.import), maximumPages);
+  const imports = rewriteImports(bodyOf(SECTION.import), pagesOf(bodyOf(SECTION.data)), maximumPages);
   const globals = vector(bodyOf(SECTION.global));
   const index = imports.globals + globals.count;
   const exported = vector(bodyOf(SECTION.export));
@@ -99,8 +112,24 @@ interface Imports {
   readonly minimumPages: number;
 }
 
-/** Caps the imported memory. */
-function rewriteImports(body: Uint8Array, maximumPages: number): Imports {
+/**
+ * The pages that the module's own data fills. OPA's compiler counts them before it writes the last of it, the names of the
+ * rules: a module whose names go beyond a page could not be instantiated with what it asks for.
+ */
+function pagesOf(data: Uint8Array): number {
+  const reader = new Reader(data);
+  let end = 0;
+  for (let left = reader.u32(); left > 0; left--) {
+    const [memory, opcode, address] = [reader.u32(), reader.byte(), reader.u32()];
+    if (memory !== 0 || opcode !== I32_CONST || reader.byte() !== END)
+      throw new Error("wasm: data whose address is not fixed");
+    end = Math.max(end, address + reader.bytes(reader.u32()).length);
+  }
+  return Math.ceil(end / PAGE);
+}
+
+/** Caps the imported memory, and asks for as much as there is data. */
+function rewriteImports(body: Uint8Array, dataPages: number, maximumPages: number): Imports {
   const reader = new Reader(body);
   const count = reader.u32();
   const out = [leb(count)];
@@ -113,7 +142,7 @@ function rewriteImports(body: Uint8Array, maximumPages: number): Imports {
     const kind = reader.byte();
     if (kind === KIND.memory) {
       out.push(body.subarray(start, reader.position));
-      const limits = cappedLimits(reader, maximumPages);
+      const limits = cappedLimits(reader, dataPages, maximumPages);
       out.push(limits.bytes);
       minimumPages = limits.minimum;
       continue;
@@ -129,10 +158,10 @@ function rewriteImports(body: Uint8Array, maximumPages: number): Imports {
   return { body: join(...out), globals, minimumPages };
 }
 
-function cappedLimits(reader: Reader, maximumPages: number): { bytes: Uint8Array; minimum: number } {
+function cappedLimits(reader: Reader, dataPages: number, maximumPages: number) {
   const flags = reader.byte();
   if (flags > 1) throw new Error("wasm: shared and 64-bit memories are not supported");
-  const minimum = reader.u32();
+  const minimum = Math.max(reader.u32(), dataPages);
   const maximum = Math.min(maximumPages, flags === 1 ? reader.u32() : maximumPages);
   if (minimum > maximum) throw new Error(`wasm: needs ${minimum} pages of memory, ${maximum} are allowed`);
   return { bytes: join(Uint8Array.of(1), leb(minimum), leb(maximum)), minimum };
@@ -243,71 +272,4 @@ function skipImmediates(reader: Reader, opcode: number): void {
   else if (opcode === F32_CONST) reader.bytes(4);
   else if (opcode === F64_CONST) reader.bytes(8);
   else throw new Error(`wasm: unknown opcode 0x${opcode.toString(16)}`);
-}
-
-class Reader {
-  position: number;
-  readonly #bytes: Uint8Array;
-
-  constructor(bytes: Uint8Array, position = 0) {
-    this.#bytes = bytes;
-    this.position = position;
-  }
-
-  get done(): boolean {
-    return this.position >= this.#bytes.length;
-  }
-
-  byte(): number {
-    const byte = this.#bytes[this.position++];
-    if (byte === undefined) throw new Error("wasm: truncated");
-    return byte;
-  }
-
-  bytes(length: number): Uint8Array {
-    if (this.position + length > this.#bytes.length) throw new Error("wasm: truncated");
-    this.position += length;
-    return this.#bytes.subarray(this.position - length, this.position);
-  }
-
-  rest(): Uint8Array {
-    return this.bytes(this.#bytes.length - this.position);
-  }
-
-  u32(): number {
-    let value = 0;
-    for (let shift = 0; shift < 35; shift += 7) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
-    }
-    throw new Error("wasm: a number is too long");
-  }
-
-  /** Skips LEB128 numbers. */
-  leb(count: number): void {
-    for (let i = 0; i < count; i++) while (this.byte() >= 0x80);
-  }
-}
-
-function leb(value: number): Uint8Array {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
-  return Uint8Array.from([...bytes, rest]);
-}
-
-function text(value: string): Uint8Array {
-  const bytes = new TextEncoder().encode(value);
-  return join(leb(bytes.length), bytes);
-}
-
-function join(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

@@ -95,3 +95,19 @@ test("an ordinary evaluation takes a few thousand steps, and one that is given f
   );
   createInstance(program).evaluate("portcullis/capabilities", input, NOW, taken);
 });
+
+test("a policy whose names fill a page of memory can be loaded", async () => {
+  const names = Array.from(
+    { length: 600 },
+    (_, i) => `a_rule_with_a_name_that_is_${"very_".repeat(16)}long_${i}`,
+  );
+  const policy = await build(`grant contains {"reason": "all of them"} if {
+	${names.join("\n\t")}
+}
+${names.map((name) => `${name} if input.server != ""`).join("\n")}`);
+  const program = await loadProgram(policy.wasm, "{}", LIMITS);
+  const input = jsonBuffer(JSON.stringify({ ...context(), targets: [target()] }));
+  expect(createInstance(program).evaluate("portcullis/capabilities", input, NOW, LIMITS.steps)).toMatchObject(
+    [{ grants: [{ reason: "all of them" }] }],
+  );
+});
