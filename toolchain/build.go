@@ -54,7 +54,16 @@ func (c *contract) document(kind string) string {
 }
 
 func (c *contract) wasm() ([]byte, error) {
-	ours, err := ast.ParseModule("portcullis.rego", c.entrypoints())
+	entrypoints := []string{"portcullis/capabilities", "portcullis/requirements"}
+	if len(c.patterns) > 0 {
+		entrypoints = append(entrypoints, "portcullis/patterns")
+	}
+	return assemble(c.entrypoints(), c.policies, entrypoints)
+}
+
+// assemble compiles the modules, and ours among them, to one that runs.
+func assemble(ours string, modules map[string]*ast.Module, entrypoints []string) ([]byte, error) {
+	own, err := ast.ParseModule("portcullis.rego", ours)
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +73,9 @@ func (c *contract) wasm() ([]byte, error) {
 	add := func(file string, module *ast.Module) {
 		b.Modules = append(b.Modules, bundle.ModuleFile{URL: file, Path: file, Parsed: module})
 	}
-	add("portcullis.rego", ours)
-	for _, file := range util.KeysSorted(c.policies) {
-		add("policies/"+file, standIn(c.policies[file]))
-	}
-	entrypoints := []string{"portcullis/capabilities", "portcullis/requirements"}
-	if len(c.patterns) > 0 {
-		entrypoints = append(entrypoints, "portcullis/patterns")
+	add("portcullis.rego", own)
+	for _, file := range util.KeysSorted(modules) {
+		add("policies/"+file, standIn(modules[file]))
 	}
 	compiler := compile.New().
 		WithCapabilities(hosted).

@@ -13,11 +13,12 @@ type request struct {
 	Files map[string]string `json:"files"`
 	Data  map[string]any    `json:"data"`
 	// JSON Schema of the input that policies see.
-	Schema   any    `json:"schema"`
-	Query    string `json:"query"` // of deps and eval
-	Input    any    `json:"input"` // of eval
-	Run      string `json:"run"`   // of test: a regular expression for the names of those to run
-	Coverage bool   `json:"coverage"`
+	Schema   any      `json:"schema"`
+	Query    string   `json:"query"` // of deps and eval
+	Input    any      `json:"input"` // of eval
+	Run      string   `json:"run"`   // of test: a regular expression for the names of those to run
+	Coverage bool     `json:"coverage"`
+	Tests    []string `json:"tests"` // of trial: names of tests, such as data.authz_test.test_x
 }
 
 type response struct {
@@ -34,6 +35,7 @@ var verbs = map[string]func(request) (any, []problem){
 	"fmt":     reformat,
 	"inspect": inspect,
 	"test":    test,
+	"trial":   trial,
 }
 
 // serve answers one request. A Go panic becomes a problem; the instance survives it.

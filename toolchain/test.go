@@ -19,9 +19,11 @@ import (
 
 type testCase struct {
 	Package  string    `json:"package"`
-	Name     string    `json:"name"`
+	Test     string    `json:"test"` // the rule
+	Name     string    `json:"name"` // of the rule, or of one case of it
 	File     string    `json:"file"`
 	Row      int       `json:"row"`
+	Col      int       `json:"col"`
 	Outcome  string    `json:"outcome"`
 	MS       float64   `json:"ms"`
 	Output   string    `json:"output"`
@@ -119,7 +121,8 @@ func (s sources) run(filter string, covered *cover.Cover, traced bool) (cases []
 // casesOf is one case, or one for each case of a data-driven test.
 func casesOf(r *tester.Result) []testCase {
 	whole := testCase{
-		Package: r.Package, Name: r.Name, File: r.Location.File, Row: r.Location.Row, Outcome: "pass",
+		Package: r.Package, Test: r.Name, Name: r.Name, Outcome: "pass",
+		File: r.Location.File, Row: r.Location.Row, Col: r.Location.Col,
 		MS: float64(r.Duration.Microseconds()) / 1000, Output: string(r.Output), FailedAt: where(r.Trace),
 	}
 	switch {

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
+import { systemClock } from "../lib/clock.ts";
 import { createToolchain, type Toolchain } from "../policy/toolchain.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { type GoldenRun, runGolden } from "./golden-run.ts";
@@ -55,7 +56,8 @@ interface Ran {
 async function runAll({ options, config, folder, filter, toolchain }: Asked): Promise<Ran> {
   const read: Layers = await readLayers(config);
   const layers: LayerRun[] = [];
-  for (const layer of read.layers) layers.push(await runLayer(layer, toolchain, options.run));
+  const now = Math.floor(systemClock() / 1000);
+  for (const layer of read.layers) layers.push(await runLayer(layer, toolchain, now, options.run));
   const problems = [...read.problems, ...layers.flatMap((layer) => layer.problems)];
   // What does not compile decides nothing.
   if (folder === null || problems.length > 0) return { layers, golden: null, problems };
@@ -68,27 +70,35 @@ function tell(
   options: TestCommandOptions,
   around: Surroundings,
 ): ExitCode {
-  const passed = layers.reduce((sum, one) => sum + one.passed, golden?.passed ?? 0);
-  const skipped = layers.reduce((sum, one) => sum + one.skipped, 0);
+  const sum = (of: (layer: LayerRun) => number) => layers.reduce((total, layer) => total + of(layer), 0);
+  const passed = sum((one) => one.passed) + (golden?.passed ?? 0);
+  const skipped = sum((one) => one.skipped);
+  const again = {
+    agreed: sum((one) => one.agreed),
+    differed: sum((one) => one.differed),
+    alone: sum((one) => one.alone),
+  };
   const failures = [...layers.flatMap((one) => one.failures), ...(golden?.failures ?? [])];
   const failed = failures.length;
   const ok = failed === 0 && problems.length === 0;
-  const found = [...problems, ...failures];
+  const found = [...problems, ...failures, ...layers.flatMap(({ warnings }) => warnings)];
   if (options.json) {
-    around.stdout.write(json({ ok, passed, failed, skipped, layers, golden, problems }));
+    around.stdout.write(json({ ok, passed, failed, skipped, module: again, layers, golden, problems }));
     return ok ? 0 : 1;
   }
   const paint = paintFor(around);
   const rows = layers.map(({ name, directory, passed, failures, skipped, percent }) => [
     name,
-    results(passed, failures.length, skipped),
+    results({ passed, failed: failures.length, skipped }),
     percent === null ? "" : `${percent.toFixed(1)} % covered`,
     relative(around.cwd, directory),
   ]);
+  if (Object.values(again).some((number) => number > 0))
+    rows.push(["module", results(again), "", "the tests again, in the module that serves"]);
   if (golden !== null)
     rows.push([
       "cases",
-      results(golden.passed, golden.failures.length, 0),
+      results({ passed: golden.passed, failed: golden.failures.length }),
       "",
       relative(around.cwd, golden.folder),
     ]);
@@ -107,12 +117,12 @@ function tell(
   return ok ? 0 : 1;
 }
 
-function results(passed: number, failed: number, skipped: number): string {
-  return [
-    `${passed} passed`,
-    ...(failed > 0 ? [`${failed} failed`] : []),
-    ...(skipped > 0 ? [`${skipped} skipped`] : []),
-  ].join(", ");
+/** `3 passed, 1 failed`: of the first always, of the others where there are any. */
+function results(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .filter(([, number], at) => at === 0 || number > 0)
+    .map(([what, number]) => `${number} ${what}`)
+    .join(", ");
 }
 
 /** `file:3-5,9: not covered`. */

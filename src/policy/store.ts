@@ -49,7 +49,7 @@ export interface PolicyStoreOptions {
 
 const MIB = 1024 * 1024;
 /** Steps: about 50 ms. One target takes a few thousand, a batch of them some hundred thousand. */
-const LIMITS: PolicyLimits = {
+export const POLICY_LIMITS: PolicyLimits = {
   steps: 5_000_000,
   memory: 64 * MIB,
   inputBytes: 2 * MIB,
@@ -59,7 +59,7 @@ const LIMITS: PolicyLimits = {
 
 export function createPolicyStore(options: PolicyStoreOptions): PolicyStore {
   const { prepare, tenantSchema, attributesSchema, log, clock } = options;
-  const limits = { ...LIMITS, ...options.limits };
+  const limits = { ...POLICY_LIMITS, ...options.limits };
   const schemas = { tenantSchema, ...(attributesSchema && { attributesSchema }) };
   const common = { schemas, prepare, pool: createInstancePool(limits.instances), limits, log, clock };
   const engines = new Map<LayerSource | null | undefined, PolicyEngine>();

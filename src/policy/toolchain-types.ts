@@ -95,17 +95,20 @@ export interface TestOptions {
   /** Only tests whose full name (`data.authz_test.test_x`) matches this RE2 expression. */
   readonly run?: string;
   readonly coverage?: boolean;
-  /** What `time.now_ns` starts from: nanoseconds since the epoch. Default: the real clock. */
+  /** What `time.now_ns` is: nanoseconds since the epoch. Default: the real clock. */
   readonly now?: bigint;
 }
 
 export interface TestCase {
   /** `data.authz_test` */
   readonly package: string;
-  /** `test_ann_refunds`, or `test_refund/too much` for one case of a data-driven test. */
+  /** The rule: `test_refund`. */
+  readonly test: string;
+  /** The rule's, or `test_refund/too much` for one case of a data-driven test. */
   readonly name: string;
   readonly file: string;
   readonly row: number;
+  readonly col: number;
   readonly outcome: "pass" | "fail" | "skip" | "error";
   readonly ms: number;
   /** What `print` wrote. */
@@ -132,6 +135,16 @@ export interface Coverage {
 export interface TestReport {
   readonly tests: readonly TestCase[];
   readonly coverage: Coverage | null;
+}
+
+/** Tests in a module of the kind that serves. */
+export interface Trial {
+  /** Base64; null: it holds none. */
+  readonly wasm: string | null;
+  /** By test, as `data.authz_test.test_x`. */
+  readonly entrypoints: Readonly<Record<string, string>>;
+  /** Why no module holds it, by test. */
+  readonly alone: Readonly<Record<string, string>>;
 }
 
 export interface EvalRequest {

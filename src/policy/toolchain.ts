@@ -18,6 +18,7 @@ import type {
   Problem,
   TestOptions,
   TestReport,
+  Trial,
 } from "./toolchain-types.ts";
 
 export type * from "./toolchain-types.ts";
@@ -38,6 +39,8 @@ export interface Toolchain {
   build(sources: PolicySources): Promise<BuildResult>;
   /** Runs the `test_` rules of the `_test.rego` files. */
   test(sources: PolicySources, options?: TestOptions): Promise<Outcome<{ readonly report: TestReport }>>;
+  /** Compiles tests, named as `data.authz_test.test_x`, as `build` compiles policies. */
+  trial(sources: PolicySources, tests: readonly string[]): Promise<Outcome<{ readonly trial: Trial }>>;
   /** Evaluates with OPA's own evaluator, tests included in the sources' scope. */
   eval(sources: PolicySources, request: EvalRequest): Promise<Outcome<{ readonly report: EvalReport }>>;
   /** Formatted sources of the files that formatting changes. */
@@ -92,6 +95,7 @@ export function createToolchain(options: ToolchainOptions = {}): Toolchain {
     },
     test: (sources, { run = "", coverage = false, now } = {}) =>
       report({ verb: "test", ...requestOf(sources), run, coverage }, testDeadlineMs, now),
+    trial: (sources, tests) => report({ verb: "trial", ...requestOf(sources), tests }),
     eval: (sources, { query = "", input, now }) =>
       report({ verb: "eval", ...requestOf(sources), query, input }, deadlineMs, now),
     fmt: (files) => report({ verb: "fmt", files }),
@@ -110,6 +114,7 @@ interface Request {
   readonly input?: Json;
   readonly run?: string;
   readonly coverage?: boolean;
+  readonly tests?: readonly string[];
 }
 
 /** All of the sources that a verb's answer depends on. */

@@ -33,6 +33,13 @@ request:
 want: {effect: allow, code: ok, grant: support refunds, forwarded: {amount: 5}}
 `;
 
+const DIFFERING = `${TESTS}
+test_roles_are_told if {
+	roles := {"b", "a", "c"}
+	$"{roles}" == "{\\"a\\", \\"b\\", \\"c\\"}"
+}
+`;
+
 async function run(folder: string, options: Partial<TestCommandOptions> = {}) {
   const { around, printed } = surroundings(folder);
   const code = await runTests({ config: "portcullis.yaml", ...options }, around);
@@ -43,6 +50,7 @@ test("the example company's tests and golden cases pass, every row covered", asy
   const config = "examples/acme-and-globex/portcullis.yaml";
   const { code, out } = await run(ROOT, { config, cases: "test/cases", coverage: true });
   expect(out).toMatch(/^platform {2}\d+ passed {2}100.0 % covered {2}examples\/acme-and-globex\/policies\n/);
+  expect(out).toMatch(/^module +\d+ agreed {2,}the tests again, in the module that serves$/m);
   expect(out).toMatch(/^cases +\d\d passed +test\/cases$/m);
   expect(out).toMatch(/\nok: \d+ passed\n$/);
   expect(code).toBe(0);
@@ -54,6 +62,7 @@ test("a failing test is told at its row, with its expression and the values it s
     code: 1,
     out: `platform  1 passed, 1 failed  100.0 % covered  policies
 acme      0 passed                             acme
+module    2 agreed                             the tests again, in the module that serves
 cases     1 passed                             cases
 policies/authz_test.rego:14: test_failed: test_contractors_refund
     count(authz.grant) == wanted with input as asks(["contractor"])
@@ -63,6 +72,50 @@ policies/authz_test.rego:14: test_failed: test_contractors_refund
 1 failed: 2 passed
 `,
     err: "",
+  });
+});
+
+test("a test that passes in OPA's evaluator alone fails, at its place, with what to do", async () => {
+  const folder = company({ "policies/authz_test.rego": DIFFERING });
+  const differs = {
+    code: "test_differs",
+    message: "test_roles_are_told: passes in OPA's evaluator, fails in the module that serves",
+    hint: "the module decides: write the rule, and the test, so that both agree (docs/policy.md, Avoid the traps)",
+  };
+  expect(await run(folder)).toEqual({
+    code: 1,
+    out: `platform  1 passed, 1 failed    100.0 % covered  policies
+acme      0 passed                               acme
+module    1 agreed, 1 differed                   the tests again, in the module that serves
+policies/authz_test.rego:12:1: ${differs.code}: ${differs.message}
+    ${differs.hint}
+1 failed: 1 passed
+`,
+    err: "",
+  });
+  const { code, out } = await run(folder, { json: true });
+  expect({ code, ...JSON.parse(out) }).toMatchObject({
+    code: 1,
+    ok: false,
+    passed: 1,
+    failed: 1,
+    module: { agreed: 1, differed: 1, alone: 0 },
+    layers: [{ name: "platform", failures: [{ ...differs, row: 12, col: 1 }] }, { name: "acme" }],
+  });
+});
+
+test("a test that no module holds passes, and is told as checked by OPA's evaluator alone", async () => {
+  const twice = `${TESTS}\ntest_twice if true\n\ntest_twice if 1 < 2\n`;
+  const { code, out } = await run(company({ "policies/authz_test.rego": twice }));
+  expect({ code, out }).toEqual({
+    code: 0,
+    out: `platform  3 passed           100.0 % covered  policies
+acme      0 passed                            acme
+module    1 agreed, 2 alone                   the tests again, in the module that serves
+policies/authz_test.rego:12:1: warning: test_alone: test_twice and 1 more: checked by OPA's evaluator alone
+    another test of its package has the same name
+ok: 3 passed
+`,
   });
 });
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createFilePins } from "../../src/catalog/pins.ts";
 import { check } from "../../src/commands/check.ts";
 import { evaluate } from "../../src/commands/eval.ts";
+import { runLayer } from "../../src/commands/layer-run.ts";
 import { openPolicies } from "../../src/commands/layers.ts";
 import { problemLines } from "../../src/commands/load.ts";
 import { test as testPolicies } from "../../src/commands/test.ts";
@@ -86,6 +87,16 @@ test("a refused block gives exactly what is printed below it", async () => {
   expect(printed).toHaveLength(refused.length);
   for (const [at, { text }] of refused.entries())
     expect(problemLines(await problemsOf(text), "/")).toBe(printed[at]?.text);
+});
+
+test("a test that the module decides otherwise fails as it is printed below it", async () => {
+  const [differs] = page.blocks("rego", "differs");
+  const [policy] = page.blocks("rego", "policies/money.rego");
+  const files = { "money.rego": policy?.text ?? "", "roles_test.rego": differs?.text ?? "" };
+  const sources = { files, data: {}, tenantSchema };
+  const layer = { name: "platform", directory: "/policies", sources, tenant: null };
+  const { failures } = await runLayer(layer, toolchain, 0);
+  expect(problemLines(failures, "/")).toBe(page.blocks("text", "differs")[0]?.text);
 });
 
 const mends = page.table("Code", "Refused", "Write instead");
