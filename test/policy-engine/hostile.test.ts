@@ -101,7 +101,9 @@ test("an instance that one evaluation blew up is not kept", async () => {
 
 test("the least recently used instance goes first, and comes back with its data", async () => {
   const pool = createInstancePool(2);
-  const policy = await build(`grant contains {"reason": data.name} if input.target.kind == "tool"`);
+  const policy = await build(`grant contains {"reason": data.name} if input.target.kind == "tool"`, {
+    name: "",
+  });
   const programs = await Promise.all(
     ["a", "b", "c"].map((name) => loadProgram(policy.wasm, JSON.stringify({ name }), LIMITS)),
   );
