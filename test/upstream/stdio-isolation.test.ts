@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import type { Lease, UpstreamRequest } from "../../src/domain.ts";
@@ -157,6 +158,29 @@ test("a lease that is revoked takes its child with it, and starts none any more"
     code: "credential_unavailable",
   });
   expect(isRunning(other)).toBe(true);
+});
+
+test("a child that waits for its place is not started once its lease is revoked", async () => {
+  const said: string[] = [];
+  const log: Log = { ...silentLog, info: (_, message) => void said.push(message) };
+  const upstream = stdioUpstream([resolve(import.meta.dirname, "stubborn.mjs")], {
+    isolation: "lease",
+    era: "legacy",
+    limits: { children: 1 },
+    timeouts: { graceMs: 200 },
+    log,
+  });
+  const pids = async (who: typeof ANN, lease: Lease): Promise<number[]> =>
+    JSON.parse((await upstream.request(calling("pids", {}, { who, lease }))).text).pids;
+  const [ann = 0] = await pids(ANN, leaseOf("of ann"));
+  const over = new AbortController();
+  const waiting = pids(BOB, leaseOf("of bob", { ended: over.signal }));
+  await delay(50);
+  over.abort();
+  await expect(waiting).rejects.toMatchObject({ code: "upstream_unavailable" });
+  await gone(ann);
+  await delay(300);
+  expect(said.filter((message) => message === "upstream answers")).toHaveLength(1);
 });
 
 test("a lease that was renewed keeps its child", async () => {
