@@ -51,6 +51,7 @@ func (c *contract) verify() []problem {
 	}
 	c.checkDenials()
 	c.checkPatterns()
+	c.checkMembership()
 	c.checkMetadata()
 	c.checkData()
 	if len(c.rules["grant"]) == 0 {

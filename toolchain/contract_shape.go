@@ -123,6 +123,9 @@ func (c *contract) fit(l literal, where string, term *ast.Term, s *shape) {
 	if !ok || s.each == nil && s.keys == nil {
 		return
 	}
+	if s == bound || s == member {
+		c.checkMeetable(l, where, object)
+	}
 	object.Foreach(func(key, value *ast.Term) {
 		name, ok := l.of(key).Value.(ast.String)
 		at, known := s.keys[string(name)]

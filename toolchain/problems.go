@@ -72,7 +72,11 @@ func fromOPA(err error) []problem {
 		list = ast.Errors{one}
 	}
 	problems := make([]problem, 0, len(list))
-	for _, e := range list {
+	for at, e := range list {
+		// The scanner says what it is, and the parser then that it is nothing.
+		if at > 0 && e.Message == "illegal token" && e.Location.Equal(list[at-1].Location) {
+			continue
+		}
 		problems = append(problems, fromError(e))
 	}
 	return problems

@@ -530,6 +530,9 @@ describe("data that is not there is refused: a denial that reads it would never 
 });
 
 test.each([
+  ["or", 'deny contains "x" if input.server == "a" || input.server == "b"', "two rules of one name"],
+  ["and", 'deny contains "x" if input.server == "a" and input.server == "b"', "a line of its own"],
+  ["a shell's quotes", "deny contains 'x'", "double quotes"],
   ["v0", 'deny[msg] { msg := "x" }', 'deny contains "the reason" if {…}'],
   ["an escape", 'deny contains "x" if regex.match("\\d", "")', "in backquotes"],
   ["a bracket", 'deny contains "x" if {', "not closed"],
@@ -545,6 +548,31 @@ test.each([
 ])("what OPA refuses comes with what to write: %s", async (_, rego, hint) => {
   const hints = (await problemsOf(rego)).map((one) => one.hint ?? "");
   expect(hints.join("\n")).toContain(hint);
+});
+
+refused("a text has no members, and such a condition never holds", [
+  [deny('input.principal.roles in "x"'), "value_type", "2:24", '"support" in input.principal.roles'],
+  [deny('not "x" in input.principal.subject'), "value_type", "2:24", '"support" in input.principal.roles'],
+]);
+
+test.each([
+  ['{"minimum": 3, "maximum": 2}', "minimum 3 and maximum 2"],
+  ['{"exclusiveMinimum": 0, "maximum": 0}', "exclusiveMinimum 0 and maximum 0"],
+  ['{"minLength": 2, "maxLength": 1}', "minLength 2 and maxLength 1"],
+  ['{"enum": []}', "enum is empty"],
+])("a bound that lets nothing through is a warning: %s", async (bound, why) => {
+  expect(await problemsOf(`limit contains {"arguments": {"a": ${bound}}}`)).toMatchObject([
+    {
+      severity: "warning",
+      code: "bound_unmeetable",
+      message: `authz.limit.arguments.a lets nothing through: ${why}`,
+    },
+  ]);
+});
+
+test("one mistake of the scanner is told once", async () => {
+  const told = await problemsOf('deny contains "x" if regex.match("\\d", "")');
+  expect(told.map(({ message }) => message)).toEqual(["illegal escape sequence"]);
 });
 
 test("types that do not fit are named", async () => {
