@@ -73,5 +73,6 @@ export function checkAccept({ headers }: IncomingMessage, verb: keyof typeof ANS
   const ranges = accept.split(",").map((range) => range.replace(/;.*/s, "").trim().toLowerCase());
   const accepts = (type: string): boolean =>
     ranges.some((range) => range === type || range === "*/*" || range === type.replace(/\/.*/, "/*"));
-  if (!ANSWERS[verb].every(accepts)) throw new PortcullisError("not_acceptable");
+  if (ANSWERS[verb].every(accepts)) return;
+  throw new PortcullisError("not_acceptable", verb === "GET" ? { text: "Accept text/event-stream." } : {});
 }

@@ -30,7 +30,9 @@ export function versionOf(envelope: Envelope, { header }: Pick<Exchange, "header
   if (envelope.kind !== "request") return modernVersion(named, named);
   if (envelope.method === "initialize")
     throw mismatch("initialize is not of the revision in MCP-Protocol-Version");
-  throw shapeless(`_meta lacks ${META.protocolVersion}`, { data: { missing: [META.protocolVersion] } });
+  const needed = [META.protocolVersion, META.clientCapabilities];
+  const missing = needed.filter((key) => meta?.[key] === undefined);
+  throw shapeless(`_meta lacks ${missing.join(" and ")}`, { data: { missing } });
 }
 
 function modernVersion(claimed: Json, named: string | undefined): Spoken {

@@ -171,8 +171,8 @@ function requireNoStrays(row: MethodRow, era: Era, params: JsonObject): void {
     const known = Object.hasOwn(allowed, member) || Object.hasOwn(row.params ?? {}, member);
     if (!known) throw shapeless(`${member} does not belong here`);
   }
-  const member = misshapen(allowed, params);
-  if (member !== undefined) throw shapeless(`${member} is malformed`);
+  const wrong = misshapen(allowed, params);
+  if (wrong !== undefined) throw shapeless(wrong);
 }
 
 function alsoAllowed(row: MethodRow, era: Era): Readonly<Record<string, Shape>> {
@@ -191,6 +191,6 @@ function requireModernMeta(meta: JsonObject): void {
 }
 
 function requireShape(row: MethodRow, params: JsonObject): void {
-  const member = misshapen(row.params ?? {}, params);
-  if (member !== undefined) throw shapeless(`${member} is missing or malformed`);
+  const wrong = misshapen(row.params ?? {}, params);
+  if (wrong !== undefined) throw shapeless(wrong);
 }

@@ -101,12 +101,35 @@ const CHECKS = {
 /** What a member of params must be. `?`: it may be absent. */
 export type Shape = keyof typeof CHECKS | `${keyof typeof CHECKS}?`;
 
-/** The first member that is not of its shape, or undefined. */
+const IN_WORDS: Readonly<Record<keyof typeof CHECKS, string>> = {
+  string: "a string",
+  number: "a number",
+  object: "an object",
+  strings: "an object of strings",
+  id: `an integer, or a string of at most ${MAX_ID} characters`,
+  level: `one of ${LOG_LEVELS.join(", ")}`,
+  reference: "a ref/prompt with a name, or a ref/resource with a uri",
+  argument: "an object with name and value",
+  context: "an object with arguments, which are strings",
+  filter: `flags, and lists of at most ${MAX_ENTRIES} strings`,
+  task: "an object; its ttl a number, 0 or more",
+  responses: `at most ${MAX_ENTRIES} objects by key`,
+  state: "the string that came with the result",
+};
+
+/** What is wrong with the first member that is not of its shape, or undefined. */
 export function misshapen(shapes: Readonly<Record<string, Shape>>, given: JsonObject): string | undefined {
-  return Object.keys(shapes).find((member) => !fits(shapes[member] as Shape, given[member]));
+  const member = Object.keys(shapes).find((member) => !fits(shapes[member] as Shape, given[member]));
+  if (member === undefined) return undefined;
+  const words = IN_WORDS[bare(shapes[member] as Shape)];
+  return given[member] === undefined ? `${member} is missing: ${words}` : `${member} must be ${words}`;
+}
+
+function bare(shape: Shape): keyof typeof CHECKS {
+  return shape.replace("?", "") as keyof typeof CHECKS;
 }
 
 function fits(shape: Shape, value: Json | undefined): boolean {
   if (value === undefined) return shape.endsWith("?");
-  return CHECKS[shape.replace("?", "") as keyof typeof CHECKS](value);
+  return CHECKS[bare(shape)](value);
 }

@@ -207,6 +207,15 @@ describe.each(Object.entries(WAYS))("%s", (_, start) => {
     expect((await ask({ method: "PUT" })).headers.get("allow")).toBe("POST, GET, DELETE");
   });
 
+  test("406 says what to accept, of a GET the stream alone", async () => {
+    const accept = async (method: string) =>
+      (await ask({ method, headers: [["Accept", "text/html"]], body: method === "GET" ? "" : "{}" })).json;
+    expect(await accept("GET")).toMatchObject({ error: { message: "Accept text/event-stream." } });
+    expect(await accept("POST")).toMatchObject({
+      error: { message: "Accept both application/json and text/event-stream." },
+    });
+  });
+
   const ALIASES = [
     "/MCP/support",
     "/mcp/support/",

@@ -324,6 +324,26 @@ describe("modern", () => {
   });
 });
 
+test.each<[string, JsonObject, string]>([
+  ["tools/call", {}, "name is missing: a string"],
+  ["tools/call", { name: "a", arguments: [] }, "arguments must be an object"],
+  ["prompts/get", { name: "a", arguments: { n: 1 } }, "arguments must be an object of strings"],
+  ["logging/setLevel", { level: "loud" }, "level must be one of debug, info, notice,"],
+])("what is wrong with the params of %s %j is said", (method, params, reason) => {
+  const message = read(request(method, params));
+  expect(message.kind === "refused" ? message.error.text : "").toContain(`Invalid params: ${reason}`);
+});
+
+test("all that _meta lacks is named at once", () => {
+  const told = (meta?: JsonObject) => {
+    const message = read(request("tools/list", meta && { _meta: meta }), modernHeaders("tools/list"));
+    return message.kind === "refused" ? message.error.data : null;
+  };
+  expect(told()).toEqual({ missing: [META.protocolVersion, META.clientCapabilities] });
+  expect(told({ [META.clientCapabilities]: {} })).toEqual({ missing: [META.protocolVersion] });
+  expect(told({ [META.protocolVersion]: "2026-07-28" })).toEqual({ missing: [META.clientCapabilities] });
+});
+
 test("the era is the one that the SDK's servers would find", () => {
   const bodies = [
     request("ping"),
