@@ -26,7 +26,7 @@ export class EventReader {
   /** The beginning of a line. */
   #held = new Gathered();
   #isFirstLine = true;
-  /** The last line ended in CR: an LF that follows belongs to it. */
+  /** What came last is a CR that ends a line: an LF that follows belongs to it. */
   #isAfterCr = false;
   #type = "";
   #data: string | undefined;
@@ -42,7 +42,7 @@ export class EventReader {
     // A line end is no part of any other character, so that whole lines are whole characters.
     const end = Math.max(chunk.lastIndexOf(LF), chunk.lastIndexOf(CR)) + 1;
     if (end > 0) {
-      this.#isAfterCr = chunk[end - 1] === CR;
+      this.#isAfterCr = end === chunk.length && chunk[end - 1] === CR;
       this.#held.add(chunk.subarray(0, end));
       const lines = this.#held.take();
       this.#held = new Gathered();

@@ -34,7 +34,7 @@ test("a request that is over holds no place, and waits no more for the end of it
     },
     mayUse: () => true,
     limits: { page: 1, inFlight: 1, perTenant: 1, perUser: 1 },
-    log: { newId: () => "id", decision: async () => {} },
+    decisions: { newId: () => "id", decision: async () => {} },
     metrics: { decided() {} },
     clock: Date.now,
   } as unknown as Rooms);

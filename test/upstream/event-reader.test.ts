@@ -44,6 +44,11 @@ test("an event that ends in CR is told at once: what follows may be long in comi
   expect(whole("data: a\r\r")).toEqual(["a"]);
 });
 
+test("an LF belongs to the CR before it alone, and not to one with a line between", () => {
+  const chunks = ["event: e\r\n\rdata", "\n\n"].map((text) => Buffer.from(text));
+  expect(read(chunks)).toEqual([""]);
+});
+
 test("how a stream is cut into chunks means nothing, nor which line ends it has", () => {
   const line = fc.constantFrom("data: a", "data", "id: 1", "event: e", ": c", "x", "data: é", "");
   const lineEnd = fc.constantFrom("\n", "\r", "\r\n");
