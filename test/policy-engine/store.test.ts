@@ -50,9 +50,10 @@ async function put(path: string, content: string): Promise<void> {
 async function storeOf(
   tenants: readonly string[] = [],
   plain: readonly string[] = tenants.includes("acme") ? [] : ["acme"],
+  build = toolchain.build,
 ): Promise<PolicyStore> {
   const store = createPolicyStore({
-    prepare: createPreparer(toolchain),
+    prepare: createPreparer({ build }),
     platform: join(root, "platform"),
     tenants: new Map([
       ...tenants.map((tenant) => [tenant, join(root, tenant)] as const),
@@ -300,16 +301,7 @@ test("a folder of very many directories or files is refused before it takes all 
 test("a folder that changes all the time is built one after the other, not once for each change", async () => {
   await put("platform/authz.rego", grants("first"));
   const build = vi.fn(toolchain.build);
-  const store = createPolicyStore({
-    prepare: createPreparer({ build }),
-    platform: join(root, "platform"),
-    tenants: new Map([["acme", null]]),
-    tenantSchema: TENANT_SCHEMA,
-    log,
-    clock: () => 0,
-  });
-  stores.push(store);
-  await store.load();
+  const store = await storeOf([], ["acme"], build);
   await put("platform/authz.rego", BROKEN);
   await Promise.all(Array.from({ length: 50 }, () => store.reload()));
   expect(build.mock.calls.length).toBeLessThanOrEqual(4);
@@ -347,16 +339,7 @@ test("a link that leads nowhere stops no later change from being seen, nor its o
 test("a toolchain that fails is a bad bundle, not a crash", async () => {
   await put("platform/authz.rego", grants("kept"));
   const build = vi.fn(toolchain.build);
-  const store = createPolicyStore({
-    prepare: createPreparer({ build }),
-    platform: join(root, "platform"),
-    tenants: new Map([["acme", null]]),
-    tenantSchema: TENANT_SCHEMA,
-    log,
-    clock: () => 0,
-  });
-  stores.push(store);
-  await store.load();
+  const store = await storeOf([], ["acme"], build);
   build.mockRejectedValue(new Error("worker gone"));
   await put("platform/authz.rego", grants("new"));
   expect((await store.reload()).platform.lastError?.problems[0]?.message).toBe("worker gone");
