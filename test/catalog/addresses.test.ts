@@ -152,6 +152,15 @@ test("what a refused template might match is no unannounced resource", async () 
   expect(view.resource("doc://cd/1")).toBeDefined();
 });
 
+test("what a template might match whose exposed name grows too long is no unannounced resource", async () => {
+  const start = `doc://ab/${"p".repeat(965)}`;
+  const variables = Array.from({ length: 16 }, (_, at) => `/{${String(at).padStart(64, "v")}}`);
+  const view = await viewOf(library("docs", [], [start + variables.join("")]), library("b", []));
+  expect(view.of("template")).toEqual([]);
+  expect(view.resource(`docs+${start}${"/1".repeat(16)}`)).toBeUndefined();
+  expect(view.resource(`docs+${start}/1`)?.uri).toBe(`${start}/1`);
+});
+
 test("a listed resource that a template could read in several ways is left out, and status says so", async () => {
   const catalog = catalogOf([library("a", ["doc://x/a.b.c", "doc://x/a.b"], ["doc://x/{name}.{ext}"])]);
   await catalog.start();
@@ -224,6 +233,7 @@ test("what is no URI, of no upstream here, or of one without resources, has no a
   const view = await viewOf(library("a", []), quiet);
   expect(view.exposeUri("a", "relative")).toBeUndefined();
   expect(view.exposeUri("nobody", "doc://1")).toBeUndefined();
+  expect(view.exposeUri("a", `doc://${"x".repeat(2042)}`), "too long with its upstream").toBeUndefined();
   expect(view.resource("quiet+doc://1")).toBeUndefined();
   expect(view.resource("a+doc://1")).toBeDefined();
 });

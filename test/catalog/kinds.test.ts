@@ -208,6 +208,9 @@ test("an upstream that announces other resources each time cannot fill the pin f
   }
   expect(pins.list()).toHaveLength(10_000);
   expect(catalog.status().upstreams[0]?.refused).toHaveLength(2000);
+  // Nor is what could not be pinned a resource that nothing lists.
+  const reads = (uri: string) => catalog.view("support").resource(uri) !== undefined;
+  expect([reads("x:2-0"), reads("x:2-3999"), reads("x:other")]).toEqual([true, false, true]);
   catalog.close();
 });
 

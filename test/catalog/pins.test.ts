@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { pinFileText } from "../../src/catalog/pin-file.ts";
 import { createFilePins } from "../../src/catalog/pins.ts";
 import { sha256 } from "../../src/lib/json.ts";
 import { catalogOf, fixture, page, tool } from "./fixture.ts";
@@ -40,15 +41,26 @@ test("an approval by another process is seen, and neither undoes what the other 
   expect(approving.approve("a", "x")).toBe(false);
 });
 
+const WHOLE = pinFileText([pin("x", "{}", '{"new":1}')]);
+
 test.each([
-  ["is not JSON", "{"],
-  ["is something else", '{"v":2}'],
-  ["pins what is not listed", JSON.stringify({ v: 1, pins: [{ ...pin("x", "{}"), kind: "server" }] })],
-  ["was edited by hand", JSON.stringify({ v: 1, pins: [{ ...pin("x", "{}"), definition: '{"evil":1}' }] })],
-])("a pin file that %s refuses start", (_, text) => {
+  ["is not JSON", "{", "not JSON"],
+  ["is something else", '{"v":2}', "not a pin file"],
+  ["pins what is not listed", WHOLE.replace('"tool"', '"server"'), "kind"],
+  ["was edited by hand", WHOLE.replace('"definition": {}', '"definition": {"evil": 1}'), "its digest"],
+  ["was edited in what waits", WHOLE.replace('"new": 1', '"evil": 1'), "its digest"],
+])("a pin file that %s refuses start", (_, text, why) => {
   const path = join(folder, "bad.json");
+  writeFileSync(path, WHOLE);
+  expect(createFilePins(path).list()).toHaveLength(1);
   writeFileSync(path, text);
-  expect(() => createFilePins(path)).toThrow(/^pins_unusable: pins in .* cannot be read: ./);
+  expect(text).not.toBe(WHOLE);
+  expect(() => createFilePins(path)).toThrow(
+    expect.objectContaining({
+      code: "pins_unusable",
+      cause: expect.objectContaining({ message: expect.stringContaining(why) }),
+    }),
+  );
 });
 
 test("what cannot be pinned is not served, and what was pinned stays", async () => {
