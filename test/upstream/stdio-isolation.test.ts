@@ -206,6 +206,19 @@ test("one user's child ends with the last session that used it", async () => {
   expect(isRunning(pid)).toBe(false);
 });
 
+test("what one tenant holds can be ended, and nothing of another's with it", async () => {
+  const upstream = held("user");
+  const [ann, bob, dee] = [
+    await pidOf(upstream, { who: ANN }),
+    await pidOf(upstream, { who: BOB }),
+    await pidOf(upstream, { who: DEE }),
+  ];
+  await upstream.releaseWhere(({ tenant }) => tenant === "acme");
+  await gone(ann);
+  await gone(bob);
+  expect(await pidOf(upstream, { who: DEE })).toBe(dee);
+});
+
 test("no line of a lease's secret is logged", async () => {
   const said: string[] = [];
   const logged = event();
