@@ -38,6 +38,9 @@ test("an approval by another process is seen, and neither undoes what the other 
   expect(serving.get({ upstream: "a", kind: "tool", name: "x" })).toEqual(pin("x", '{"new":1}'));
   serving.put([pin("y", "{}")]);
   expect(approving.list()).toEqual([pin("x", '{"new":1}'), pin("y", "{}")]);
+  approving.put([pin("z", "{}")]);
+  serving.put([pin("w", "{}")]);
+  expect(approving.list().map(({ name }) => name)).toEqual(["w", "x", "y", "z"]);
   expect(approving.approve("a", "x")).toBe(false);
 });
 
@@ -73,6 +76,8 @@ test("what cannot be pinned is not served, and what was pinned stays", async () 
     reason: expect.stringContaining("pins_unusable: pins cannot be written: ENOENT"),
     refused: [{ name: "x", reason: "it could not be pinned" }],
   });
+  await catalog.refresh();
+  expect(catalog.view("support").targets, "nor when it is asked for again").toEqual([]);
   catalog.close();
 });
 
