@@ -175,7 +175,8 @@ test("who registers does not decide how much is fetched", async () => {
 
 test("a client metadata document on loopback is not fetched unless its host is allowed", async () => {
   const document = await aMetadataDocument();
-  const world = await aWorld();
+  // By a fetch that would get it.
+  const world = await aWorld({ clientMetadata: { ...document.clientMetadata, hosts: ["other.example"] } });
   const query = {
     client_id: document.url,
     response_type: "code",
