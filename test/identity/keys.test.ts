@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { good } from "./issuer.ts";
+import { EPOCH, good } from "./issuer.ts";
 import { anIssuer, aStage, optionsOf } from "./world.ts";
 
 test("keys are fetched on first use, once for all who come together", async () => {
@@ -95,6 +95,33 @@ test("a withdrawn key is refused after the next fetch, remembered verifications 
   expect(await outcome(old)).toBe("in: ann");
   expect(await outcome(await issuer.sign(good(issuer), { kid: "two" }))).toBe("in: ann");
   expect(await outcome(old)).toBe("token_invalid");
+});
+
+test("a withdrawn key is refused soon after five minutes, though nobody brings the new one", async () => {
+  const issuer = await anIssuer();
+  const { clock, outcome } = aStage([optionsOf(issuer)]);
+  const old = await issuer.sign(good(issuer, { exp: 1_900_000_000 }));
+  expect(await outcome(old)).toBe("in: ann");
+  await issuer.addKey("two");
+  issuer.publish("two");
+  clock.advance(299);
+  await outcome(old);
+  expect(issuer.fetches).toBe(1);
+  clock.advance(61);
+  await outcome(old);
+  await expect.poll(() => outcome(old)).toBe("token_invalid");
+  expect(issuer.fetches).toBe(2);
+});
+
+test("a clock that is set back does not keep an issuer from being asked again", async () => {
+  const issuer = await anIssuer();
+  const { clock, outcome } = aStage([optionsOf(issuer)]);
+  const token = await issuer.sign(good(issuer, { iat: EPOCH - 7_200 }));
+  issuer.answerWith((_, response) => response.writeHead(500).end());
+  expect(await outcome(token)).toBe("identity_unavailable");
+  issuer.answerWith(undefined);
+  clock.advance(-3_600);
+  expect(await outcome(token)).toBe("in: ann");
 });
 
 type Reply = readonly [status: number, body: string | Buffer, headers?: Record<string, string>];
