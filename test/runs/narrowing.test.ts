@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Principal, Target } from "../../src/domain.ts";
 import { createCapabilities } from "../../src/gate/capabilities.ts";
-import { narrowCapabilities, narrowCredentials } from "../../src/gate/narrowing.ts";
+import { NO_RUNS, narrowCapabilities, narrowCredentials } from "../../src/gate/narrowing.ts";
 import { createSchemas } from "../../src/gate/schemas.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import type { PolicyEngine } from "../../src/policy/engine.ts";
@@ -124,6 +124,12 @@ deny contains "no run refunds" if {
     const open = gateOf((_, { name }) => name !== "read").of(closing, asRun("a"), [REFUND, READ, PROMPT]);
     expect(open.map(({ listed }) => listed)).toEqual([false, false, false]);
   });
+});
+
+test("where there are no runs, whoever comes as one was given nothing", () => {
+  const given = (who: Principal) => [NO_RUNS.reaches(who, REFUND, "support"), NO_RUNS.mayHave(who, "crm")];
+  expect(given(principal())).toEqual([true, true]);
+  expect(given(principal({ run: { id: "a", expires: 2e9 } }))).toEqual([false, false]);
 });
 
 test("a credential that a run was not given is refused before it is minted", async () => {
