@@ -1,6 +1,7 @@
 import { McpError, UrlElicitationRequiredError } from "@modelcontextprotocol/sdk/types.js";
 import { beforeAll, expect, test } from "vitest";
 import type { Database } from "../../src/accounts/database.ts";
+import { sameOwner } from "../../src/accounts/linking.ts";
 import { toPortcullisError } from "../../src/lib/errors.ts";
 import { errorText } from "../../src/lib/rpc.ts";
 import { aBrowser, type Shown } from "./browser.ts";
@@ -137,11 +138,19 @@ test("a callback in another browser links nothing, also when that browser is sig
 test("whoever signs in between cannot finish another user's link in the same browser", async () => {
   const world = await aFreshWorld();
   const { callback, browser } = await upToTheCallback(world);
-  browser.cookies(world.origin).delete("portcullis-session");
-  await world.open(browser, `${world.origin}/accounts`, "bob");
+  const jar = browser.cookies(world.origin);
+  for (const name of [...jar.keys()]) if (!name.startsWith("portcullis-link-")) jar.delete(name);
+  expect((await world.open(browser, `${world.origin}/accounts`, "bob")).html).toContain("Bob");
   expect(await browser.go(callback)).toMatchObject({ status: 400 });
   expect(await isLinked(world, "ann")).toBe(false);
   expect(await isLinked(world, "bob")).toBe(false);
+});
+
+test("two users are one only where tenant, issuer and subject are the same", () => {
+  const ann = { tenant: "acme", issuer: "https://one.example", subject: "ann" };
+  expect(sameOwner(ann, { ...ann })).toBe(true);
+  for (const other of [{ tenant: "globex" }, { issuer: "https://two.example" }, { subject: "bob" }])
+    expect(sameOwner(ann, { ...ann, ...other })).toBe(false);
 });
 
 test("a callback is used once, even with its cookie put back", async () => {
