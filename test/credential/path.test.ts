@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { pathTemplate } from "../../src/config/sections/vault-paths.ts";
-import { render, type Variables } from "../../src/credential/vault/path.ts";
+import { render, subjectName, type Variables } from "../../src/credential/vault/path.ts";
+import { plainPrincipal } from "../../src/lib/principal.ts";
 
 /** Names that read the same when they are put side by side. */
 const PARTS = ["a", "b", "a-b", "b-a", "a.b", "b.a", "a_b", "a@b", "h-a", "a.b.a"];
@@ -41,3 +42,22 @@ test.each(["a.b", "a@b", "A", "a/b", "", "*"])(
     expect(fill).toThrow(expect.objectContaining({ code: "credential_refused" }));
   },
 );
+
+test("no two users have one name in Vault, whatever their issuers call them", () => {
+  const plain = "https://plain.example";
+  const nameOf = (issuer: string, subject: string) =>
+    subjectName(plainPrincipal({ kind: "user", tenant: "acme", issuer, subject }), plain);
+  expect(nameOf(plain, "ann")).toBe("ann");
+  const others = [nameOf("https://one.example", "ann"), nameOf("https://two.example", "ann")];
+  const names = [
+    "ann",
+    ...others,
+    // Called by its issuer what another is called by the gateway.
+    ...others.map((name) => nameOf(plain, name)),
+    nameOf(plain, "dave"),
+    // Vault takes one for the other.
+    nameOf(plain, "Dave"),
+    nameOf(plain, "DAVE"),
+  ];
+  expect(new Set(names.map((name) => name.toLowerCase())).size).toBe(names.length);
+});
