@@ -218,6 +218,13 @@ test("a question that was not answered is asked again, and answers to what was n
   expect(again.inputRequests).toEqual(asked.inputRequests);
   const { body } = await raw("elicit", { requestState: again.requestState, inputResponses: accept(again) });
   expect(JSON.stringify(body.result)).toContain("ann");
+  // A modern server is handed the answers as they are: one that it did not ask for would pass its grant by.
+  const modernly = await required("elicit", {}, { server: "modern" });
+  const inputResponses = { ...accept(modernly), model: ANSWERS.sampling };
+  const { requestState } = modernly;
+  const done = await raw("elicit", { requestState, inputResponses }, { server: "modern" });
+  expect(JSON.stringify(done.body.result)).toContain("ann");
+  expect(JSON.stringify(done.body.result)).not.toContain("hello");
 });
 
 async function swapPolicy(policy: string): Promise<void> {
