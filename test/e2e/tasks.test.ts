@@ -1,9 +1,10 @@
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { type Served, serveEverything } from "../upstream/servers.ts";
 import { openRaw } from "./raw-session.ts";
 import { listing, type Shelf, serveShelf } from "./shelf.ts";
-import { ask, openSession, openWorld, until, type World, writeIn } from "./world.ts";
+import { ask, openSession, openWorld, textBelow, until, type World, writeIn } from "./world.ts";
 
 const RULES = `package authz
 
@@ -285,6 +286,30 @@ test("each task of a list is asked for under a decision, a lease and an outcome 
     own.map(({ id }) => id).sort(),
   );
   for (const { headers } of sent) expect(headers.authorization).toMatch(/^Bearer /);
+});
+
+test("what is asked about a task is on record when its server is asked", async () => {
+  const { answers } = legacy;
+  const arrived: [method: string, isRecorded: boolean][] = [];
+  const watched = Object.entries(answers).map(([method, answer]): [string, typeof answer] => [
+    method,
+    (params, arrival) => {
+      const id = `"id":"${arrival.headers["portcullis-decision"]}"`;
+      if ("taskId" in params) arrived.push([method, textBelow(join(world.directory, "log")).includes(id)]);
+      return answer(params, arrival);
+    },
+  ]);
+  const clients = await Promise.all(Array.from({ length: 20 }, () => clientOf("legacy")));
+  const own = await Promise.all(clients.map(async (ann) => taskIn(await ann("tools/call", start))));
+  legacy.answers = Object.fromEntries(watched);
+  try {
+    const asked = clients.map((ann, at) => ann("tasks/get", { taskId: own[at] ?? "" }));
+    const answered = await Promise.all(asked);
+    expect(answered.map(({ code }) => code)).toEqual(Array(20).fill("ok"));
+  } finally {
+    legacy.answers = answers;
+  }
+  expect(arrived).toEqual(Array(20).fill(["tasks/get", true]));
 });
 
 test("a modern task is followed by its maker, and what it ends with is filtered", async () => {
