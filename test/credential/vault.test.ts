@@ -157,6 +157,8 @@ test("a lease is not shared between users, tenants, runs or revisions", async ()
     credentials.obtain(reader, ann, { ...decision, revision }),
   ]);
   expect(new Set(leases.map(({ sha256 }) => sha256)).size).toBe(6);
+  // Nor does a run's hang on its user's token.
+  expect(await world.tokens()).toMatchObject({ users: 5 });
   expect(await credentials.revokeWhere((scope) => scope.run === "r1", "the run ended")).toBe(1);
   expect(await credentials.revokeWhere((scope) => scope.tenant === "globex", "suspended")).toBe(1);
   expect(await credentials.revokeWhere((scope) => scope.revision.platform !== "p2", "policy")).toBe(3);
