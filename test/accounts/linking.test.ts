@@ -207,6 +207,14 @@ test("a sign-in is worth nothing after a quarter of an hour, nor beside another 
   expect(await status(own)).toBe(303);
 });
 
+test("whoever is of no tenant is not signed in", async () => {
+  const world = await aFreshWorld();
+  Object.assign(world.options.signIn[0] ?? {}, { tenantOf: () => null });
+  const browser = aBrowser();
+  expect(await world.open(browser, `${world.origin}/accounts`, "ann")).toMatchObject({ status: 400 });
+  expect(browser.cookies(world.origin).has("portcullis-session")).toBe(false);
+});
+
 test("who signs out has to sign in again", async () => {
   const world = await aFreshWorld();
   const browser = aBrowser();
