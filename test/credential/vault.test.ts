@@ -177,6 +177,16 @@ test("a lease never outlives its run", async () => {
   expect(await world.leases()).toEqual([]);
 });
 
+test("nor does what Vault cannot end: a secret is dropped with the run, an identity token refused", async () => {
+  const { credentials } = await aVaultStage(world);
+  const expires = Math.floor(Date.now() / 1000) + 20;
+  const inRun = principalOf({ run: { id: "r", expires } });
+  const secret = await credentials.obtain({ source: "search" }, inRun, decision);
+  expect(secret.expires).toBeLessThanOrEqual(expires * 1000);
+  const token = credentials.obtain({ source: "files", role: "files" }, inRun, decision);
+  await expect(token).rejects.toMatchObject({ code: "credential_refused" });
+});
+
 test("a lease in use is renewed, one that is not ends", async () => {
   const { credentials, events } = await aVaultStage(world);
   const brief = { source: "tickets", role: "brief" };
