@@ -103,6 +103,8 @@ describe.each([
     // What was read before the refresh is too old to refresh with.
     expect(await links.claim(key, 1, "late")).toBe(false);
     expect(await links.claim(key, 2, "next")).toBe(true);
+    await links.release(key, holder);
+    expect(await links.claim(key, 2, "too early")).toBe(false);
     await links.release(key, "next");
     expect(await links.claim(key, 2, "after")).toBe(true);
   });
