@@ -39,18 +39,19 @@ afterAll(async () => {
   await Promise.all([legacy.close(), modern.close(), issuer.close()]);
 });
 
-let current = "{}";
-/** Names of targets, and the users from whom they are hidden. */
-async function hide(hidden: Readonly<Record<string, readonly string[]>>): Promise<void> {
-  if (JSON.stringify(hidden) === current) return;
-  current = JSON.stringify(hidden);
-  await writeIn(
-    world.directory,
-    "policies/main.rego",
-    POLICY.replace("hidden := {}", `hidden := ${current}`),
-  );
+let current = POLICY;
+async function decideBy(policy: string): Promise<void> {
+  if (policy === current) return;
+  current = policy;
+  await writeIn(world.directory, "policies/main.rego", policy);
   await world.gateway.reload();
 }
+
+/** Names of targets, and the users from whom they are hidden. */
+const hide = (hidden: Readonly<Record<string, readonly string[]>>) =>
+  decideBy(POLICY.replace("hidden := {}", `hidden := ${JSON.stringify(hidden)}`));
+
+const deny = (condition: string) => decideBy(`${POLICY}\ndeny contains "not now" if ${condition}\n`);
 
 const tokenFor = (user: string, server: string, seconds?: number) =>
   tokenOf(issuer, world.url(server), user, seconds);
@@ -304,9 +305,12 @@ test("questions that belong to no call are asked where policy grants their kind"
     effect: "allow",
     target: { kind: "elicitation", upstream: "legacy" },
   });
-  // The kinds have no names: this hides them all.
-  await hide({ "": ["ann"] });
-  await expect(own.elicitInput(form, { timeout: 2000 })).rejects.toThrow();
+  await deny('input.target.kind == "elicitation"');
+  await expect(own.elicitInput(form)).rejects.toThrow();
+  expect((await world.decisions()).findLast(({ method }) => method === "elicitation/create")).toMatchObject({
+    effect: "deny",
+    code: "interaction_refused",
+  });
   stream.close();
   await ann.delete();
 });
