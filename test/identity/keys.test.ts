@@ -84,13 +84,19 @@ test("during an outage an unknown key is 503, because it may be a rotated one", 
   expect(await outcome(await issuer.sign(good(issuer), { kid: "two" }))).toBe("identity_unavailable");
 });
 
-test("a withdrawn key is refused after the next fetch, remembered verifications too", async () => {
+/** A token that is known, and whose key its issuer has replaced since. */
+async function withdrawn() {
   const issuer = await anIssuer();
   const { clock, outcome } = aStage([optionsOf(issuer)]);
   const old = await issuer.sign(good(issuer, { exp: 1_900_000_000 }));
   expect(await outcome(old)).toBe("in: ann");
   await issuer.addKey("two");
   issuer.publish("two");
+  return { issuer, clock, outcome, old };
+}
+
+test("a withdrawn key is refused after the next fetch, remembered verifications too", async () => {
+  const { issuer, clock, outcome, old } = await withdrawn();
   clock.advance(31);
   expect(await outcome(old)).toBe("in: ann");
   expect(await outcome(await issuer.sign(good(issuer), { kid: "two" }))).toBe("in: ann");
@@ -98,12 +104,7 @@ test("a withdrawn key is refused after the next fetch, remembered verifications 
 });
 
 test("a withdrawn key is refused soon after five minutes, though nobody brings the new one", async () => {
-  const issuer = await anIssuer();
-  const { clock, outcome } = aStage([optionsOf(issuer)]);
-  const old = await issuer.sign(good(issuer, { exp: 1_900_000_000 }));
-  expect(await outcome(old)).toBe("in: ann");
-  await issuer.addKey("two");
-  issuer.publish("two");
+  const { issuer, clock, outcome, old } = await withdrawn();
   clock.advance(299);
   await outcome(old);
   expect(issuer.fetches).toBe(1);
