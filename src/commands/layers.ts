@@ -6,7 +6,6 @@ import { systemClock } from "../lib/clock.ts";
 import { silentLog } from "../lib/log.ts";
 import { readPolicyFiles } from "../policy/policy-files.ts";
 import { createPreparer } from "../policy/preparation.ts";
-import { problem } from "../policy/problem.ts";
 import { createPolicyStore, type PolicyStore } from "../policy/store.ts";
 import type { PolicySources, Problem, Toolchain } from "../policy/toolchain.ts";
 import type { Printable } from "./load.ts";
@@ -57,10 +56,6 @@ async function readLayer(
 ): Promise<{ readonly layer?: LayerFiles; readonly problems: readonly Printable[] }> {
   const read = await readPolicyFiles(directory, tenant === null ? "platform" : "tenant");
   if (!read.ok) return { problems: read.problems.map((one) => placed(withoutCall(one), directory)) };
-  if (Object.keys(read.sources.files).every((path) => path.endsWith("_test.rego"))) {
-    const message = "there are no policies in this directory";
-    return { problems: [problem("policies_missing", message, directory)] };
-  }
   return { layer: { name, directory, sources: { ...read.sources, tenantSchema }, tenant }, problems: [] };
 }
 

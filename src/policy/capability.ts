@@ -1,4 +1,5 @@
 import type { CallDecision, Capability, Grant, Limit } from "../domain.ts";
+import { messageOf } from "../lib/errors.ts";
 import { canonicalJson, type Json, type JsonObject } from "../lib/json.ts";
 import { boundsSet, injection } from "./bound-set.ts";
 import { type Candidate, choose, chooseFrom, deny, forwardedArguments, quoted } from "./choose.ts";
@@ -63,8 +64,7 @@ export function openCapability(capability: Capability, schema: CompiledSchema): 
       return candidates.length === 0 ? hidden : withFaults(withinSteps(args, decide), faults);
     } catch (thrown) {
       if (thrown instanceof TooCostly) return deny("arguments_too_costly", [thrown.message]);
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      return deny("policy_failed", [`deciding threw: ${why}`]);
+      return deny("policy_failed", [`deciding threw: ${messageOf(thrown)}`]);
     }
   }
 

@@ -1,3 +1,4 @@
+import { messageOf } from "../lib/errors.ts";
 import { createInstance, type Instance, jsonBuffer, type Program } from "./instance.ts";
 
 /** What making an instance costs a decision, in steps: about half a millisecond. */
@@ -84,5 +85,5 @@ export function createInstancePool(capacity: number): InstancePool {
 
 /** The package throws strings and plain objects as well as errors. */
 function faultOf(thrown: unknown): string {
-  return `policy: evaluation failed: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
+  return `policy: evaluation failed: ${messageOf(thrown)}`;
 }

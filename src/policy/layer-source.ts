@@ -7,7 +7,7 @@ import type { EvaluationLimits, Program } from "./instance.ts";
 import type { InstancePool } from "./instance-pool.ts";
 import { createLayer, type PolicyLayer } from "./layer.ts";
 import type { Prepare, Prepared } from "./preparation.ts";
-import { problem } from "./problem.ts";
+import { unloadable } from "./problem.ts";
 import type { InputLimits } from "./projection.ts";
 import { meantFor } from "./toolchain.ts";
 import type { Problem } from "./toolchain-types.ts";
@@ -74,7 +74,7 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
 
   /** One at a time, and one more for all who ask meanwhile: a folder that changes all the time is not built that often. */
   function refresh(): Promise<void> {
-    waiting ??= running.then(run).catch((cause: unknown) => refuse([failure(cause)]));
+    waiting ??= running.then(run).catch((cause: unknown) => refuse([unloadable(cause)]));
     running = waiting;
     return waiting;
   }
@@ -139,10 +139,6 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
       watching.close();
     },
   };
-}
-
-function failure(cause: unknown): Problem {
-  return problem("policies_unloadable", cause instanceof Error ? cause.message : String(cause));
 }
 
 function lineOf({ file, row, col, code, message, hint }: Problem): string {

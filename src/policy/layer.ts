@@ -1,4 +1,5 @@
 import type { Capability, Layer, PolicyContext, PolicyTarget } from "../domain.ts";
+import { messageOf } from "../lib/errors.ts";
 import { canonicalJson, isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { weightOf } from "../lib/weight.ts";
 import { type Parsed, parseGrant, parseLimit } from "./answers.ts";
@@ -144,7 +145,7 @@ function attempt(write: () => string): Text {
   try {
     return { ok: true, text: write() };
   } catch (thrown) {
-    return { ok: false, fault: thrown instanceof Error ? thrown.message : String(thrown) };
+    return { ok: false, fault: messageOf(thrown) };
   }
 }
 

@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import { messageOf } from "../lib/errors.ts";
 import { spend } from "./steps.ts";
 
 /** Compiling costs ~0.1 ms and policies repeat their patterns. */
@@ -57,7 +58,7 @@ export function patternFault(source: string): string | null {
   try {
     return RE2JS.compile(source) && null;
   } catch (thrown) {
-    return thrown instanceof Error ? thrown.message : String(thrown);
+    return messageOf(thrown);
   }
 }
 

@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import type { Layer } from "../domain.ts";
-import { PortcullisError } from "../lib/errors.ts";
+import { messageOf, PortcullisError } from "../lib/errors.ts";
 import { gather } from "../lib/gathered.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { parseStrict } from "../lib/strict-json.ts";
@@ -71,18 +71,31 @@ export async function readPolicyFiles(root: string, layer: Layer): Promise<Read>
       if (path.endsWith(".rego")) files[path] = textOf(content);
       else data = merge(data, nested(dirname(path), documentOf(content)), "data");
     }
-    return { ok: true, sources: { files, data } };
+    return decides(files) ? { ok: true, sources: { files, data } } : MISSING;
   } catch (thrown) {
-    const message = thrown instanceof PortcullisError ? thrown.reason : String((thrown as Error).message);
-    const place = thrown instanceof PortcullisError ? placeOfFault(content.toString()) : {};
-    const again =
-      !(thrown instanceof PortcullisError) && (thrown as NodeJS.ErrnoException).code !== undefined;
-    return {
-      ok: false,
-      problems: [{ ...problem("policies_unreadable", message, reading), ...place }],
-      again,
-    };
+    return unreadable(thrown, reading, content);
   }
+}
+
+/** Tests alone decide nothing. */
+function decides(files: PolicyFiles["files"]): boolean {
+  return Object.keys(files).some((path) => !path.endsWith("_test.rego"));
+}
+
+/** A deployment that empties the directory first must not lift the denials that were there. */
+const MISSING: Read = {
+  ok: false,
+  problems: [problem("policies_missing", "there are no policies in this directory")],
+  again: false,
+};
+
+function unreadable(thrown: unknown, reading: string, content: Buffer): Read {
+  if (thrown instanceof PortcullisError) {
+    const found = problem("policies_unreadable", thrown.reason, reading);
+    return { ok: false, problems: [{ ...found, ...placeOfFault(content.toString()) }], again: false };
+  }
+  const found = problem("policies_unreadable", messageOf(thrown), reading);
+  return { ok: false, problems: [found], again: (thrown as NodeJS.ErrnoException).code !== undefined };
 }
 
 interface Walked {

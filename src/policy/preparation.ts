@@ -2,7 +2,7 @@ import type { Layer } from "../domain.ts";
 import { digest } from "../lib/json.ts";
 import { type EvaluationLimits, loadProgram, type Program } from "./instance.ts";
 import { readPolicyFiles } from "./policy-files.ts";
-import { problem } from "./problem.ts";
+import { unloadable } from "./problem.ts";
 import type { Toolchain } from "./toolchain.ts";
 import type { BuiltPolicy, PolicySources, Problem } from "./toolchain-types.ts";
 
@@ -37,21 +37,14 @@ export function createPreparer(toolchain: Pick<Toolchain, "build">): Prepare {
     const { sources } = read;
     const content = digest({ ...sources });
     if (content === before) return { kind: "same" };
-    // A deployment that empties the directory first must not lift the denials that were there.
-    if (Object.keys(sources.files).every((path) => path.endsWith("_test.rego")))
-      return bad([problem("policies_missing", "there are no policies in this directory")]);
     const built = await toolchain.build({ ...sources, ...schemas });
     if (!built.ok) return bad(built.problems);
     const { wasm, data, ...policy } = built.policy;
     return { kind: "good", content, policy, program: await loadProgram(wasm, JSON.stringify(data), limits) };
   }
-  return (wanted) => prepare(wanted).catch((cause: unknown) => bad([failure(cause)]));
+  return (wanted) => prepare(wanted).catch((cause: unknown) => bad([unloadable(cause)]));
 }
 
 function bad(problems: readonly Problem[], again = false): Prepared {
   return { kind: "bad", problems, again };
-}
-
-function failure(cause: unknown): Problem {
-  return problem("policies_unloadable", cause instanceof Error ? cause.message : String(cause));
 }

@@ -9,6 +9,7 @@ import {
   type ValidateFunction,
 } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { messageOf } from "../lib/errors.ts";
 import type { Json, JsonObject } from "../lib/json.ts";
 import { isMultipleOf } from "./decimal.ts";
 import { type Enforceable, enforceable, STEPS_KEYWORD } from "./enforceable.ts";
@@ -107,7 +108,7 @@ function compileDialect(source: JsonObject, dialect: Dialect): SchemaResult {
   } catch (thrown) {
     return {
       ok: false,
-      fault: `the schema cannot be compiled: ${thrown instanceof Error ? thrown.message : thrown}`,
+      fault: `the schema cannot be compiled: ${messageOf(thrown)}`,
     };
   }
 }
