@@ -157,12 +157,15 @@ test("a lock of an earlier process with the same pid, or one that is unreadable,
 
 /** A process that was killed and that its parent does not reap. Returns its pid. */
 async function zombie(): Promise<number> {
-  const parent = spawn("/bin/sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], {
+  const parent = spawn("/bin/sh", ["-c", "sleep 60 & echo $!; exec sleep 60"], {
     stdio: ["ignore", "pipe", "ignore"],
   });
   later(() => parent.kill("SIGKILL"));
   const [line] = await once(createInterface(parent.stdout), "line");
   const pid = Number(line);
+  // The shell would reap it.
+  await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, "latin1")).toBe("sleep\n");
+  process.kill(pid, "SIGKILL");
   await expect.poll(() => readFileSync(`/proc/${pid}/stat`, "latin1")).toContain(") Z ");
   return pid;
 }
