@@ -147,7 +147,7 @@ async function transitKeys({ transit }: Section, ground: Ground): Promise<Tenant
   if (transit === undefined) return null;
   const vault = (await vaultsOf(ground))[transit.vault];
   if (vault === undefined) throw new PortcullisError("internal", { reason: `no vault "${transit.vault}"` });
-  const keeper = ground.closing.add(openVaultKeeper(vault, ground.clock), (opened) => opened.close());
+  const keeper = ground.closing.add(await openVaultKeeper(vault, ground.clock), (opened) => opened.close());
   return createTransitKeys(keeper, transit.mount);
 }
 

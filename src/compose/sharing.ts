@@ -6,7 +6,6 @@ import { createSeal, type Seal } from "../lib/seal.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createReplicas, type Replicas } from "../protocol/replicas.ts";
 import { createMemoryStore } from "../store/memory.ts";
-import { openValkeyStore } from "../store/valkey.ts";
 import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
 
@@ -37,6 +36,8 @@ async function openStore({ config, env, log, clock }: Parts): Promise<SharedStor
   const { store } = config.sessions;
   if (store === "memory") return createMemoryStore({ clock });
   const { url, username, password, ca, prefix } = store;
+  // Its client is a sixth of what a start loads.
+  const { openValkeyStore } = await import("../store/valkey.ts");
   return openValkeyStore({
     url,
     prefix,

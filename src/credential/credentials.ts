@@ -101,7 +101,7 @@ interface Source {
 
 export async function createCredentials(options: CredentialsOptions): Promise<Credentials> {
   const signer = await createSigner(options.signingKey);
-  const vaults = openVaults(signer, options);
+  const vaults = await openVaults(signer, options);
   const sources = new Map(
     Object.entries(options.sources).map(([name, config]) => [
       name,
@@ -166,12 +166,13 @@ export async function createCredentials(options: CredentialsOptions): Promise<Cr
   }
 }
 
-function openVaults(signer: Signer, options: CredentialsOptions): ReadonlyMap<string, Vault> {
+async function openVaults(signer: Signer, options: CredentialsOptions): Promise<ReadonlyMap<string, Vault>> {
   const { publicUrl: issuer, clock, random = Math.random, log } = options;
   const parts = { issuer, signer, clock, random, log };
-  return new Map(
-    Object.entries(options.vaults ?? {}).map(([name, config]) => [name, openVault(config, parts)]),
+  const opening = Object.entries(options.vaults ?? {}).map(
+    async ([name, config]) => [name, await openVault(config, parts)] as const,
   );
+  return new Map(await Promise.all(opening));
 }
 
 function scopeOf(request: CredentialRequest, principal: Principal, decision: DecisionReference): LeaseScope {

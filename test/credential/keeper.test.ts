@@ -16,7 +16,7 @@ path "transit/encrypt/*" { capabilities = ["update"] }`;
 });
 
 test("the gateway itself makes, uses and destroys a tenant's key, and ends its token when it stops", async () => {
-  const keeper = openVaultKeeper(world.config, systemClock);
+  const keeper = await openVaultKeeper(world.config, systemClock);
   const plaintext = Buffer.from("hunter2").toString("base64");
   const context = Buffer.from("acme").toString("base64");
   await keeper.write("transit/keys/tenant-acme", { type: "aes256-gcm96", derived: true });

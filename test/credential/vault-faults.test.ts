@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
-import { createVaultClient } from "../../src/credential/vault/client.ts";
+import { openVaultClient } from "../../src/credential/vault/client.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { decision, principalOf } from "./support.ts";
 import {
@@ -98,7 +98,7 @@ test.each([
     asked += 1;
     return { status, headers: { location: "/v1/elsewhere", "retry-after": "7" } };
   });
-  const client = createVaultClient({ address, ca: null });
+  const client = await openVaultClient({ address, ca: null });
   onTestFinished(() => client.close());
   const error: unknown = await client
     .write("kv/data/x", { password: "hunter2" }, call)
@@ -115,7 +115,7 @@ test("unreachable, hanging, endless and foreign answers show no secret either", 
     vault_timeout: await front(() => 60_000),
   };
   for (const [code, address] of Object.entries(addresses)) {
-    const client = createVaultClient({ address, ca: null });
+    const client = await openVaultClient({ address, ca: null });
     const error: unknown = await client
       .write("kv/x", { password: "hunter2" }, call)
       .catch((thrown) => thrown);
@@ -133,7 +133,7 @@ test.each(["kv/../../sys/raw", "kv/%2e%2e/sys/raw", "kv/a b", "kv/&#x2F;..&#x2F;
       seen.push(url);
       return { status: 200 };
     });
-    const client = createVaultClient({ address, ca: null });
+    const client = await openVaultClient({ address, ca: null });
     onTestFinished(() => client.close());
     await expect(client.read(path, call)).rejects.toMatchObject({ code: "vault_failed" });
     expect(seen).toEqual([]);

@@ -26,6 +26,8 @@ interface Import {
   readonly file: string;
   readonly room: string;
   readonly to: string;
+  /** Before the file itself runs. */
+  readonly loads: boolean;
 }
 
 function imports(): Import[] {
@@ -34,8 +36,17 @@ function imports(): Import[] {
   );
   return files.flatMap((file) => {
     const text = readFileSync(join(SRC, file), "utf8");
-    const found = [...text.matchAll(/^(?:import|export)\b[^;]*?from "([^"]+)"|\bimport\("([^"]+)"\)/gms)];
-    return found.map((match) => ({ file, room: roomOf(file), to: match[1] ?? match[2] ?? "" }));
+    const found = text.matchAll(
+      /^(?:import|export)\b(?<type> type\b)?[^;]*?from "(?<at>[^"]+)"|\bimport\("(?<later>[^"]+)"\)/gms,
+    );
+    return Array.from(found, ({ groups: { type, at, later } = {} }) => {
+      return {
+        file,
+        room: roomOf(file),
+        to: at ?? later ?? "",
+        loads: at !== undefined && type === undefined,
+      };
+    });
   });
 }
 
@@ -88,6 +99,25 @@ test("no file imports itself by way of others", () => {
       if (!imported.has(file) || !targets.some((one) => left.has(one))) left.delete(file);
   } while (left.size < before);
   expect([...left.keys()]).toEqual([]);
+});
+
+test("a start loads no package that only some configurations need", () => {
+  const all = imports().filter(({ loads }) => loads);
+  const reached = new Set(["commands/serve.ts"]);
+  for (const from of reached)
+    for (const { file, to } of all)
+      if (file === from && to.startsWith(".")) reached.add(relative(SRC, resolve(SRC, file, "..", to)));
+  const packages = new Set(all.filter(({ file }) => reached.has(file)).map(({ to }) => packageOf(to)));
+  expect(packages).toContain("undici");
+  const sometimes = [
+    "@redis/client",
+    "node-vault",
+    "oidc-provider",
+    "openid-client",
+    "pg",
+    "@electric-sql/pglite",
+  ];
+  expect(sometimes.filter((name) => packages.has(name))).toEqual([]);
 });
 
 test("only the command line reads process.env", () => {

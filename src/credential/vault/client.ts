@@ -1,4 +1,4 @@
-import NodeVault from "node-vault";
+import type { VaultOptions } from "node-vault";
 import { isJsonObject, type JsonObject } from "../../lib/json.ts";
 import type { Secret } from "../../lib/secret.ts";
 import { faultOf, malformed, type Wire } from "./faults.ts";
@@ -52,13 +52,15 @@ interface NodeVaultClient {
  * errors show token and body, it follows redirects and takes a lease's 202 for a failure.
  * @param ca PEM, beside none of the system's; null: the system's
  */
-export function createVaultClient({
+export async function openVaultClient({
   address,
   ca,
 }: {
   readonly address: string;
   readonly ca: string | null;
-}): VaultClient {
+}): Promise<VaultClient> {
+  // Loaded only where a Vault is configured: it and axios are a twentieth of the start.
+  const { default: NodeVault } = await import("node-vault");
   const origin = new URL(address).origin;
   const transport = createTransport(origin, ca);
   const vault = NodeVault({
@@ -67,7 +69,7 @@ export function createVaultClient({
     namespace: "unset",
     debug: () => undefined,
     "request-promise": { defaults: () => (request: WireRequest) => transport.send(request) },
-  } as NodeVault.VaultOptions) as unknown as NodeVaultClient;
+  } as VaultOptions) as unknown as NodeVaultClient;
   // Empty only now: an empty option would fall back to VAULT_TOKEN and VAULT_NAMESPACE of the environment.
   vault.token = "";
   vault.namespace = "";

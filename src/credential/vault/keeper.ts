@@ -1,6 +1,6 @@
 import type { Clock } from "../../lib/clock.ts";
 import type { JsonObject } from "../../lib/json.ts";
-import { createVaultClient } from "./client.ts";
+import { openVaultClient } from "./client.ts";
 import { hasCode } from "./faults.ts";
 import { createGuard } from "./guard.ts";
 import { createManager, type VaultContext } from "./manager.ts";
@@ -17,13 +17,13 @@ export interface VaultKeeper {
 /** Where the gateway's own identity is. */
 const OWN: Omit<VaultContext, "namespace"> = { tenant: "", decisionId: "" };
 
-export function openVaultKeeper(
+export async function openVaultKeeper(
   config: Pick<VaultConfig, "address" | "ca" | "manager" | "timeoutMs">,
   clock: Clock,
-): VaultKeeper {
+): Promise<VaultKeeper> {
   const { manager: login, timeoutMs } = config;
   const { namespace } = login;
-  const client = createVaultClient(config);
+  const client = await openVaultClient(config);
   const manager = createManager({ client, guard: createGuard(clock), login, timeoutMs, clock });
   const context = { ...OWN, namespace };
   const call = { namespace, decisionId: "", timeoutMs };

@@ -4,7 +4,7 @@ import type { Log } from "../../lib/log.ts";
 import { patiently } from "../../lib/patience.ts";
 import type { Signer } from "../signer.ts";
 import type { LeaseOrder, MintedLease } from "../source.ts";
-import { createVaultClient, type VaultCall, type VaultClient } from "./client.ts";
+import { openVaultClient, type VaultCall, type VaultClient } from "./client.ts";
 import { createGuard } from "./guard.ts";
 import { GRACE_MS, withDeadline } from "./late.ts";
 import { type AppRoleLogin, appRoleLogin, type JwtLogin, jwtLogin } from "./login.ts";
@@ -67,10 +67,10 @@ export interface VaultParts {
   readonly log: Log;
 }
 
-export function openVault(config: VaultConfig, parts: VaultParts): Vault {
+export async function openVault(config: VaultConfig, parts: VaultParts): Promise<Vault> {
   const { timeoutMs, plainIssuer, namespace } = config;
   const { clock } = parts;
-  const client = createVaultClient(config);
+  const client = await openVaultClient(config);
   const guard = createGuard(clock);
   const manager = createManager({ client, guard, login: config.manager, timeoutMs, clock });
   const login =
