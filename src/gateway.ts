@@ -71,9 +71,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const closing = createClosing(log);
   try {
     const opened = await openRooms({ config, env, info: INFO, urlOf, onFatal, log, clock, closing });
-    const gateway = guard(config, opened, { urlOf, log, closing });
-    await Promise.all([opened.policies.load(), opened.catalog.start()]);
-    return gateway;
+    return guard(config, opened, { urlOf, log, closing });
   } catch (error) {
     // The log's lock, watchers and children are let go of, so that a host application may try again.
     await closing.closeAll();

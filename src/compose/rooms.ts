@@ -76,12 +76,14 @@ const INDIVIDUAL_REFUSALS = 5;
 const REFRESH_MS = 300_000;
 const MAX_PENDING_BYTES = 64 << 20;
 
+/** Opens them, with the policies loaded and the targets discovered. */
 export async function openRooms(ground: Ground): Promise<Opened> {
   const { config, clock, log, closing } = ground;
   await ownFolder("state.path", config.state.path, log);
   const tenancy = await openTenancy(config);
   const told = tellWhoDecides(ground, tenancy);
   const policies = openPolicies(ground, tenancy);
+  const loaded = policies.load();
   const { decisions, refusals } = await openLog(ground);
   const { key, ...sharing } = await openSharing(ground);
   const suspensions = await openSuspensions(ground, sharing);
@@ -142,7 +144,7 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     log,
   };
   const { directory } = tenancy;
-  await told;
+  await Promise.all([told, loaded, catalog.start()]);
   return {
     rooms,
     store: sharing.store,

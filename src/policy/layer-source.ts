@@ -117,6 +117,7 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
   }
 
   function refuse(problems: readonly Problem[]): void {
+    if (closed) return;
     status = { ...status, lastError: { at: clock(), problems } };
     const instead = loaded ? "the last good ones stay in force" : "nothing is served under them";
     log.error(
