@@ -199,7 +199,7 @@ test("a module that takes too long to build fails no test", async () => {
   const hurried = createToolchain({ deadlineMs: 1 });
   const { outcomes, ...found } = await tried("test_sound if true", DATA, hurried);
   await hurried.close();
-  const reason = "no answer within 1 ms, so it was cut";
+  const reason = "the Rego toolchain did not answer within 1 ms, so it was cut";
   expect(outcomes).toMatchObject({ test_sound: "pass" });
   expect(found).toEqual({
     agreed: 0,
