@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { createClosing } from "./compose/closing.ts";
 import type { Ground } from "./compose/ground.ts";
-import { mountsOf } from "./compose/identity.ts";
+import { mountsOf } from "./compose/mounts.ts";
 import { createOperator, type Operator } from "./compose/operator.ts";
 import { type Opened, openRooms } from "./compose/rooms.ts";
 import { type GatewayStatus, statusOf } from "./compose/status.ts";

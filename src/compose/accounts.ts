@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Accounts, type AccountsOptions, createAccounts } from "../accounts/accounts.ts";
+import { type Accounts, createAccounts } from "../accounts/accounts.ts";
 import { type Database, openEmbedded, openPostgres } from "../accounts/database.ts";
 import type { SignInIssuer } from "../accounts/sign-in.ts";
 import type { TenantKeys } from "../accounts/tenant-keys.ts";
@@ -7,13 +7,18 @@ import { createTransitKeys } from "../accounts/transit-keys.ts";
 import type { Config } from "../config/config.ts";
 import { resolveSecret, resolveSecrets } from "../config/secret.ts";
 import { openVaultKeeper } from "../credential/vault/keeper.ts";
+import type { DecisionLog } from "../domain.ts";
+import type { Elicitations } from "../gate/elicitations.ts";
 import type { Mount } from "../http/http.ts";
 import { createClaims } from "../identity/claims.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
+import type { Log } from "../lib/log.ts";
+import type { Suspensions } from "../suspension/suspensions.ts";
 import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
 import type { Sharing } from "./sharing.ts";
+import { admitToPages } from "./suspensions.ts";
 import { vaultsOf } from "./vaults.ts";
 
 type Section = NonNullable<Config["accounts"]>;
@@ -53,10 +58,14 @@ export function signInAt({ accounts, listen }: Pick<Config, "accounts" | "listen
 /** null: none are configured. */
 export async function openAccounts(
   ground: Ground,
-  { store, replicas, admit }: Pick<Sharing, "store" | "replicas"> & Required<Pick<AccountsOptions, "admit">>,
-  embedded: { readonly issuer: string } | null,
+  parts: Pick<Sharing, "store" | "replicas"> & {
+    readonly embedded: { readonly issuer: string } | null;
+    readonly suspensions: Pick<Suspensions, "admit">;
+    readonly decisions: Pick<DecisionLog, "newId" | "decision">;
+  },
 ): Promise<LinkedAccounts | null> {
   const { config, clock, log, closing } = ground;
+  const { store, replicas, embedded, suspensions, decisions } = parts;
   const { accounts: section } = config;
   if (section === undefined) return null;
   const ended = new Set<(ended: EndedLinks) => void>();
@@ -72,7 +81,7 @@ export async function openAccounts(
     database,
     ...(tenantKeys !== null && { tenantKeys }),
     store,
-    admit,
+    admit: admitToPages(suspensions, decisions, clock),
     onChange(change) {
       const { tenant, issuer, subject, account } = change;
       const replaced = change.what === "linked" && change.replaced;
@@ -124,6 +133,19 @@ export async function openAccounts(
     onLinkEnd: (listener) => void ended.add(listener),
     onLink: (listener) => void linked.add(listener),
   };
+}
+
+/** Agents who wait for their user to link an account. */
+export function tellWhoWaits(
+  accounts: Pick<LinkedAccounts, "onLink"> | null,
+  { complete }: Pick<Elicitations, "complete">,
+  log: Log,
+): void {
+  accounts?.onLink((elicitation) => {
+    complete(elicitation).catch((err: unknown) =>
+      log.warn({ err }, "nobody was told that an account is linked"),
+    );
+  });
 }
 
 /** The pages under `/accounts`. */

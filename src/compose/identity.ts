@@ -1,29 +1,47 @@
-import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
-import type { Accounts } from "../accounts/accounts.ts";
-import type { AuthorizationServer } from "../authorization-server/server.ts";
-import { createAuthorizationServer } from "../authorization-server/server.ts";
+import { type AuthorizationServer, createAuthorizationServer } from "../authorization-server/server.ts";
 import type { Config } from "../config/config.ts";
-import type { Credentials } from "../credential/credentials.ts";
-import type { DecisionEntry, DecisionInputs } from "../domain.ts";
-import type { Rooms } from "../gate/rooms.ts";
-import type { Handler, Mount } from "../http/http.ts";
-import type { IdentityStage } from "../identity/identity.ts";
+import { createIdentity, type IdentityStage } from "../identity/identity.ts";
 import type { IssuerOptions } from "../identity/token.ts";
-import type { JsonObject } from "../lib/json.ts";
 import type { Runs } from "../runs/runs.ts";
-import { accountsMount, signInAt } from "./accounts.ts";
+import { signInAt } from "./accounts.ts";
 import type { Ground } from "./ground.ts";
-import { audienceOf, RUNS, runsMount } from "./runs.ts";
+import { audienceOf, RUNS } from "./runs.ts";
+import type { Tenancy } from "./tenancy.ts";
 
-/** Where upstreams find the keys of the gateway's own assertions. */
-const JWKS_PATH = "/.well-known/portcullis/jwks.json";
-const RESOURCE_METADATA = "/.well-known/oauth-protected-resource";
 /** What the embedded authorization server's tokens may carry, whatever a virtual server needs beside it. */
 const SCOPE = "mcp";
 
+export interface OpenIdentity {
+  readonly identity: IdentityStage;
+  /** null: tokens come from configured issuers only. */
+  readonly embedded: AuthorizationServer | null;
+}
+
+/** Who asks, by their token; and the authorization server that gives sample users theirs, or null. */
+export function openIdentity(
+  ground: Ground,
+  { directory }: Pick<Tenancy, "directory">,
+  runs: Runs | null,
+): OpenIdentity {
+  const { config, urlOf, log, clock, closing } = ground;
+  const embedded = createEmbedded({ config, urlOf, log, clock });
+  const identity = createIdentity({
+    issuers: issuersOf(config, embedded),
+    audience: audienceOf(config, urlOf),
+    ...(runs !== null && { runs }),
+    directory,
+    scopes: (server) => config.servers[server]?.scopes ?? [],
+    clock,
+    fetch,
+    log,
+  });
+  closing.add(identity, (opened) => opened.close());
+  return { identity, embedded };
+}
+
 /** The authorization server under `/oauth` with the configured sample users, or null. */
-export function createEmbedded({
+function createEmbedded({
   config,
   urlOf,
   log,
@@ -53,7 +71,7 @@ export function createEmbedded({
 }
 
 /** The issuers whose tokens are accepted: the configured ones and the embedded one. */
-export function issuersOf(config: Config, embedded: AuthorizationServer | null): readonly IssuerOptions[] {
+function issuersOf(config: Config, embedded: AuthorizationServer | null): readonly IssuerOptions[] {
   const own: IssuerOptions[] =
     embedded === null
       ? []
@@ -72,61 +90,4 @@ export function issuersOf(config: Config, embedded: AuthorizationServer | null):
 function issuerOf({ claims, ...issuer }: Config["issuers"][number]): IssuerOptions {
   const named = Object.fromEntries(Object.entries(claims).filter(([, claim]) => claim !== undefined));
   return { ...issuer, claims: named };
-}
-
-/** The routes beside the guarded URLs: token metadata, our keys, the embedded authorization server. */
-export function mountsOf(parts: {
-  readonly config: Config;
-  readonly identity: IdentityStage;
-  readonly credentials: Credentials;
-  readonly embedded: AuthorizationServer | null;
-  readonly runs: Runs | null;
-  readonly accounts: Accounts | null;
-  readonly rooms: Pick<Rooms, "decisions" | "refusals" | "admission" | "mayUse" | "clock" | "log">;
-}): readonly Mount[] {
-  const { config, identity, credentials, embedded, runs, accounts, rooms } = parts;
-  const names = Object.keys(config.servers);
-  const [only] = names;
-  const resourceMetadata: Handler = (request, response, next) => {
-    const path = request.url ?? "";
-    if (runs !== null && path === RUNS) return sendDocument(response, identity.metadata(RUNS));
-    const name =
-      names.find((one) => path === `/mcp/${one}`) ?? (path === "/" && names.length === 1 ? only : undefined);
-    if (name === undefined) next();
-    else sendDocument(response, identity.metadata(name));
-  };
-  const mounts: Mount[] = [
-    { path: RESOURCE_METADATA, handler: resourceMetadata },
-    { path: JWKS_PATH, handler: (_, response) => sendDocument(response, credentials.jwks()) },
-  ];
-  if (runs !== null) {
-    const { decisions, refusals, admission, mayUse, clock, log } = rooms;
-    const records = {
-      decision: (entry: DecisionEntry, inputs: DecisionInputs) =>
-        decisions.decision(decisions.newId(), entry, inputs),
-      refused: (entry: DecisionEntry) => refusals.refuse(entry),
-    };
-    mounts.push(runsMount({ config, runs, identity, records, admit: admission.check, mayUse, clock, log }));
-  }
-  if (accounts !== null) mounts.push(accountsMount(accounts));
-  if (embedded !== null) mounts.push(embeddedMount(embedded));
-  return mounts;
-}
-
-function embeddedMount(embedded: AuthorizationServer): Mount {
-  return {
-    path: "/",
-    handler(request: IncomingMessage & { originalUrl?: string }, response, next) {
-      const path = (request.originalUrl ?? "").split("?", 1)[0] ?? "";
-      if (embedded.handles(path)) embedded.handler(request, response);
-      else next();
-    },
-  };
-}
-
-/** Public documents: clients in a browser read them too. */
-function sendDocument(response: Parameters<Handler>[1], document: JsonObject): void {
-  response.setHeader("content-type", "application/json");
-  response.setHeader("access-control-allow-origin", "*");
-  response.end(JSON.stringify(document));
 }

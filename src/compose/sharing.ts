@@ -18,6 +18,8 @@ export interface Sharing {
   /** What `seal` was made from. */
   readonly key: Secret | Buffer;
   readonly replicas: Replicas;
+  /** There is no other. */
+  readonly isAlone: boolean;
 }
 
 export async function openSharing(parts: Parts): Promise<Sharing> {
@@ -29,7 +31,7 @@ export async function openSharing(parts: Parts): Promise<Sharing> {
     await createReplicas({ store, seal, node: randomId(), newId: randomId, clock, log }),
     (opened) => opened.close(),
   );
-  return { store, seal, key, replicas };
+  return { store, seal, key, replicas, isAlone: parts.config.sessions.store === "memory" };
 }
 
 async function openStore({ config, env, log, clock }: Parts): Promise<SharedStore> {

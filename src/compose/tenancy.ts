@@ -7,12 +7,16 @@ import { PortcullisError } from "../lib/errors.ts";
 /** The tenant in whose name the gateway itself asks upstreams what they offer. No configured tenant has this id. */
 export const GATEWAY_TENANT = "";
 
+/** How many of so many one tenant may hold: all, where there is no other. */
+export type Share = (max: number) => number;
+
 /** What configuration says of tenants, as the rooms ask for it. */
 export interface Tenancy {
   readonly directory: Directory;
   /** By tenant: the folder of its own policies, or null. */
   readonly policies: ReadonlyMap<string, string | null>;
   mayUse(tenant: string, server: string): boolean;
+  readonly share: Share;
   credentialsOf(tenant: string): TenantCredentials | undefined;
 }
 
@@ -36,6 +40,7 @@ export async function openTenancy(config: Config): Promise<Tenancy> {
     },
     policies: new Map(Array.from(known, ([id, { policies }]) => [id, policies])),
     mayUse: (id, server) => known.get(id)?.servers.includes(server) ?? false,
+    share: (max) => (known.size > 1 ? Math.max(1, Math.floor(max * config.limits.tenant_share)) : max),
     credentialsOf: (id) => (id === GATEWAY_TENANT ? own : known.get(id)?.credentials),
   };
 }

@@ -13,9 +13,8 @@ import { createOrphanGuard, type OrphanGuard } from "../upstream/orphans.ts";
 import { createStdioUpstream } from "../upstream/stdio.ts";
 import type { Ground } from "./ground.ts";
 import { secretsOf } from "./secrets.ts";
-import type { Share } from "./sessions.ts";
 import type { Sharing } from "./sharing.ts";
-import { GATEWAY_TENANT } from "./tenancy.ts";
+import { GATEWAY_TENANT, type Share } from "./tenancy.ts";
 
 export interface UpstreamParts extends Pick<Ground, "config" | "env" | "log" | "clock"> {
   readonly credentials: Pick<Credentials, "obtain">;
