@@ -19,7 +19,7 @@ beforeAll(async () => {
       await bao.ask("DELETE", path);
     },
   };
-}, 60_000);
+});
 afterAll(() => bao.close());
 
 test("what a tenant's transit key encrypted opens for its link and tenant alone", async () => {
@@ -31,7 +31,12 @@ test("what a tenant's transit key encrypted opens for its link and tenant alone"
   await keys.encrypt("globex", "mine", "x");
   expect(await keys.decrypt("globex", "mine", sealed)).toBeNull();
   expect(await keys.decrypt("nobody", "mine", sealed)).toBeNull();
-  expect(await keys.decrypt("acme", "mine", `${sealed.slice(0, -4)}AAA=`)).toBeNull();
+  const [prefix, bytes] = [
+    sealed.slice(0, "vault:v1:".length),
+    Buffer.from(sealed.slice("vault:v1:".length), "base64"),
+  ];
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  expect(await keys.decrypt("acme", "mine", prefix + bytes.toString("base64"))).toBeNull();
 });
 
 test("it opens after a rotation of the key", async () => {
