@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { CatalogView } from "../../src/catalog/view.ts";
 import type { Upstream } from "../../src/domain.ts";
+import { cpuClock } from "../support/cpu.ts";
 import { catalogOf, fixture, library, page, resource, template } from "./fixture.ts";
 
 async function viewOf(...upstreams: Upstream[]): Promise<CatalogView> {
@@ -246,11 +247,11 @@ test("resources and templates made to be slow hold up nobody", async () => {
     Array.from({ length: 1000 }, (_, at) => `${long}${at}`),
     templates,
   );
-  const started = performance.now();
+  const cost = cpuClock();
   const view = await viewOf(upstream);
   expect(view.of("resource")).toEqual([]);
   expect(view.resource(`${long}x`)).toBeUndefined();
-  expect(performance.now() - started).toBeLessThan(10_000);
+  expect(cost()).toBeLessThan(10_000);
 });
 
 test("a URI that is long for so many templates leads nowhere, though each of them matches it", async () => {

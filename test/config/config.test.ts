@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { parseConfig } from "../../src/config/config.ts";
+import { cpuClock } from "../support/cpu.ts";
 import { MINIMAL, problemsOf, shortly } from "./support.ts";
 
 test("the smallest configuration gets every default", () => {
@@ -105,9 +106,9 @@ test("an alias bomb is refused before it unfolds", () => {
   for (let level = 1; level < 12; level++) {
     lines.push(`a${level}: &a${level} [${Array.from({ length: 9 }, () => `*a${level - 1}`).join(", ")}]`);
   }
-  const started = performance.now();
+  const cost = cpuClock();
   expect(problemsOf(lines.join("\n"))).toEqual(["1:1 yaml_invalid more than 100 aliases"]);
-  expect(performance.now() - started).toBeLessThan(2000);
+  expect(cost()).toBeLessThan(2000);
 });
 
 test("a few aliases are welcome, and problems stand where the anchor is", () => {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readDecided } from "../../src/audit/read.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
+import { cpuClock } from "../support/cpu.ts";
 import { listing, type Shelf, serveShelf, type Told } from "./shelf.ts";
 import { ask, openSession, openWorld, until, type World, writeIn } from "./world.ts";
 
@@ -272,19 +273,19 @@ test("deep and large results are filtered whole, and quickly", async () => {
   const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
   const many = Array.from({ length: 5000 }, (_, n) => link(`doc://open/${n}`));
   const large = `{"type":"text","text":"${"x".repeat(2 << 20)}"}`;
-  const started = performance.now();
+  const cost = cpuClock();
   const body = await answered(
     `{"content":[${large},${many.join(",")},${link("doc://secret/1")}],"structuredContent":{"deep":${deep}}}`,
   );
   // Past a thousand URIs nothing is decided about, so it is not shown.
   expect(said(body)).toHaveLength(1001);
-  expect(performance.now() - started).toBeLessThan(3000);
+  expect(cost()).toBeLessThan(3000);
   expect((await outcome()).withheld).toBe(4001);
   const nested = await answered(
     `{"content":[{"type":"resource","resource":${deep}},{"type":"x","resource_link":${deep}}]}`,
   );
   expect(said(nested)).toHaveLength(2);
-}, 20_000);
+});
 
 test("a server with many templates and long URIs cannot hold up the others", async () => {
   const { answers } = modern;
@@ -298,13 +299,13 @@ test("a server with many templates and long URIs cannot hold up the others", asy
     "tools/list": answers["tools/list"] ?? (() => "{}"),
   };
   await world.gateway.approve("modern", "nothing");
-  const started = performance.now();
+  const cost = cpuClock();
   const many = Array.from({ length: 500 }, (_, n) => embedded(`page://${n}/${"a".repeat(2000)}`));
   expect(said(await answered(`{"content":[${many.join(",")}]}`, "modern"))).toEqual([]);
   expect(
     (await asked("resources/read", { uri: `page://${"a".repeat(2000)}` }, "modern")).body.error?.data.code,
   ).toBe("not_found");
-  expect(performance.now() - started).toBeLessThan(2000);
+  expect(cost()).toBeLessThan(2000);
   modern.answers = answers;
   await world.gateway.approve("modern", "nothing");
 });

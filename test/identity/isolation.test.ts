@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Directory } from "../../src/identity/directory.ts";
+import { cpuClock } from "../support/cpu.ts";
 import { EPOCH, good } from "./issuer.ts";
 import { anIssuer, aStage, optionsOf } from "./world.ts";
 
@@ -135,7 +136,7 @@ test("a hot token costs a few microseconds", async () => {
   const { who } = aStage([optionsOf(issuer)]);
   const token = await issuer.sign(good(issuer));
   await who(token);
-  const start = performance.now();
+  const cost = cpuClock();
   for (let n = 0; n < 2_000; n++) await who(token);
-  expect(((performance.now() - start) / 2_000) * 1_000).toBeLessThan(100);
+  expect((cost() / 2_000) * 1_000).toBeLessThan(100);
 });

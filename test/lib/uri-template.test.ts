@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readUri } from "../../src/lib/uri.ts";
 import { readTemplate, type UriTemplate } from "../../src/lib/uri-template.ts";
+import { cpuClock } from "../support/cpu.ts";
 
 function template(text: string): UriTemplate {
   const read = readTemplate(text);
@@ -212,7 +213,7 @@ test("simple values always come back", () => {
 
 test("a hostile template costs no time", () => {
   const many = template(`x://${Array.from({ length: 16 }, (_, at) => `a{+v${at}}`).join("")}`);
-  const started = performance.now();
+  const cost = cpuClock();
   expect(many.match(`x://${"a".repeat(2000)}`)).toEqual({ exact: false, values: undefined });
-  expect(performance.now() - started).toBeLessThan(500);
+  expect(cost()).toBeLessThan(500);
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readUri } from "../../src/lib/uri.ts";
+import { cpuClock } from "../support/cpu.ts";
 
 const canonical = (text: string) => {
   const read = readUri(text);
@@ -94,8 +95,8 @@ test("a canonical URI is its own canonical spelling", () => {
 });
 
 test("endless encoding costs no time", () => {
-  const started = performance.now();
+  const cost = cpuClock();
   expect(readUri(`x:/${"%"}${"25".repeat(1000)}`).ok).toBe(true);
   expect(readUri(`x:/${"a/../".repeat(400)}`).ok).toBe(true);
-  expect(performance.now() - started).toBeLessThan(500);
+  expect(cost()).toBeLessThan(500);
 });

@@ -2,6 +2,7 @@ import { queryObjects } from "node:v8";
 import { afterAll, expect, test } from "vitest";
 import { createInstance, jsonBuffer, loadProgram } from "../../src/policy/instance.ts";
 import { createInstancePool } from "../../src/policy/instance-pool.ts";
+import { cpuClock } from "../support/cpu.ts";
 import { build, context, engineOf, LIMITS, NOW, principal, target, toolchain, wanted } from "./world.ts";
 
 afterAll(() => toolchain.close());
@@ -35,10 +36,10 @@ test.each([
   ["a pattern over a long text", "matches", { pattern: "(x+x+)+y|(a|b|ab)*c", text: "ab".repeat(900_000) }],
 ])("%s is cut and denies, and the next evaluation works", async (_, name, args) => {
   const source = (await engineOf(POLICY)).requirements(context(), target());
-  const started = performance.now();
+  const cost = cpuClock();
   expect(source.hold([wanted(name)], args)).toEqual([false]);
   // About 50 ms; a loaded machine is given its time, three nested loops uncut would take 90 s.
-  expect(performance.now() - started).toBeLessThan(5000);
+  expect(cost()).toBeLessThan(5000);
   expect(source.hold([wanted("good")], { text: "good" })).toEqual([true]);
 });
 
@@ -87,7 +88,7 @@ test("an instance that threw is not used again: 3,000 conflicts in a row leave t
     expect(source.hold([wanted("conflict")], { a: true, b: true })).toEqual([false]);
   }
   expect(source.hold([wanted("good")], { text: "good" })).toEqual([true]);
-}, 30_000);
+});
 
 test("an instance that one evaluation blew up is not kept", async () => {
   const pool = createInstancePool(4);
@@ -138,13 +139,13 @@ test("a list whose every target fails costs one evaluation for each batch, and t
 }`,
     { data: { list: Array.from({ length: 300 }, (_, i) => i) } },
   );
-  const started = performance.now();
+  const cost = cpuClock();
   const answers = engine.capabilities(
     context(),
     Array.from({ length: 400 }, (_, i) => target({ name: `t${i}` })),
   );
   expect(answers.every(({ denials, grants }) => denials.length === 1 && grants.length === 0)).toBe(true);
-  expect(performance.now() - started).toBeLessThan(10_000);
+  expect(cost()).toBeLessThan(10_000);
 });
 
 test("thirty functions that each call the next one twice, without a loop, are cut", async () => {
@@ -157,9 +158,9 @@ f40(x) if x != null
 holds.doubled if f0(input.server)
 holds.good if input.server == "support"`);
   const source = engine.requirements(context(), target());
-  const started = performance.now();
+  const cost = cpuClock();
   expect(source.hold([wanted("doubled")], {})).toEqual([false]);
-  expect(performance.now() - started).toBeLessThan(5000);
+  expect(cost()).toBeLessThan(5000);
   expect(source.hold([wanted("good")], {})).toEqual([true]);
 });
 

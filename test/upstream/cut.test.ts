@@ -1,7 +1,7 @@
-import { performance } from "node:perf_hooks";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createCut } from "../../src/upstream/cut.ts";
+import { cpuClock } from "../support/cpu.ts";
 
 const SECRET = "sk_live/9aZ+b=c&d<e>fgh==";
 const hex = (char: string) => char.charCodeAt(0).toString(16).padStart(4, "0");
@@ -109,8 +109,8 @@ test("the time is linear in the text, also where it is made to be slow", () => {
     `${JSON.stringify(SECRET).replaceAll("/", "\\/")},`.repeat(1 << 15),
   ];
   for (const text of hostile) {
-    const startedAt = performance.now();
+    const cost = cpuClock();
     cut(`${SECRET.replace("/", "\\/")}${text}`);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(cost()).toBeLessThan(2000);
   }
 });
