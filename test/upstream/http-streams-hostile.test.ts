@@ -16,10 +16,12 @@ interface Message {
 interface Sides {
   call(response: ServerResponse, message: Message & { readonly id: number }): void;
   get?(response: ServerResponse, request: IncomingMessage): void;
+  /** The first of its questions was answered. */
+  answered?(): void;
 }
 
 /** A legacy server with a session whose streams are the test's own bytes. */
-async function serveStreams({ call, get }: Sides) {
+async function serveStreams({ call, get, answered }: Sides) {
   const seen: (Message & { readonly verb: string })[] = [];
   const { url } = await serveRaw((request, response, body) => {
     const message: Message = body === "" ? {} : JSON.parse(body);
@@ -38,8 +40,10 @@ async function serveStreams({ call, get }: Sides) {
     }
     if (message.method === "tools/call") return call(response, message as Message & { id: number });
     response.writeHead(message.method === "server/discover" ? 400 : 202).end();
+    if (message.method === undefined && answers().length === 1) answered?.();
   });
-  return { url, seen, answers: () => seen.filter((one) => one.verb === "POST" && one.method === undefined) };
+  const answers = () => seen.filter((one) => one.verb === "POST" && one.method === undefined);
+  return { url, seen, answers };
 }
 
 function stream(response: ServerResponse, ...events: readonly string[]): ServerResponse {
@@ -57,7 +61,7 @@ test("a flood of questions: sixteen are open at a time, the rest are refused, an
   const server = await serveStreams({
     call(response, { id }) {
       stream(response, ...Array.from({ length: 500 }, (_, at) => data(ask(String(at)))));
-      setTimeout(() => response.end(data(okay(id))), 100);
+      response.end(data(okay(id)));
     },
   });
   let open = 0;
@@ -72,24 +76,28 @@ test("a flood of questions: sixteen are open at a time, the rest are refused, an
 });
 
 test("a flood of pings is answered as fast as the server hears, and no faster", async () => {
+  let onAnswer = () => {};
   const server = await serveStreams({
     call(response, { id }) {
       stream(response, ...Array.from({ length: 2000 }, (_, at) => data(ask(String(at), "ping"))));
-      setTimeout(() => response.end(data(okay(id))), 100);
+      onAnswer = () => void response.end(data(okay(id)));
     },
+    answered: () => onAnswer(),
   });
   await httpUpstream(server.url).request(calling("any", {}));
-  expect(server.answers().length).toBeLessThan(2000);
   expect(server.answers().length).toBeGreaterThan(0);
+  expect(server.answers().length).toBeLessThan(2000);
 });
 
 test("an id that is in use is asked once; the params pass as they were sent", async () => {
   const asked: Question[] = [];
+  let onAnswer = () => {};
   const server = await serveStreams({
     call(response, { id }) {
       stream(response, data(ask('"q"')), data(ask('"q"')), data(ask("null")), data(ask('{"a":1}')));
-      setTimeout(() => response.end(data(okay(id))), 50);
+      onAnswer = () => void response.end(data(okay(id)));
     },
+    answered: () => onAnswer(),
   });
   const onQuestion = async (question: Question) => {
     asked.push(question);
@@ -103,14 +111,16 @@ test("an id that is in use is asked once; the params pass as they were sent", as
 test("a question after the answer is nobody's, and a late answer goes nowhere", async () => {
   let asked = 0;
   const late = event();
+  let goOn = () => {};
   const server = await serveStreams({
     call(response, { id }) {
       stream(response, data(ask("1")));
-      setTimeout(() => response.write(data(okay(id)) + data(ask("2"))), 30);
+      goOn = () => void response.write(data(okay(id)) + data(ask("2")));
     },
   });
   const onQuestion = async () => {
     asked += 1;
+    goOn();
     await late.promise;
     return YES;
   };
@@ -123,11 +133,12 @@ test("a question after the answer is nobody's, and a late answer goes nowhere", 
 
 test("a question that the server takes back is over, and gets no answer", async () => {
   const withdrawn = event();
+  let takeBack = () => {};
   const server = await serveStreams({
     call(response, { id }) {
       const cancel = '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}';
       stream(response, data(ask('"q"')));
-      setTimeout(() => response.write(data(cancel)), 20);
+      takeBack = () => void response.write(data(cancel));
       void withdrawn.promise.then(() => response.end(data(okay(id))));
     },
   });
@@ -137,6 +148,7 @@ test("a question that the server takes back is over, and gets no answer", async 
         resolve(YES);
         withdrawn.resolve();
       });
+      takeBack();
     });
   await httpUpstream(server.url).request(calling("any", {}, { onQuestion }));
   expect(server.answers()).toEqual([]);
@@ -161,20 +173,23 @@ test("a server that never begins its GET stream holds up no call for long", asyn
   await httpUpstream(server.url).request(
     calling("any", {}, { isAskable: true, onQuestion: async () => YES }),
   );
-  expect(Date.now() - before).toBeLessThan(2000);
+  // Of its own ten seconds.
+  expect(Date.now() - before).toBeLessThan(5000);
 });
 
 test("a question on the session's stream without a call is refused, and so is what no client answers", async () => {
+  let write = (_: string) => {};
   const server = await serveStreams({
     call: (response, { id }) => void stream(response, data(okay(id))).end(),
     get(response) {
-      stream(response);
-      setTimeout(() => response.write(data(ask("7")) + data(ask("8", "tools/call"))), 50);
+      stream(response, ": open\n\n");
+      write = (text) => void response.write(text);
     },
   });
   await httpUpstream(server.url).request(
     calling("any", {}, { isAskable: true, onQuestion: async () => YES }),
   );
+  write(data(ask("7")) + data(ask("8", "tools/call")));
   await expect
     .poll(() => server.answers())
     .toMatchObject([
@@ -185,20 +200,24 @@ test("a question on the session's stream without a call is refused, and so is wh
 
 test("progress on the session's stream reaches the call whose token it has, and no other", async () => {
   const seen: string[] = [];
-  let write = (_: string) => {};
+  let [write, answer] = [(_: string) => {}, () => {}];
   const server = await serveStreams({
     call(response, { id }) {
       const progress = (token: number) =>
         `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":${token},"progress":1}}`;
+      answer = () => void stream(response, data(okay(id))).end();
       write(data(progress(id + 1)) + data(progress(id)));
-      setTimeout(() => stream(response, data(okay(id))).end(), 50);
     },
     get(response) {
       stream(response, ": open\n\n");
       write = (text) => void response.write(text);
     },
   });
-  const more = { progressToken: "mine", onNotification: (_: string, params: string) => seen.push(params) };
+  const onNotification = (_: string, params: string) => {
+    seen.push(params);
+    answer();
+  };
+  const more = { progressToken: "mine", onNotification };
   await httpUpstream(server.url).request(
     calling("any", {}, { ...more, isAskable: true, onQuestion: async () => YES }),
   );
@@ -207,12 +226,12 @@ test("progress on the session's stream reaches the call whose token it has, and 
 
 test("a broken stream is resumed where it was left, never sent again", async () => {
   const left: unknown[] = [];
-  let asked = 0;
+  let [asked, reset] = [0, () => {}];
   const server = await serveStreams({
     call(response, { id }) {
       asked = id;
       stream(response, data('{"jsonrpc":"2.0","method":"notifications/message","params":{}}', "one"));
-      setTimeout(() => response.socket?.resetAndDestroy(), 20);
+      reset = () => void response.socket?.resetAndDestroy();
     },
     get(response, { headers }) {
       left.push(headers["last-event-id"]);
@@ -221,7 +240,8 @@ test("a broken stream is resumed where it was left, never sent again", async () 
       stream(response, data(okay(asked), "three")).end();
     },
   });
-  expect(await httpUpstream(server.url, QUICK).request(calling("any", {}))).toMatchObject({ kind: "result" });
+  const told = calling("any", {}, { onNotification: () => reset() });
+  expect(await httpUpstream(server.url, QUICK).request(told)).toMatchObject({ kind: "result" });
   expect(left).toEqual(["one", "one", "two"]);
   expect(server.seen.filter(({ method }) => method === "tools/call")).toHaveLength(1);
 });
@@ -277,10 +297,14 @@ test("an event id that no header may have is not sent", async () => {
 test("a standing stream that brings rubbish is not read on, and harms no call", async () => {
   let opened = 0;
   let written = 0;
+  let answer = () => {};
   const server = await serveStreams({
-    call: (response, { id }) => void setTimeout(() => stream(response, data(okay(id))).end(), 100),
+    call(response, { id }) {
+      answer = () => void stream(response, data(okay(id))).end();
+    },
     get(response) {
       opened += 1;
+      if (opened === 5) answer();
       stream(response);
       const flood = setInterval(() => {
         written += 1;
@@ -291,6 +315,5 @@ test("a standing stream that brings rubbish is not read on, and harms no call", 
   });
   const calls = calling("any", {}, { isAskable: true, onQuestion: async () => YES });
   expect(await httpUpstream(server.url, QUICK).request(calls)).toMatchObject({ kind: "result" });
-  expect(opened).toBeGreaterThan(1);
   expect(written / opened).toBeLessThan(20);
 });
