@@ -32,10 +32,7 @@ async function open(url: string, password?: Secret): Promise<SharedStore> {
 
 async function untilHealthy(store: SharedStore): Promise<number> {
   const from = Date.now();
-  while (!store.healthy) {
-    if (Date.now() - from > 10_000) throw new Error("it never recovered");
-    await delay(10);
-  }
+  while (!store.healthy) await delay(10);
   return Date.now() - from;
 }
 
@@ -84,9 +81,9 @@ test("a server that hangs is given up within its deadline, and what waits with i
   expect(Date.now() - from).toBeLessThan(3000);
   for (const one of all)
     expect(one).toMatchObject({ status: "rejected", reason: { code: "store_unavailable" } });
-  const refused = Date.now();
-  await expect(store.get("a")).rejects.toEqual(unavailable);
-  expect(Date.now() - refused).toBeLessThan(500);
+  // From now on at once, without a turn of the event loop.
+  const turn = new Promise((next) => setImmediate(next, "later"));
+  await expect(Promise.race([store.get("a"), turn])).rejects.toEqual(unavailable);
   valkey.resume();
   expect(await untilHealthy(store)).toBeLessThan(5000);
   expect(await store.get("a")).toBeUndefined();
@@ -96,9 +93,7 @@ test("a hanging server is noticed even when nobody asks it anything", async () =
   const valkey = await start();
   const store = await open(valkey.url);
   valkey.pause();
-  const from = Date.now();
-  while (store.healthy && Date.now() - from < 5000) await delay(10);
-  expect(store.healthy).toBe(false);
+  while (store.healthy) await delay(10);
   valkey.resume();
 });
 
