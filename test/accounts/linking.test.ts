@@ -11,7 +11,7 @@ import { aWorld, type World } from "./world.ts";
 let database: Database;
 beforeAll(async () => {
   database = await aPostgresDatabase();
-}, 60_000);
+});
 
 /** Ann confirms the page of her own agent's link, and stops where the provider sends her back. */
 async function upToTheCallback(world: World, browser = aBrowser(), account = "hub") {
@@ -403,9 +403,7 @@ test("a provider or an issuer that is down gives a page that says so, and no sec
   expect(shown).toMatchObject({ status: 503 });
   // The ticket is not lost by it.
   world.hub.fault = "none";
-  await expect
-    .poll(async () => (await browser.submit(confirm)).url.pathname, { timeout: 5_000 })
-    .toBe("/accounts/linked/hub");
+  await expect.poll(async () => (await browser.submit(confirm)).url.pathname).toBe("/accounts/linked/hub");
 });
 
 test("cookies are for this host, no script and no other site's request; behind https with their prefix", async () => {

@@ -38,7 +38,7 @@ describe.each([
   beforeAll(async () => {
     connect = await open();
     database = await connect();
-  }, 60_000);
+  });
 
   test("20 who ask at once, on two replicas, use the refresh token once and get the same token", async () => {
     const { world, ann } = await linked(database, 5);
@@ -145,7 +145,7 @@ describe("what fails", () => {
   let database: Database;
   beforeAll(async () => {
     database = await aConnection(await aPostgres());
-  }, 60_000);
+  });
 
   test("while the provider is down nothing is lost, and no old token is handed out", async () => {
     const { world, ann } = await linked(database, 5);

@@ -42,7 +42,7 @@ describe.each([
     await Promise.all([prepare(database), prepare(database)]);
     links = createLinks(database);
     keys = createEmbeddedKeys(database, MASTER);
-  }, 60_000);
+  });
 
   test("a link is found by all four parts of its key, and by no other", async () => {
     const key = aKey();
@@ -228,7 +228,7 @@ test("shredding leaves the key in no file of the embedded database; a copy from 
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}, 60_000);
+});
 
 test("a database that is not there is said so, without its password", async () => {
   const database = await openPostgres(new Secret("postgres://u:hunter2@127.0.0.1:1/x"), silentLog);

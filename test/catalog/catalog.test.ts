@@ -336,7 +336,7 @@ test("who announces changes all the time is asked less and less often, and what 
   expect(a.asked).toBeLessThan(8);
   a.pages = [page(tool("x"), tool("y"))];
   a.announce();
-  await expect.poll(() => exposed(catalog), { timeout: 10_000 }).toEqual(["x", "y"]);
+  await expect.poll(() => exposed(catalog)).toEqual(["x", "y"]);
   catalog.close();
 });
 

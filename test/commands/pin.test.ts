@@ -78,7 +78,7 @@ test("pin --all asks every upstream, pins what is new and what changed, and name
   expect(out).toMatch(/\nfiles: upstream_unavailable: .*\n7 pinned targets: 6 new, 1 changed\n$/);
   expect(code).toBe(1);
   expect(await run(folder, { list: true })).toMatchObject({ code: 0 });
-}, 60_000);
+});
 
 test("a pin file says each line of a definition, sorted, numbers as they were written", () => {
   const text = pinFileText([

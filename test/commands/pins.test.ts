@@ -26,4 +26,4 @@ test("the example's pin file says what its real servers announce", async () => {
     ["desk", "everything", "files", "memory"].map((name) => ({ name, state: "live", refused: [] })),
   );
   await expect(readFileSync(path, "utf8")).toMatchFileSnapshot(join(COMPANY, "pins.json"));
-}, 60_000);
+});

@@ -71,4 +71,4 @@ test("the MCP Inspector lists, calls and reads at the guarded URL", async () => 
   const refused = await inspect("--method", "tools/call", "--tool-name", "get-env");
   expect(refused.code).not.toBe(0);
   expect(refused.out).toContain("not found");
-}, 60_000);
+});

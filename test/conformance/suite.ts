@@ -87,7 +87,7 @@ export async function serveEverything(port: number, { stateless }: { stateless: 
 }
 
 async function answering(url: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     try {
       await fetch(url);

@@ -74,7 +74,7 @@ async function recovery(attempt: () => Promise<unknown>): Promise<number> {
           () => "ok",
           ({ code }) => code,
         ),
-      { timeout: 15_000, interval: 100 },
+      { interval: 100 },
     )
     .toBe("ok");
   return Date.now() - startedAt;
@@ -198,9 +198,7 @@ test("a lease that Vault ended early is not renewed for ever, but replaced", asy
   for (const id of await world.leases("database/creds/acme.brief/")) {
     await world.bao.set("sys/leases/revoke", { lease_id: id, sync: true });
   }
-  await expect
-    .poll(() => entries.map(({ reason }) => reason), { timeout: 5000 })
-    .toContain("ended early by its source");
+  await expect.poll(() => entries.map(({ reason }) => reason)).toContain("ended early by its source");
   expect(await credentials.obtain(brief, ann, decision)).not.toBe(lease);
 });
 
@@ -220,7 +218,7 @@ test("a slow mount: the deadline is kept, the late role revoked, and the other t
   await credentials.obtain(reader, globexAnn, decision);
   expect(Date.now() - before).toBeLessThan(1500);
   await Promise.all(slow);
-  await expect.poll(() => world.leases("database/creds/acme.reader/"), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => world.leases("database/creds/acme.reader/")).toEqual([]);
 });
 
 test("a gateway that never reached Vault finds it when it comes", async () => {
@@ -265,7 +263,7 @@ test("a lease that comes late is revoked until it is gone, and all of it is on r
   await expect(credentials.obtain(reader, ann, late)).rejects.toMatchObject({ code: "vault_timeout" });
   const told = () => entries.slice(before).map(({ event, reason }) => `${event} ${reason}`.trim());
   await expect
-    .poll(told, { timeout: 10_000 })
+    .poll(told)
     .toEqual([
       "mint_failed vault_timeout",
       "minted",
@@ -289,7 +287,7 @@ test("a role whose making was never answered is on record as an attempt, and end
     { event: "mint_failed", decision: "d1", role: "brief", lease_sha256: "", reason: "vault_unreachable" },
   ]);
   expect(await world.leases("database/creds/acme.brief/")).toHaveLength(1);
-  await expect.poll(() => world.leases("database/creds/acme.brief/"), { timeout: 8_000 }).toEqual([]);
+  await expect.poll(() => world.leases("database/creds/acme.brief/")).toEqual([]);
 });
 
 test("a role that cannot be sent to its upstream is revoked at once, and on record", async () => {
@@ -328,7 +326,7 @@ test("the target database is down: a code of its own, and nothing left when it i
   await expect(credentials.obtain(reader, user(1), decision)).rejects.toMatchObject({ code: "vault_failed" });
   await lease.revoke();
   await pool.postgres.restart();
-  await expect.poll(() => pool.leases(), { timeout: 15_000 }).toEqual([]);
+  await expect.poll(() => pool.leases()).toEqual([]);
   expect(await pool.roles()).toEqual([]);
 });
 

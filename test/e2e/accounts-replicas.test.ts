@@ -59,7 +59,7 @@ beforeAll(async () => {
   const listen = { public_url: worlds[0]?.origin ?? "", allowed_hosts: [`127.0.0.1:${port}`] };
   twin = await open(port, { files, listen });
   twinUrl = `http://127.0.0.1:${port}/mcp/main`;
-}, 60_000);
+});
 afterAll(async () => {
   await Promise.all([...worlds, twin].map((world) => world.close()));
   await Promise.all([spy, hub, valkey, postgres].map((one) => one.close()));

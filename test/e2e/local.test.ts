@@ -8,16 +8,13 @@ import { StdioClientTransport as V2Transport } from "@modelcontextprotocol/clien
 import * as v1 from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport as V1Transport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LogRecord } from "../../src/audit/line.ts";
 import { readLog, verifyLog } from "../../src/audit/read.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { closeAll, serveModern } from "../upstream/servers.ts";
 import { ANSWERS, CAPABILITIES, serveAskingLegacy } from "./asking.ts";
 import { type Decision, ROOT, removeWritten, until, writeWorld } from "./world.ts";
-
-// Real processes start slowly on a busy machine.
-vi.setConfig({ testTimeout: 60_000 });
 
 /** The operating system's user may not roam, and may be asked. */
 const POLICY = `package authz

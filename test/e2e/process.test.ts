@@ -2,14 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { readLog, verifyLog } from "../../src/audit/read.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
 import { type Arrival, type Spy, serveSpy, text } from "./upstreams.ts";
 import { callTool, OPEN, ROOT, removeWritten, until, writeWorld } from "./world.ts";
-
-// Real processes start slowly on a busy machine.
-vi.setConfig({ testTimeout: 120_000 });
 
 let issuer: Issuer;
 let spy: Spy;

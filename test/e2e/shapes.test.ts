@@ -35,4 +35,4 @@ test("a warm call makes no object of a new shape: V8 looks nothing up anew", asy
   expect(before).toBeGreaterThan(1000);
   const made = await calls(2);
   expect(((await misses()) - before) / made).toBeLessThan(MISSES_PER_CALL);
-}, 60_000);
+});

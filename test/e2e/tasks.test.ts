@@ -155,7 +155,7 @@ test("a legacy task of the official server is followed to its result, and is nob
   await until("the end", async () => (await ann("tasks/get", { taskId })).result.status === "completed");
   const { result } = await ann("tasks/result", { taskId });
   expect(JSON.stringify(result.content)).toContain("bees");
-}, 20_000);
+});
 
 test("what becomes of a task is told on its maker's own stream, while the call would be allowed", async () => {
   const url = world.url("everything");
@@ -167,7 +167,7 @@ test("what becomes of a task is told on its maker's own stream, while the call w
   const told = await stream.next("notifications/tasks/status");
   expect(told.params).toMatchObject({ taskId, status: expect.any(String) });
   stream.close();
-}, 20_000);
+});
 
 test("a task's id is as good as none for another user, another virtual server and the other era", async () => {
   const ann = await clientOf("legacy");

@@ -152,13 +152,12 @@ export function textBelow(directory: string): string {
 
 type Maybe<T> = T | undefined | null | false;
 
+/** Ends what waits in vain, before the test's own time does. */
+const PATIENCE_MS = 120_000;
+
 /** Asks again until it is so. */
-export async function until<T>(
-  what: string,
-  ask: () => Maybe<T> | Promise<Maybe<T>>,
-  withinMs = 10_000,
-): Promise<T> {
-  const deadline = Date.now() + withinMs;
+export async function until<T>(what: string, ask: () => Maybe<T> | Promise<Maybe<T>>): Promise<T> {
+  const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     const found = await ask();
     if (found !== undefined && found !== null && found !== false) return found;

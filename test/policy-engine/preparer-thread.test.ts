@@ -55,9 +55,7 @@ const storeOf = (acme: string) =>
     clock: Date.now,
   });
 
-test("large data of one tenant is prepared beside the thread that serves them all", {
-  timeout: 60_000,
-}, async () => {
+test("large data of one tenant is prepared beside the thread that serves them all", async () => {
   const keys = Array.from({ length: 150_000 }, (_, at) => `"key-${at}":${at}`).join(",");
   await layer("platform", '{"why": "platform"}');
   await layer("acme", `{"why": "acme", "much": {${keys}}}`);
@@ -69,9 +67,7 @@ test("large data of one tenant is prepared beside the thread that serves them al
   store.close();
 });
 
-test("data that does not fit is its tenant's failure alone, and the next folder is prepared", {
-  timeout: 60_000,
-}, async () => {
+test("data that does not fit is its tenant's failure alone, and the next folder is prepared", async () => {
   await layer("platform", '{"why": "platform"}');
   await layer("acme", `{"why": "acme", "much": [${"{},".repeat(1_500_000)}{}]}`);
   const store = storeOf("acme");

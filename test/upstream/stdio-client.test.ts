@@ -269,7 +269,7 @@ test("what was subscribed to survives a crash, and who waits is told that it may
   const { heard, request } = listening({ uris: ["a://1"] });
   await upstream.listen(request);
   await call(upstream, "crash").catch(() => {});
-  await expect.poll(() => heard, { timeout: 5000 }).toEqual([[UPDATED, { uri: "a://1" }]]);
+  await expect.poll(() => heard).toEqual([[UPDATED, { uri: "a://1" }]]);
   await call(upstream, "touch", { uri: "a://1" });
   expect(heard).toHaveLength(2);
 });

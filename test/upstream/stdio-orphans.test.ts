@@ -61,17 +61,17 @@ test("no process is left after kill -9 of the gateway, nor the watcher", async (
   expect([...pids, watcher].every(isRunning)).toBe(true);
   gateway.kill("SIGKILL");
   await once(gateway, "exit");
-  await expect.poll(() => [...pids, watcher].filter(isRunning), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => [...pids, watcher].filter(isRunning)).toEqual([]);
 });
 
 test("what ends the gateway's whole group, or the watcher itself, leaves no process either", async () => {
   const { gateway, pids, watcher } = await startGateway();
   process.kill(watcher, "SIGTERM");
   process.kill(watcher, "SIGKILL");
-  await expect.poll(() => watcherOf(gateway.pid ?? 0), { timeout: 5000 }).not.toBe(watcher);
-  await expect.poll(() => watcherOf(gateway.pid ?? 0), { timeout: 5000 }).toBeGreaterThan(0);
+  await expect.poll(() => watcherOf(gateway.pid ?? 0)).not.toBe(watcher);
+  await expect.poll(() => watcherOf(gateway.pid ?? 0)).toBeGreaterThan(0);
   process.kill(-(gateway.pid ?? 0), "SIGKILL");
-  await expect.poll(() => pids.filter(isRunning), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => pids.filter(isRunning)).toEqual([]);
 });
 
 test("a process that only has the number of one that was held is left alone", async () => {
