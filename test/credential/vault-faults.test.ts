@@ -27,10 +27,13 @@ const user = (index: number) => principalOf({ subject: `user-${index}` });
 const TOKEN = new Secret("hunter2-token");
 const call = { token: TOKEN, namespace: "", decisionId: "d1", timeoutMs: 300 };
 
-/** A front before the real server, which may hold requests back, lose their answers (-1), or answer in its place. */
+/**
+ * A front before the real server, which may hold requests back, lose their answers (-1), answer in its place, or ask for
+ * something else `instead`.
+ */
 async function front(
   behave: (path: string) => number | { status: number; headers?: Record<string, string> },
-  { withoutNamespaces = false, withoutTtl = false } = {},
+  { withoutNamespaces = false, instead }: { withoutNamespaces?: boolean; instead?: object } = {},
 ) {
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
@@ -46,7 +49,7 @@ async function front(
     const answer = await fetch(world.bao.address + request.url, {
       method: request.method ?? "GET",
       headers: headers as Record<string, string>,
-      ...(chunks.length > 0 && { body: withoutTtl ? ttlCutFrom(chunks) : Buffer.concat(chunks) }),
+      ...(chunks.length > 0 && { body: changed(chunks, instead) }),
     });
     const text = await answer.text();
     if (told < 0) response.destroy();
@@ -60,8 +63,9 @@ async function front(
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function ttlCutFrom(chunks: readonly Buffer[]): string {
-  return JSON.stringify({ ...JSON.parse(Buffer.concat(chunks).toString()), ttl: undefined });
+function changed(chunks: readonly Buffer[], instead: object | undefined): string {
+  const text = Buffer.concat(chunks).toString();
+  return instead === undefined ? text : JSON.stringify({ ...JSON.parse(text), ...instead });
 }
 
 /** Until it works again, and how long that took. */
@@ -188,6 +192,14 @@ test("a token that lives too long, or cannot be revoked, is not taken", async ()
   }
   await world.bao.set("auth/jwt-gw/role/mcp", { ...LOGIN_ROLE, token_ttl: "2m", token_type: "service" });
   await credentials.obtain(reader, ann, decision);
+});
+
+test("a lease is not taken for alive longer than the token that it hangs on", async () => {
+  onTestFinished(() => world.bao.set("auth/jwt-gw/role/mcp", { ...LOGIN_ROLE, token_ttl: "2m" }));
+  await world.bao.set("auth/jwt-gw/role/mcp", { ...LOGIN_ROLE, token_ttl: "20s" });
+  const { credentials } = await aVaultStage(world);
+  const lease = await credentials.obtain(reader, user(90), decision);
+  expect(lease.expires).toBeLessThanOrEqual(Date.now() + 20_000);
 });
 
 test("a lease that Vault ended early is not renewed for ever, but replaced", async () => {
@@ -397,7 +409,7 @@ test("a certificate ends with its run, and one that Vault made to live longer is
   const { credentials } = await aVaultStage(world);
   const lease = await credentials.obtain({ source: "mesh" }, principalOf({ run }), decision);
   expect(lease.expires).toBeLessThanOrEqual(run.expires * 1000);
-  const address = await front(() => 0, { withoutTtl: true });
+  const address = await front(() => 0, { instead: { ttl: undefined } });
   const heedless = await aVaultStage({ config: { ...world.config, address } });
   const validities: number[] = [];
   for (const principal of [principalOf({ run }), ann]) {
@@ -411,6 +423,14 @@ test("a certificate ends with its run, and one that Vault made to live longer is
   // What was made all the same is on record, with its own end.
   expect(heedless.events()).toEqual(["minted", "dropped", "mint_failed", "minted", "dropped", "mint_failed"]);
   expect(Math.min(...validities)).toBeGreaterThan(Date.now() + 200_000);
+});
+
+test("a certificate that names another user is nobody's here", async () => {
+  const address = await front(() => 0, { instead: { uri_sans: "spiffe://gw/tenant/acme/bob" } });
+  const { credentials, events } = await aVaultStage({ config: { ...world.config, address } });
+  const asked = credentials.obtain({ source: "mesh" }, ann, decision);
+  await expect(asked).rejects.toMatchObject({ code: "vault_failed" });
+  expect(events()).not.toContain("minted");
 });
 
 test("a server that knows no namespaces, and would serve every tenant from its root, is not logged in to", async () => {
