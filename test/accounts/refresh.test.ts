@@ -4,6 +4,7 @@ import { createAccounts } from "../../src/accounts/accounts.ts";
 import type { Database } from "../../src/accounts/database.ts";
 import type { Principal } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
+import { Secret } from "../../src/lib/secret.ts";
 import { aConnection, anEmbeddedDatabase, aPostgres } from "./databases.ts";
 import { aWorld, later, type World } from "./world.ts";
 
@@ -119,12 +120,39 @@ describe.each([
        FROM portcullis_account_links WHERE tenant = $1 AND subject = 'ann' ON CONFLICT DO NOTHING`,
       ["acme"],
     );
-    for (const thief of [bob, world.principal("ann", "globex")])
-      await expect(world.accounts.accessToken("hub", thief)).rejects.toMatchObject({
+    await database.query(
+      `INSERT INTO portcullis_account_links (tenant, issuer, subject, account, sealed, scopes, version, linked_at, refreshed_at)
+       SELECT tenant, issuer, subject, 'lab', sealed, scopes, version, linked_at, refreshed_at
+       FROM portcullis_account_links WHERE tenant = $1 AND subject = 'ann'`,
+      ["acme"],
+    );
+    for (const [account, thief] of [
+      ["hub", bob],
+      ["hub", world.principal("ann", "globex")],
+      ["lab", ann],
+    ] as const)
+      await expect(world.accounts.accessToken(account, thief)).rejects.toMatchObject({
         code: "account_required",
       });
     expect(await world.hub.accepts(await tokenOf(world, ann))).toBe(true);
     await world.accounts.shred("globex");
+  });
+
+  test("what a link could be refreshed with has ended at the provider when it is unlinked", async () => {
+    const { world, ann } = await linked(database, 5);
+    const key = { tenant: "acme", issuer: world.issuer, subject: "ann", account: "hub" };
+    const [row] = await database.query("SELECT * FROM portcullis_account_links WHERE tenant = $1", ["acme"]);
+    expect(await world.accounts.unlink(key)).toEqual({ found: true, revoked: true });
+    expect(world.hub.revoked).toEqual(["RefreshToken"]);
+    await database.query(
+      `INSERT INTO portcullis_account_links (tenant, issuer, subject, account, sealed, scopes, version, linked_at, refreshed_at)
+       VALUES ('acme', $1, 'ann', 'hub', $2, '', 1, now(), now())`,
+      [world.issuer, String(row?.sealed)],
+    );
+    await expect(world.accounts.accessToken("hub", ann)).rejects.toMatchObject({
+      code: "account_required",
+      text: expect.stringContaining("has ended"),
+    });
   });
 
   test("a shredded tenant has no links, and its rows put back without their key open nothing", async () => {
@@ -160,6 +188,35 @@ describe("what fails", () => {
     const { world, ann } = await linked(database, 40);
     world.hub.fault = "down";
     expect(await tokenOf(world, ann)).toBe(await tokenOf(world, ann));
+  });
+
+  test("a provider that refuses the gateway itself ends nobody's link", async () => {
+    const { world, ann } = await linked(database, 5);
+    const { hub } = world.options.providers;
+    if (hub === undefined) throw new Error("no provider");
+    const misconfigured = await createAccounts({
+      ...world.options,
+      providers: { hub: { ...hub, client_secret: new Secret("not the gateway's") } },
+    });
+    later(misconfigured.close);
+    await expect(tokenOf({ accounts: misconfigured }, ann)).rejects.toMatchObject({ code: "idp_refused" });
+    expect(await world.accounts.list(ann)).toMatchObject([{ account: "hub", state: "linked" }]);
+    expect(await world.hub.accepts(await tokenOf(world, ann))).toBe(true);
+  });
+
+  test("a refresh that was stored, and only the answer lost, is no link made anew: its token is not revoked", async () => {
+    let lost = 0;
+    const query: Database["query"] = async (sql, parameters) => {
+      const rows = await database.query(sql, parameters);
+      if (!sql.includes("SET sealed") || lost > 0) return rows;
+      lost += 1;
+      throw new PortcullisError("account_unavailable");
+    };
+    const { world, ann } = await linked({ ...database, query }, 5);
+    const before = refreshes(world);
+    expect(await world.hub.accepts(await tokenOf(world, ann))).toBe(true);
+    expect([lost, refreshes(world) - before]).toEqual([1, 1]);
+    expect(world.hub.asked).not.toContain("/token/revocation");
   });
 
   test("a slow provider keeps its callers waiting for a bounded time, loses no token and holds up nobody else", async () => {

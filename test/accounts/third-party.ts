@@ -16,6 +16,8 @@ export interface ThirdParty {
   fault: "none" | "down" | "hang";
   /** Paths that were posted to. */
   readonly asked: string[];
+  /** Kinds of the tokens that it was asked to revoke. */
+  readonly revoked: string[];
   /** Whether an access token is good there. */
   accepts(token: string): Promise<boolean>;
   close(): Promise<void>;
@@ -59,7 +61,10 @@ export async function aThirdParty(redirectUris: readonly string[]): Promise<Thir
       devInteractions: { enabled: false },
       revocation: {
         enabled: true,
-        allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
+        allowedPolicy(_ctx, client, token) {
+          party.revoked.push(token.kind);
+          return token.clientId === client.clientId;
+        },
       },
     },
     ttl: {
@@ -108,6 +113,7 @@ export async function aThirdParty(redirectUris: readonly string[]): Promise<Thir
       for (const go of held.splice(0)) go();
     },
     asked: [],
+    revoked: [],
     async accepts(token) {
       const response = await fetch(`${issuer}/me`, { headers: { authorization: `Bearer ${token}` } });
       return response.status === 200;
