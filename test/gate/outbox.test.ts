@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Exchange } from "../../src/domain.ts";
-import { createOutboxes } from "../../src/gate/outbox.ts";
+import { createOutboxes, requestOf } from "../../src/gate/outbox.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** One answer that was begun, and how its connection is lost. */
-async function answering() {
+async function answering(request: number | string = 1) {
   let lose = () => {};
   let cancelled = false;
   const exchange = {
@@ -18,10 +18,12 @@ async function answering() {
     },
   } as Exchange;
   const replicas = { node: "a", ask: async () => ({}), serve() {} };
-  const outboxes = createOutboxes({ append: async () => "1" }, replicas, () => "id");
-  const outbox = outboxes.open("session", 1, exchange);
+  const kept: { stream: string; text: string }[] = [];
+  const append = async (_session: string, stream: string, text: string) => `${kept.push({ stream, text })}`;
+  const outboxes = createOutboxes({ append }, replicas, () => "id");
+  const outbox = outboxes.open("session", request, exchange);
   await outbox.remember("{}");
-  return { outbox, outboxes, lose: () => lose(), cancelled: () => cancelled };
+  return { outbox, outboxes, kept, lose: () => lose(), cancelled: () => cancelled };
 }
 
 test("work whose connection is lost goes on for a while, and then ends", async () => {
@@ -37,4 +39,36 @@ test("a connection that is lost after its answer was whole holds nothing", async
   outbox.done();
   lose();
   expect([vi.getTimerCount(), outboxes.size]).toEqual([0, 0]);
+});
+
+test("a stream is followed in its own session alone, and by nobody once it is whole", async () => {
+  const { outbox, outboxes, kept } = await answering();
+  const stream = kept[0]?.stream ?? "";
+  const { signal } = new AbortController();
+  let news = 0;
+  const tell = () => {
+    news += 1;
+  };
+  // It has nothing to follow, so it is done at once.
+  await outboxes.follow({ session: "another", stream }, tell, signal);
+  const following = outboxes.follow({ session: "session", stream }, tell, signal);
+  await outbox.remember("{}");
+  expect(news).toBe(1);
+  outbox.done();
+  await following;
+  await outboxes.follow({ session: "session", stream }, tell, signal);
+});
+
+test("what would push all else of its session out of what is kept is not kept", async () => {
+  const { outbox, kept } = await answering();
+  expect(await outbox.remember("x".repeat(256 << 10))).toBe("2");
+  expect(await outbox.remember("x".repeat((256 << 10) + 1))).toBeUndefined();
+  expect(kept).toHaveLength(2);
+});
+
+test("a stream is named by what it answers, where an event's id has room for that", async () => {
+  const nameFor = async (request: number | string) => (await answering(request)).kept[0]?.stream ?? "";
+  for (const request of [7, "seven"]) expect(requestOf(await nameFor(request))).toBe(request);
+  const long = await nameFor("x".repeat(1000));
+  expect([requestOf(long), long.length < 40]).toEqual([undefined, true]);
 });

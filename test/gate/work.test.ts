@@ -9,6 +9,10 @@ import { PortcullisError } from "../../src/lib/errors.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 
 const DONE: UpstreamReply = { kind: "result", text: "{}", isError: false, era: "modern" };
+const QUESTION = {
+  method: "elicitation/create",
+  params: { message: "?", requestedSchema: { type: "object" } },
+};
 
 interface Exchanged {
   readonly era?: Era;
@@ -18,10 +22,13 @@ interface Exchanged {
   answer?(): Promise<UpstreamReply>;
   /** How the client answers a question. */
   asked?: Rooms["questions"]["ask"];
+  /** How the decision about a question comes to be on record. */
+  recorded?: Rooms["decisions"]["decision"];
 }
 
 /** One allowed call, and how its upstream saw it: the params of each request, and who held the lease meanwhile. */
 function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...rest }: Exchanged) {
+  const { recorded: decision = async () => {} } = rest;
   const { answer = async () => DONE, asked: ask = () => Promise.reject(new Error("nobody is asked")) } = rest;
   const seen: { readonly params: JsonObject; readonly holders: number }[] = [];
   let holders = 0;
@@ -45,7 +52,7 @@ function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...re
     upstreams: new Map([["crm", upstream]]),
     timeoutOf: () => 1000,
     asides: null,
-    decisions: { newId: () => "id", decision: async () => {} },
+    decisions: { newId: () => "id", decision },
     metrics: { decided() {} },
     questions: { ask },
     newId: () => "id",
@@ -102,12 +109,34 @@ test("a server that asks a legacy client without end is given up", async () => {
   expect(seen).toHaveLength(8);
 });
 
+test.each(["legacy", "modern"] as const)(
+  "a question is on record before its %s client hears it",
+  async (era) => {
+    const text = JSON.stringify({ resultType: "input_required", inputRequests: { a: QUESTION } });
+    let asked = 0;
+    let isUnsaid = false;
+    const recorded = new Promise<void>((_, reject) => {
+      setTimeout(() => {
+        isUnsaid = asked === 0;
+        reject(new PortcullisError("audit_unavailable"));
+      }, 20);
+    });
+    const { turn } = exchanged({
+      era,
+      answer: async () => ({ ...DONE, text }),
+      recorded: () => recorded,
+      async asked() {
+        asked += 1;
+        return { kind: "result", text: "{}" };
+      },
+    });
+    await expect(turn).rejects.toMatchObject({ code: "audit_unavailable" });
+    expect([isUnsaid, asked]).toEqual([true, 0]);
+  },
+);
+
 test("where one of a server's questions fails, those beside it are withdrawn", async () => {
-  const question = {
-    method: "elicitation/create",
-    params: { message: "?", requestedSchema: { type: "object" } },
-  };
-  const text = JSON.stringify({ resultType: "input_required", inputRequests: { a: question, b: question } });
+  const text = JSON.stringify({ resultType: "input_required", inputRequests: { a: QUESTION, b: QUESTION } });
   const signals: AbortSignal[] = [];
   const { turn } = exchanged({
     era: "legacy",
