@@ -34,10 +34,11 @@ function spelling(
   { upstream, uri, matches }: ResourceAddress,
   args: JsonObject,
 ): string | undefined {
-  const [first, ...others] = matches;
+  const [first] = matches;
   if (first === undefined || args === first.arguments) return uri;
+  // Where a value is set there is one match: of several each was asked about the values that were sent.
   const read = readTemplate(first.target.name);
-  if (others.length > 0 || !read.ok) return undefined;
+  if (!read.ok) return undefined;
   const values = Object.entries(args).map(([name, value]) => [name, String(value)]);
   const exposed = view.exposeUri(upstream, read.template.expand(Object.fromEntries(values)));
   const found = exposed === undefined ? undefined : view.resource(exposed);

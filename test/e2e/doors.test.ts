@@ -18,6 +18,10 @@ grant contains {"reason": "open pages"} if {
 
 grant contains {"reason": "numbered pages", "arguments": {"n": {"pattern": "[0-9]"}}} if input.target.name == "page://{n}"
 
+grant contains {"reason": "own pages", "arguments": {"tenant": {"set": "acme"}}} if {
+	input.target.name == "own://x{?tenant,page}"
+}
+
 deny contains "secret" if contains(input.target.name, "secret")
 `;
 
@@ -46,7 +50,10 @@ const LISTS = listing({
     { uri: "doc://secret/1", name: "two" },
     { uri: "doc://closed/1", name: "nobody was granted it" },
   ],
-  templates: [{ uriTemplate: "page://{n}", name: "pages" }],
+  templates: [
+    { uriTemplate: "page://{n}", name: "pages" },
+    { uriTemplate: "own://x{?tenant,page}", name: "pages of a tenant, which its grant sets" },
+  ],
   prompts: [{ name: "brief" }],
 });
 /** What the next call, prompt or read is answered with. */
@@ -140,6 +147,9 @@ test.each(CELLS)(
       link("page://7"),
       link("page://77"),
       link("nowhere://x"),
+      // A read of it would be sent to the caller's own tenant's.
+      link("own://x?page=1"),
+      embedded("own://x?page=1"),
       embedded("doc://open/1"),
       embedded("doc://secret/1"),
       embedded("doc://closed/1"),
@@ -149,7 +159,7 @@ test.each(CELLS)(
     ];
     const body = await answered(`{"content":[${blocks.join(",")}],"isError":false}`, server, era);
     expect(uris(said(body))).toEqual(["text", "doc://open/1", "page://7", "doc://open/1", "made-up://here"]);
-    expect((await outcome()).withheld).toBe(8);
+    expect((await outcome()).withheld).toBe(10);
   },
 );
 

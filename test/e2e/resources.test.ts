@@ -137,6 +137,7 @@ function docs() {
         { uri: "doc://a/4444", name: "four" },
         { uri: "doc://a/5", name: "five" },
         { uri: "doc://a/cred", name: "cred" },
+        { uri: "list://x?tenant=acme&page=9", name: "a page of the list that has a rule of its own" },
       ],
       templates: [
         { uriTemplate: "doc://a/{id}", name: "of a" },
@@ -311,6 +312,19 @@ test("a variable that the grant sets is in the URI that is read, and the caller 
     "list://x?page=2&tenant=globex",
   ])
     expect((await read(uri)).forwarded).toEqual([]);
+});
+
+test("a variable that the grant sets leads to no resource that the read was not decided under", async () => {
+  expect((await read("list://x?page=8")).forwarded).toEqual(["list://x?tenant=acme&page=8"]);
+  // With the variable this would be the URI of a listed resource, which nobody was granted.
+  expect(await read("list://x?page=9")).toMatchObject({
+    forwarded: [],
+    decision: {
+      effect: "deny",
+      code: "policy_failed",
+      reasons: ["the values that the grant sets lead to another target"],
+    },
+  });
 });
 
 test("what is read with a variable that the grant sets goes to its reader, by the name that it was asked by", async () => {
