@@ -81,7 +81,7 @@ export async function stand(
   });
   const leaving = [
     leavePlace,
-    rooms.sessions.watch(session.id, (changed) => (changed === undefined ? life.end() : want(feed, changed))),
+    rooms.sessions.watch(session.id, (changed) => want(feed, changed)),
     rooms.elicitations.onComplete(session.id, (elicitationId) =>
       voice.notify("notifications/elicitation/complete", JSON.stringify({ elicitationId })),
     ),

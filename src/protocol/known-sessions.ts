@@ -24,8 +24,8 @@ export interface KnownSession {
   counted: number;
 }
 
-/** With the session whenever it changed, with undefined once it ended. */
-export type Watcher = (session: ClientSession | undefined) => void;
+/** With the session whenever it changed. That it ended, its requests are told. */
+export type Watcher = (session: ClientSession) => void;
 
 /** The sessions that this replica knows, as each was last seen in the store, and who watches them. */
 export interface KnownSessions {
@@ -53,10 +53,6 @@ export function createKnownSessions(options: KnownSessionsOptions): KnownSession
   const known = new Map<string, KnownSession>();
   const watchers = new Map<string, Set<Watcher>>();
 
-  function notify(id: string, session: ClientSession | undefined): void {
-    for (const watcher of watchers.get(id) ?? []) watcher(session);
-  }
-
   return {
     get size() {
       return known.size;
@@ -72,13 +68,12 @@ export function createKnownSessions(options: KnownSessionsOptions): KnownSession
       const session = { ...data, id, requests };
       const admitted = { session, sealed, key, seen: clock(), counted: before?.counted ?? 0 };
       known.set(id, admitted);
-      if (before !== undefined) notify(id, session);
+      for (const watcher of watchers.get(id) ?? []) watcher(session);
       return admitted;
     },
     end({ session }, why) {
       if (!known.delete(session.id)) return;
       session.requests.abortAll();
-      if (why !== "closed") notify(session.id, undefined);
       watchers.delete(session.id);
       onEnd(session, why);
     },
