@@ -179,6 +179,9 @@ test("more waiting bytes than allowed: decisions are refused, those that wait ar
   expect(refused.length).toBeGreaterThan(30);
   for (const { reason } of refused) expect(reason).toMatchObject({ code: "overloaded" });
   expect(await records(path)).toHaveLength(50 - refused.length);
+  const lines = readFileSync(join(path, "000000000001.jsonl"), "utf8").trimEnd().split("\n");
+  // The last of them was let in below the limit.
+  expect(lines.slice(0, -1).join("\n").length).toBeLessThan(4096);
   expect(log.healthy).toBe(true);
   await decide(log);
 });
@@ -198,7 +201,8 @@ test.each([
   async (_, take) => {
     const path = scratch();
     const onFatal = vi.fn();
-    const log = await openLog(path, { onFatal });
+    // What the failed write left pending hides from nobody why it is refused.
+    const log = await openLog(path, { onFatal, maxPendingBytes: 100 });
     await decide(log);
     take(join(path, "000000000001.jsonl"));
     const unavailable = { code: "audit_unavailable" };
