@@ -78,6 +78,7 @@ test("a failure is told to all who wait and not kept, and is on record", async (
 test("a foreign failure, which may carry the secret, is told without it", async () => {
   const { leases } = world();
   const foreign = Object.assign(new TypeError("token hunter2"), {
+    code: "ECONNRESET",
     request: { headers: { "X-Vault-Token": "hunter2" } },
   });
   const error: unknown = await leases.obtain("a", () => Promise.reject(foreign)).catch((thrown) => thrown);
@@ -260,6 +261,37 @@ test("what is revoked while its minting is recorded is counted once and handed t
   expect(await ending).toBe(1);
   await refused;
   expect(revoked).toEqual(["lease-1"]);
+});
+
+test("what its source ended while its minting was recorded is handed to nobody who comes later", async () => {
+  const log = heldLog();
+  const { leases, mint, minted } = world(10, log);
+  let gone = () => {};
+  const onGone = (listener: () => void) => {
+    gone = listener;
+  };
+  const first = leases.obtain("a", async () => ({ ...(await mint()), onGone }));
+  await turn();
+  gone();
+  log.settle().resolve();
+  await first;
+  const second = leases.obtain("a", mint);
+  await turn();
+  log.settle().resolve();
+  expect(await second).not.toBe(await first);
+  expect(minted()).toBe(2);
+});
+
+test("that a token was not accepted is told to whoever gave it, which is not asked when it only ends", async () => {
+  const { leases, mint } = world();
+  const rejected = vi.fn();
+  const source = async () => ({ ...(await mint()), rejected });
+  await leases.obtain("a", source);
+  await leases.revokeWhere(() => true, "the run was ended");
+  expect(rejected).not.toHaveBeenCalled();
+  const lease = await leases.obtain("a", source);
+  await lease.revoke();
+  expect(rejected).toHaveBeenCalledOnce();
 });
 
 test("a lease that has come to its longest life is not renewed again, however long it is held", async () => {

@@ -32,3 +32,7 @@ test("a run token is its own gateway's: another of the same key takes none of it
   const other = tokensOf(key, "https://other.example");
   expect(await codeOf(other.verify(token, audience("support")))).toBe("token_invalid");
 });
+
+test("no tokens are signed with a key that could be guessed", () => {
+  expect(() => tokensOf(randomBytes(31))).toThrow(expect.objectContaining({ code: "internal" }));
+});
