@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import type { Exchange, Identity } from "../../src/domain.ts";
 import { createGate } from "../../src/gate/gate.ts";
 import { beginLife } from "../../src/gate/life.ts";
@@ -16,6 +16,20 @@ test("a stream that ended leaves nothing that waits for the end of its token", (
     expect(life.signal.aborted).toBe(true);
   }
   expect(timerLists() - before).toBeLessThan(10);
+});
+
+test("a stream ends with the token that opened it, and one whose client has left does not begin", () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const clock = () => 1_000_000;
+  const life = beginLife({ expires: 1010 } as Identity, { clock }, new Cancellation());
+  vi.advanceTimersByTime(9_999);
+  expect(life.signal.aborted).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(life.signal.aborted).toBe(true);
+  const left = new Cancellation();
+  left.abort();
+  expect(beginLife({ expires: 1010 } as Identity, { clock }, left).signal.aborted).toBe(true);
 });
 
 test("a request that is over holds no place, and waits no more for the end of its run or tenant", async () => {
