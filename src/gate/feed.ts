@@ -20,7 +20,7 @@ import { listedDefinition, usableOf } from "./list.ts";
 import { ownerOf } from "./principal.ts";
 import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
-import { makerOf } from "./task-store.ts";
+import { makerOf, toolOf } from "./task-store.ts";
 
 /** What a client wants to hear outside of its requests. */
 export interface Wants {
@@ -183,10 +183,10 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
   async function isOwnTask(upstream: string, params: string): Promise<boolean> {
     const maker = makerOf(ownerOf(hearer.identity), hearer.server);
     const entry = await rooms.tasks.find(maker, taskIdOf(params));
-    if (entry?.era !== "legacy" || entry.upstream !== upstream) return false;
-    const target = rooms.catalog.view(hearer.server).find("tool", entry.tool);
+    if (entry?.upstream !== upstream) return false;
+    const target = toolOf(entry, era, rooms.catalog.view(hearer.server));
     const deciding = hearing(rooms, hearer);
-    return target?.upstream === upstream && capabilityOf(deciding, rooms, target).admits(entry.arguments);
+    return target !== undefined && capabilityOf(deciding, rooms, target).admits(entry.arguments);
   }
 
   function mayHear(upstream: string, method: string, params: string): string | undefined {

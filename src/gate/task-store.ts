@@ -1,4 +1,5 @@
-import type { Era, SharedStore } from "../domain.ts";
+import type { CatalogView } from "../catalog/view.ts";
+import type { Era, SharedStore, Target } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
@@ -20,6 +21,16 @@ export interface TaskEntry {
 /** Whose a task is: a principal's on a virtual server, where policies and names are those of the call. */
 export function makerOf(principalKey: string, server: string): string {
   return JSON.stringify([principalKey, server]);
+}
+
+/** What a task was called on; undefined where it is no longer there, or was called in the words of the other era. */
+export function toolOf(
+  entry: Pick<TaskEntry, "era" | "tool" | "upstream">,
+  era: Era,
+  view: Pick<CatalogView, "find">,
+): Target | undefined {
+  const target = view.find("tool", entry.tool);
+  return entry.era === era && target?.upstream === entry.upstream ? target : undefined;
 }
 
 /** Tasks by their maker, a principal on a virtual server: an id is as good as none for anybody else. */

@@ -14,13 +14,13 @@ import { forward } from "./forward.ts";
 import { record, recordDecision } from "./records.ts";
 import { resumed } from "./resume.ts";
 import type { Rooms } from "./rooms.ts";
-import { makerOf, type TaskEntry } from "./task-store.ts";
+import { makerOf, toolOf } from "./task-store.ts";
 
 /** tasks/get, result, update and cancel: decided again as the call that became the task, by the policies of now. */
 export async function task(ask: Ask, rooms: Rooms): Promise<void> {
   const { name: taskId = "", params } = ask.message;
   const entry = await rooms.tasks.find(makerOf(ask.principalKey, ask.seen.server), taskId);
-  const target = entry && targetOf(ask, rooms, entry);
+  const target = entry && toolOf(entry, ask.message.era, rooms.catalog.view(ask.seen.server));
   const args = entry?.arguments ?? {};
   const decision = target === undefined ? UNKNOWN : decideAgain(ask, rooms, target, args);
   const sha256 = digest(args);
@@ -50,12 +50,6 @@ export async function task(ask: Ask, rooms: Rooms): Promise<void> {
   });
 }
 
-/** What the task was called on; undefined where it is no longer there, or was called in the words of the other era. */
-function targetOf(ask: Ask, rooms: Rooms, { era, tool, upstream }: TaskEntry): Target | undefined {
-  const target = rooms.catalog.view(ask.seen.server).find("tool", tool);
-  return era === ask.message.era && target?.upstream === upstream ? target : undefined;
-}
-
 /** Requirements were conditions of the call, and held then. Answers may be given only where questions may be asked. */
 function decideAgain(ask: Ask, rooms: Rooms, target: Target, args: JsonObject): CallDecision {
   const decided = capabilityOf(ask, rooms, target).decide(args, ALL_HOLD);
@@ -80,8 +74,9 @@ const MAX_PAGE = 10;
 /** tasks/list: the caller's own, each decided again and as its upstream tells of it now. */
 export async function listTasks(ask: Ask, rooms: Rooms): Promise<void> {
   const own = await rooms.tasks.all(makerOf(ask.principalKey, ask.seen.server));
+  const view = rooms.catalog.view(ask.seen.server);
   const open = [...own].flatMap(([taskId, entry]) => {
-    const target = targetOf(ask, rooms, entry);
+    const target = toolOf(entry, ask.message.era, view);
     const decision = target && decideAgain(ask, rooms, target, entry.arguments);
     return decision?.effect === "allow" ? [taskId] : [];
   });
