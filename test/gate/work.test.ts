@@ -38,7 +38,12 @@ function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...re
       holders -= 1;
     };
   };
-  const lease: Lease = { expires: Infinity, headers: new Map(), sha256: "a", hold, revoke: async () => {} };
+  const counts = { obtained: 0, revoked: 0 };
+  const revoke = async () => {
+    counts.revoked += 1;
+  };
+  const lease: Lease = { expires: Infinity, headers: new Map(), sha256: "a", hold, revoke };
+  const kept: string[] = [];
   const upstream = {
     request({ params }: { params: JsonObject }) {
       seen.push({ params, holders });
@@ -47,7 +52,13 @@ function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...re
   };
   const rooms = {
     catalog: { view: () => ({ upstreams: new Map([["crm", { era: upstreamEra }]]) }) },
-    credentials: { obtain: async () => lease },
+    credentials: {
+      async obtain() {
+        counts.obtained += 1;
+        return lease;
+      },
+    },
+    tasks: { keep: async (_: string, id: string) => void kept.push(id) },
     elicitations: { waits: async () => {} },
     upstreams: new Map([["crm", upstream]]),
     timeoutOf: () => 1000,
@@ -58,7 +69,7 @@ function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...re
     newId: () => "id",
   } as unknown as Rooms;
   const asking = {
-    message: { era, method: "tools/call" },
+    message: { era, method: "tools/call", task: { ttl: 1 } },
     session: era === "legacy" ? { id: "s" } : null,
     ...{ identity: {}, policy: {}, seen: {}, clientCapabilities: { elicitation: {} } },
     header: () => undefined,
@@ -70,7 +81,7 @@ function exchanged({ era = "modern", upstreamEra = "modern", allowed = {}, ...re
     ...allowed,
   };
   const work = workOf(asking, rooms, call as unknown as Allowed, () => {});
-  return { seen, holders: () => holders, turn: work(new AbortController().signal, null) };
+  return { seen, counts, kept, holders: () => holders, turn: work(new AbortController().signal, null) };
 }
 
 test("a call holds its lease while it works, so that none is revoked under it, and lets go whatever comes of it", async () => {
@@ -148,4 +159,42 @@ test("where one of a server's questions fails, those beside it are withdrawn", a
   });
   await expect(turn).rejects.toMatchObject({ code: "overloaded" });
   expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+});
+
+test.each(["legacy", "modern"] as const)(
+  "what the grant does not let a server ask is asked of no %s client",
+  async (era) => {
+    const text = JSON.stringify({ resultType: "input_required", inputRequests: { a: QUESTION } });
+    let asked = 0;
+    const { turn } = exchanged({
+      era,
+      allowed: { grant: { interaction: ["sampling"] } as unknown as Allowed["grant"] },
+      answer: async () => ({ ...DONE, text }),
+      async asked() {
+        asked += 1;
+        return { kind: "result", text: "{}" };
+      },
+    });
+    await expect(turn).rejects.toMatchObject({ code: "interaction_refused" });
+    expect(asked).toBe(0);
+  },
+);
+
+test("a lease that its upstream refuses is revoked, and replaced once; for nothing else is a request made twice", async () => {
+  const refusing = async (code: "credential_rejected" | "upstream_unavailable") => {
+    const { seen, counts, turn } = exchanged({ answer: () => Promise.reject(new PortcullisError(code)) });
+    await expect(turn).rejects.toMatchObject({ code });
+    return { requests: seen.length, ...counts };
+  };
+  expect(await refusing("credential_rejected")).toEqual({ requests: 2, obtained: 2, revoked: 2 });
+  expect(await refusing("upstream_unavailable")).toEqual({ requests: 1, obtained: 1, revoked: 0 });
+});
+
+test("a task is remembered where its server speaks the words that its client called it in", async () => {
+  const text = '{"task":{"taskId":"t"}}';
+  const same = exchanged({ era: "legacy", answer: async () => ({ ...DONE, era: "legacy", text }) });
+  await same.turn;
+  const other = exchanged({ era: "legacy", answer: async () => ({ ...DONE, text }) });
+  await other.turn;
+  expect([same.kept, other.kept]).toEqual([["t"], []]);
 });
