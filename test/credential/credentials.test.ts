@@ -111,6 +111,7 @@ test("a source, upstream, tenant or role that configuration does not give is ref
       'tenant "globex" may not have role "refunder" of "crm"',
     ],
     [{ source: "crm", role: "Reader" }, ann, decision, 'tenant "acme" may not have role "Reader" of "crm"'],
+    [{ source: "open", role: "reader" }, ann, decision, 'tenant "acme" may not have role "reader" of "open"'],
     [{ ...crm, ttl: 0 }, ann, decision, 'no time to live is left for "crm"'],
     [{ ...crm, ttl: Number.NaN }, ann, decision, 'no time to live is left for "crm"'],
   ] as const;
