@@ -27,7 +27,6 @@ export function awaitsOutcome({ effect, target, within }: DecisionEntry): boolea
 /** Keeps `open` as the decisions without an outcome after this record. */
 export function track(open: Set<string>, record: LineRecord): void {
   if (record.phase === "segment") {
-    open.clear();
     for (const id of record.open) open.add(id);
   } else if (record.phase === "outcome") {
     open.delete(record.decision);
