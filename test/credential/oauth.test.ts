@@ -121,6 +121,19 @@ test("a lease ends with its run, and a run that has ended gets none", async () =
   await expect(obtain("exchange", over)).rejects.toMatchObject({ code: "credential_refused" });
 });
 
+test("a token serves no longer than its provider says", async () => {
+  const tenants = () => ({ exchange: { ...given, max_ttl: 600 } });
+  const { obtain } = await aWorld({ tenants }, { ttl: 600 });
+  expect((await obtain("exchange")).expires).toBe((EPOCH + 300) * 1000);
+});
+
+test("a role that is named like what every object inherits adds no scope", async () => {
+  const tenants = () => ({ exchange: { ...given, roles: ["constructor"] } });
+  const { idp, obtain } = await aWorld({ tenants });
+  const lease = await obtain("exchange", ann, "constructor");
+  expect(await idp.claims(tokenOf(lease))).toMatchObject({ scope: "crm:read" });
+});
+
 /** A token of no resource is opaque: the provider keeps it, and can revoke it. */
 const OPAQUE = { resource: undefined };
 

@@ -61,6 +61,11 @@ test("user name and password travel as a Basic header, and the bare password is 
   expect(lease.secrets?.map((one) => one.reveal())).toEqual([password]);
 });
 
+test("the key by which Vault checks the gateway's logins is published, also where nothing else is signed", async () => {
+  const { credentials } = await aVaultStage(world);
+  expect(credentials.jwks().keys).toHaveLength(1);
+});
+
 test("Vault signs an identity token for the upstream's audience, with tenant and user", async () => {
   const { credentials } = await aVaultStage(world);
   const lease = await credentials.obtain({ source: "files", role: "files" }, ann, decision);
