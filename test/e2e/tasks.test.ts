@@ -288,6 +288,22 @@ test("each task of a list is asked for under a decision, a lease and an outcome 
   for (const { headers } of sent) expect(headers.authorization).toMatch(/^Bearer /);
 });
 
+test("a list tells nothing of another task that its server names instead", async () => {
+  const bob = await clientOf("legacy", "bob");
+  const taskId = taskIn(await bob("tools/call", start));
+  const { answers } = legacy;
+  const listed = async (told: string) => {
+    legacy.answers = { ...answers, "tasks/get": () => JSON.stringify({ taskId: told, status: "working" }) };
+    return (await bob("tasks/list")).result.tasks;
+  };
+  try {
+    expect(await listed("another's")).toEqual([]);
+    expect(await listed(taskId)).toMatchObject([{ taskId }]);
+  } finally {
+    legacy.answers = answers;
+  }
+});
+
 test("what is asked about a task is on record when its server is asked", async () => {
   const { answers } = legacy;
   const arrived: [method: string, isRecorded: boolean][] = [];
