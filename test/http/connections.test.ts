@@ -356,6 +356,32 @@ describe("answers", () => {
     expect(edge.refused).toEqual([]);
   });
 
+  test.each<[string, (port: number) => Buffer]>([
+    ["bytes that are no request", () => Buffer.from("hello\r\n\r\n")],
+    ["a request", (port) => request(port, { body: "{" })],
+  ])("of %s the refusal is on record before it is answered", async (_, bytes) => {
+    let settle: (() => void) | undefined;
+    const edge = createEdge({
+      onRefusal: () =>
+        new Promise<void>((resolve) => {
+          settle = resolve;
+        }),
+    });
+    const { port } = await listening(edge);
+    const socket = await open(port);
+    let heard = 0;
+    socket.on("data", ({ length }: Buffer) => {
+      heard += length;
+    });
+    socket.write(bytes(port));
+    await expect.poll(() => settle).toBeDefined();
+    await new Promise((later) => setTimeout(later, 50));
+    expect(heard).toBe(0);
+    settle?.();
+    await expect.poll(() => heard).toBeGreaterThan(0);
+    socket.destroy();
+  });
+
   test("a refusal that cannot be recorded is still a refusal", async () => {
     const edge = createEdge({ onRefusal: () => Promise.reject(new PortcullisError("audit_unavailable")) });
     const { port } = await listening(edge);
