@@ -125,6 +125,14 @@ describe("one replica", () => {
     await soon(one, "in");
   });
 
+  test("what its file tells a replica that starts, the others hear from it at once", async () => {
+    const store = memory();
+    const path = aFile();
+    writeFileSync(path, text([{ ...ACME, lifted: false, at: 1 }]));
+    await replica(store, { path, sweepMs: 1_000_000 });
+    await soon(await replica(store, { sweepMs: 1_000_000 }), "tenant_suspended");
+  });
+
   test("what cannot be recorded is not lifted", async () => {
     const one = await replica(memory());
     await one.suspend(ACME);
