@@ -182,6 +182,14 @@ test("a lease never outlives its run", async () => {
   expect(await world.leases()).toEqual([]);
 });
 
+test("nothing is made for a run that ended while it waited for Vault", async () => {
+  const { credentials } = await aVaultStage(world);
+  const run = { id: "r", expires: Math.floor(Date.now() / 1000) - 1 };
+  const asked = credentials.obtain(reader, principalOf({ run }), decision);
+  await expect(asked).rejects.toMatchObject({ code: "credential_refused" });
+  expect(await world.leases()).toEqual([]);
+});
+
 test("nor does what Vault cannot end: a secret is dropped with the run, an identity token refused", async () => {
   const { credentials } = await aVaultStage(world);
   const expires = Math.floor(Date.now() / 1000) + 20;

@@ -93,7 +93,7 @@ test.each<[string, Asked, boolean]>([
   ["its maker's call would be allowed now", { task: TASK }, true],
   ["its maker's call would be refused now", { task: TASK, closed: ["run"] }, false],
   ["nobody here made it", {}, false],
-  ["another server made it", { task: { ...TASK, upstream: "billing" } }, false],
+  ["another server made it", { task: { ...TASK, upstream: "billing" }, now: "billing" }, false],
   ["its tool is another server's by now", { task: TASK, now: "billing" }, false],
   ["it was made in the words of the other era", { task: { ...TASK, era: "modern" } }, false],
 ])("what becomes of a task of which %s is told: %#", async (_, asked, isTold) => {
