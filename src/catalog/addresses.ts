@@ -1,5 +1,6 @@
 import type { ListedKind, Target } from "../domain.ts";
 import type { JsonObject } from "../lib/json.ts";
+import { scalarIn } from "../lib/members.ts";
 import { readUri } from "../lib/uri.ts";
 import { readTemplate, type UriTemplate } from "../lib/uri-template.ts";
 
@@ -151,6 +152,6 @@ function fold(uri: string): string {
 
 /** As it is listed: the upstream may know no other spelling. */
 function spelling({ definition, name }: Target): string {
-  const uri: unknown = JSON.parse(definition.get("uri") ?? "null");
+  const uri = scalarIn(definition.get("uri"));
   return typeof uri === "string" ? uri : name;
 }

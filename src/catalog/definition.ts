@@ -1,6 +1,7 @@
 import type { ListedKind } from "../domain.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
-import { joinMembers, membersOf, readObject, type Written, writtenIn } from "../lib/members.ts";
+import { valueIn } from "../lib/json-text.ts";
+import { joinMembers, membersOf, type Written, writtenIn } from "../lib/members.ts";
 import type { ParamHeader } from "../lib/param-headers.ts";
 import { KINDS } from "./kinds.ts";
 
@@ -39,7 +40,8 @@ export function readDefinition(kind: ListedKind, text: string): Definition | Ref
   let name = "?";
   try {
     if (Buffer.byteLength(text) > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
-    const { value, members } = readObject(text);
+    const members = membersOf(text);
+    const value = valueIn(text) as JsonObject;
     const { member, subject } = KINDS[kind];
     const given = value[member];
     if (typeof given !== "string") throw new Error(`it has no ${member}`);

@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Listed, ListedKind, Upstream, UpstreamIdentity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
-import { elementsOf, membersOf } from "../lib/members.ts";
+import { elementsOf, memberOf, membersOf, scalarIn } from "../lib/members.ts";
 import { GATEWAY_OWNER } from "../lib/owner.ts";
 import { type Definition, isRefusal, type Refusal, readDefinition } from "./definition.ts";
 import { KINDS, LISTED_KINDS } from "./kinds.ts";
@@ -106,11 +106,11 @@ async function listPage(
     timeoutMs,
   });
   if (answer.kind === "error") {
-    if (cursor === undefined && membersOf(answer.text).get("code") === METHOD_NOT_FOUND) return null;
+    if (cursor === undefined && memberOf(answer.text, "code") === METHOD_NOT_FOUND) return null;
     throw unusable(`${method} was answered with ${answer.text.slice(0, 200)}`);
   }
   const members = membersOf(answer.text);
-  const nextCursor: unknown = JSON.parse(members.get("nextCursor") ?? "null");
+  const nextCursor = scalarIn(members.get("nextCursor"));
   return {
     definitions: members.get(list) ?? "null",
     bytes: Buffer.byteLength(answer.text),

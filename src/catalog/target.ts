@@ -1,6 +1,6 @@
 import type { Target, TargetId, TargetKind } from "../domain.ts";
-import { isJsonObject, sha256 } from "../lib/json.ts";
-import { joinMembers, membersOf } from "../lib/members.ts";
+import { sha256 } from "../lib/json.ts";
+import { joinMembers, membersOf, scalarIn } from "../lib/members.ts";
 import type { Definition } from "./definition.ts";
 import { NO_ARGUMENTS } from "./kinds.ts";
 
@@ -48,7 +48,7 @@ function withAppUri(
   exposeUri: (uri: string) => string | undefined,
 ): ReadonlyMap<string, string> {
   const text = members.get("_meta") ?? "";
-  if (!text.includes("resourceUri") || !isJsonObject(JSON.parse(text))) return members;
+  if (!text.includes("resourceUri") || !text.startsWith("{")) return members;
   const meta = replaced(membersOf(text), "ui/resourceUri", exposeUri);
   const ui = meta.get("ui") ?? "";
   if (ui.startsWith("{")) {
@@ -64,7 +64,7 @@ function replaced(
   key: string,
   exposeUri: (uri: string) => string | undefined,
 ): Map<string, string> {
-  const uri: unknown = JSON.parse(members.get(key) ?? "null");
+  const uri = scalarIn(members.get(key));
   const exposed = typeof uri === "string" ? exposeUri(uri) : undefined;
   return exposed === undefined || exposed === uri ? members : members.set(key, JSON.stringify(exposed));
 }

@@ -1,6 +1,7 @@
 import type { ListedKind, QuestionKind, Target, UpstreamIdentity } from "../domain.ts";
 import { digest, isJsonObject } from "../lib/json.ts";
 import { LRUCache } from "../lib/lru.ts";
+import { scalarIn } from "../lib/members.ts";
 import { readUri } from "../lib/uri.ts";
 import { readTemplate } from "../lib/uri-template.ts";
 import { type Addresses, createAddresses, type ResourceAddress, type Withheld } from "./addresses.ts";
@@ -140,7 +141,7 @@ function targetsOf(
   return [...definitions].sort(inOrder).map((definition) => {
     const { kind, members, name } = definition;
     // A resource is exposed as it is listed, whatever its canonical spelling.
-    const shown = kind === "resource" ? String(JSON.parse(members.get("uri") ?? '""')) : name;
+    const shown = kind === "resource" ? String(scalarIn(members.get("uri")) ?? "") : name;
     const exposed = exposedName(names, upstream, kind, shown);
     const target = listedTarget({ upstream, exposedName: exposed }, definition, labels, expose);
     const known = before?.find(kind, exposed);

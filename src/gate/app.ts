@@ -1,4 +1,4 @@
-import { joinMembers, membersOf } from "../lib/members.ts";
+import { joinMembers, membersOf, scalarIn } from "../lib/members.ts";
 
 /**
  * MCP Apps: a tool's definition without the view that its caller could not read, `_meta.ui.resourceUri` or the older flat
@@ -21,7 +21,7 @@ function within(object: string, member: string, change: (text: string) => string
 
 function without(object: string, member: string, mayRead: (uri: string) => boolean): string {
   const members = membersOf(object);
-  const uri: unknown = JSON.parse(members.get(member) ?? "null");
+  const uri = scalarIn(members.get(member));
   if (typeof uri !== "string" || mayRead(uri)) return object;
   members.delete(member);
   return joinMembers(members);

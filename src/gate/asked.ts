@@ -1,6 +1,5 @@
 import type { Question, UpstreamReply } from "../domain.ts";
-import { isJsonObject } from "../lib/json.ts";
-import { elementsOf, membersOf } from "../lib/members.ts";
+import { elementsOf, memberOf, membersOf } from "../lib/members.ts";
 import { readInputRequired } from "../protocol/input-required.ts";
 
 /** What an upstream wants to know before it answers. */
@@ -32,14 +31,14 @@ function urlsIn(error: string): Asked | undefined {
   const members = membersOf(error);
   const data = members.get("data");
   if (members.get("code") !== String(URL_ELICITATION) || !data?.startsWith("{")) return undefined;
-  const elicitations = membersOf(data).get("elicitations");
+  const elicitations = memberOf(data, "elicitations");
   if (!elicitations?.startsWith("[")) return undefined;
   return { questions: urlQuestions(elicitations), from: "error", state: null };
 }
 
 /** The elicitations of a -32042 error, as raw JSON text, by keys of ours. */
 export function urlQuestions(elicitations: string): ReadonlyMap<string, Question> {
-  const params = elementsOf(elicitations).filter((one) => isJsonObject(JSON.parse(one)));
+  const params = elementsOf(elicitations).filter((one) => one.startsWith("{"));
   return new Map(
     params.map((one, at) => [
       `url-${at + 1}`,

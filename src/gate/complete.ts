@@ -1,6 +1,6 @@
 import type { CallDecision, Target, TargetId } from "../domain.ts";
 import { digest, isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { elementsOf, joinMembers, membersOf } from "../lib/members.ts";
+import { elementsOf, joinMembers, membersOf, scalarIn } from "../lib/members.ts";
 import type { OpenCapability } from "../policy/capability.ts";
 import type { Ask } from "./ask.ts";
 import { capabilityOf, refusalOf, UNKNOWN } from "./decision.ts";
@@ -76,6 +76,9 @@ function paramsFor(params: JsonObject, { kind, name }: Target, args: JsonObject 
   return { ...params, ref, context: { ...(params.context as JsonObject | undefined), arguments: args } };
 }
 
+/** Values of one completion that are tried: ten times what MCP lets an answer hold. */
+const MAX_VALUES = 1000;
+
 /**
  * `{completion: {values, total?, hasMore?}}` without the values that the bounds forbid, and without the count, which
  * would tell of them, also of those that this page does not hold.
@@ -89,7 +92,8 @@ function withinBounds(
   const members = membersOf(result);
   const completion = membersOf(members.get("completion") ?? "{}");
   const values = elementsOf(completion.get("values") ?? "[]");
-  const allowed = values.filter((value) => begins({ ...given, [argument]: JSON.parse(value) as Json }));
+  const told = values.slice(0, MAX_VALUES);
+  const allowed = told.filter((value) => begins({ ...given, [argument]: scalarIn(value) ?? null }));
   if (allowed.length < values.length) completion.set("values", `[${allowed.join(",")}]`);
   else if (!completion.has("total")) return result;
   completion.delete("total");

@@ -1,5 +1,5 @@
 import type { CatalogView } from "../catalog/view.ts";
-import { elementsOf, joinMembers, membersOf } from "../lib/members.ts";
+import { elementsOf, joinMembers, membersOf, scalarIn } from "../lib/members.ts";
 import type { Deciding } from "./decision.ts";
 import { embeddable, readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
@@ -149,6 +149,6 @@ function resource(text: string, show: Show): Presented | undefined {
 }
 
 function stringOf(text: string | undefined): string | undefined {
-  const value: unknown = text === undefined ? undefined : JSON.parse(text);
+  const value = scalarIn(text);
   return typeof value === "string" ? value : undefined;
 }

@@ -1,6 +1,6 @@
 import type { CatalogView } from "../catalog/view.ts";
 import type { Era } from "../domain.ts";
-import { joinMembers, membersOf } from "../lib/members.ts";
+import { joinMembers, memberOf, membersOf, scalarIn } from "../lib/members.ts";
 import { LOG_LEVELS } from "../protocol/shapes.ts";
 import { capabilityOf, type Deciding } from "./decision.ts";
 import { readable } from "./resources.ts";
@@ -46,7 +46,7 @@ export function heard(
 
 function isWanted({ era, logLevel }: Hearing, params: string): boolean {
   if (logLevel === undefined) return era === "legacy";
-  const level: unknown = JSON.parse(membersOf(params).get("level") ?? "null");
+  const level = scalarIn(memberOf(params, "level"));
   return SEVERITIES.indexOf(level) >= SEVERITIES.indexOf(logLevel);
 }
 
@@ -61,7 +61,7 @@ function updated(
   params: string,
 ): string | undefined {
   const members = membersOf(params);
-  const uri: unknown = JSON.parse(members.get("uri") ?? "null");
+  const uri = scalarIn(members.get("uri"));
   const exposed = typeof uri === "string" ? view.exposeUri(upstream, uri) : undefined;
   if (exposed === undefined || !readable(deciding, rooms, view, exposed)) return undefined;
   return exposed === uri ? params : joinMembers(members.set("uri", JSON.stringify(exposed)));

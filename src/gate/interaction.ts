@@ -2,6 +2,7 @@ import type { ClientAnswer, Grant, Question, QuestionKind } from "../domain.ts";
 import { abortSignalOf } from "../lib/cancellation.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject, sha256 } from "../lib/json.ts";
+import { memberOf, scalarIn } from "../lib/members.ts";
 import type { Ask } from "./ask.ts";
 import { record } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
@@ -28,8 +29,7 @@ export function declares(
   const declared = capabilities?.[kind];
   if (!isJsonObject(declared)) return false;
   if (kind !== "elicitation") return true;
-  const asked: unknown = JSON.parse(params);
-  const byUrl = isJsonObject(asked) && asked.mode === "url";
+  const byUrl = params.startsWith("{") && scalarIn(memberOf(params, "mode")) === "url";
   return byUrl ? isJsonObject(declared.url) : declared.form !== undefined || declared.url === undefined;
 }
 

@@ -1,5 +1,8 @@
 import { PortcullisError } from "./errors.ts";
-import { isJsonObject, type JsonObject } from "./json.ts";
+import { endOfString, endOfValue, notJson, skipSpace, startOfMemberValue } from "./json-text.ts";
+
+/** Parts of what is taken apart. What is only passed on may have any number. */
+const [MAX_MEMBERS, MAX_ELEMENTS] = [10_000, 100_000];
 
 /**
  * The members of a JSON object, each with its value as the text it was written in: what a gateway forwards without
@@ -8,34 +11,62 @@ import { isJsonObject, type JsonObject } from "./json.ts";
  * @throws PortcullisError `upstream_protocol` for anything but one JSON object, or where it repeats a key.
  */
 export function membersOf(text: string): Map<string, string> {
-  return readObject(text).members;
+  return readMembers(text, (_, start) => endOfValue(text, start));
 }
 
-/** The same with the object itself, as far as numbers go into a double. @throws as `membersOf` */
-export function readObject(text: string): {
-  readonly value: JsonObject;
-  readonly members: Map<string, string>;
-} {
-  const value = objectIn(text);
-  const members = new Map<string, string>();
-  let at = skipSpace(text, text.indexOf("{") + 1);
-  while (text[at] !== "}") {
-    const keyEnd = endOfString(text, at);
-    const key = keyIn(text.slice(at, keyEnd));
-    if (members.has(key)) throw refused("an object repeats a key");
-    // The byte after a key and its space is a colon, by the grammar.
-    const start = skipSpace(text, skipSpace(text, keyEnd) + 1);
+/** The same, and of the object that is one of them a member of its own; both are found in one reading. */
+export function membersAnd(
+  text: string,
+  [outer, inner]: readonly [string, string],
+): { readonly members: Map<string, string>; readonly found: string | undefined } {
+  let found: string | undefined;
+  const members = readMembers(text, (key, start) => {
+    if (key !== outer || text[start] !== "{") return endOfValue(text, start);
+    return eachMember(text, start, (name, at) => {
+      const end = endOfValue(text, at);
+      if (name === inner) found = text.slice(at, end);
+      return end;
+    });
+  });
+  return { members, found };
+}
+
+/**
+ * One of the members; of those with one key the last, as parsers have it.
+ *
+ * @throws PortcullisError `upstream_protocol` for anything but one JSON object.
+ */
+export function memberOf(text: string, name: string): string | undefined {
+  let found: string | undefined;
+  const end = eachMember(text, skipSpace(text, 0), (key, start) => {
     const end = endOfValue(text, start);
-    members.set(key, text.slice(start, end));
-    at = skipSpace(text, end);
-    if (text[at] === ",") at = skipSpace(text, at + 1);
-  }
-  return { value, members };
+    if (key === name) found = text.slice(start, end);
+    return end;
+  });
+  requireEnd(text, end);
+  return found;
 }
 
-/** A quoted key: most hold no escape, and are what they say. */
-function keyIn(quoted: string): string {
-  return quoted.includes("\\") ? JSON.parse(quoted) : quoted.slice(1, -1);
+/** `endOf` reads a member's value and says where it ends. */
+function readMembers(text: string, endOf: (key: string, start: number) => number): Map<string, string> {
+  const members = new Map<string, string>();
+  const end = eachMember(text, skipSpace(text, 0), (key, start) => {
+    if (members.has(key)) throw repeatsKey();
+    if (members.size === MAX_MEMBERS) throw refused(`an object has more than ${MAX_MEMBERS} members`);
+    const end = endOf(key, start);
+    members.set(key, text.slice(start, end));
+    return end;
+  });
+  requireEnd(text, end);
+  return members;
+}
+
+/** Index after the object that starts at `start`. */
+function eachMember(text: string, start: number, visit: (key: string, start: number) => number): number {
+  return eachPart(text, start, ["{", "}"], (at) => {
+    const keyEnd = endOfString(text, at);
+    return visit(keyIn(text.slice(at, keyEnd)), startOfMemberValue(text, keyEnd));
+  });
 }
 
 /**
@@ -44,16 +75,48 @@ function keyIn(quoted: string): string {
  * @throws PortcullisError `upstream_protocol` for anything but one JSON array.
  */
 export function elementsOf(text: string): string[] {
-  if (!Array.isArray(parsed(text))) throw refused("it is not an array");
   const elements: string[] = [];
-  let at = skipSpace(text, text.indexOf("[") + 1);
-  while (text[at] !== "]") {
+  const end = eachPart(text, skipSpace(text, 0), ["[", "]"], (at) => {
     const end = endOfValue(text, at);
+    if (elements.length === MAX_ELEMENTS) throw refused(`an array has more than ${MAX_ELEMENTS} elements`);
     elements.push(text.slice(at, end));
-    at = skipSpace(text, end);
-    if (text[at] === ",") at = skipSpace(text, at + 1);
-  }
+    return end;
+  });
+  requireEnd(text, end);
   return elements;
+}
+
+type Brackets = readonly ["{", "}"] | readonly ["[", "]"];
+
+/** Index after the object or array that starts at `start`. `visit` reads one part of it, and says where that ends. */
+function eachPart(
+  text: string,
+  start: number,
+  [opening, closing]: Brackets,
+  visit: (start: number) => number,
+): number {
+  if (text[start] !== opening) throw refused(`it is not an ${opening === "{" ? "object" : "array"}`);
+  let at = skipSpace(text, start + 1);
+  if (text[at] !== closing) {
+    at = skipSpace(text, visit(at));
+    while (text[at] === ",") at = skipSpace(text, visit(skipSpace(text, at + 1)));
+    if (text[at] !== closing) throw notJson();
+  }
+  return at + 1;
+}
+
+function requireEnd(text: string, end: number): void {
+  if (skipSpace(text, end) < text.length) throw notJson();
+}
+
+/** A quoted key: most hold no escape, and are what they say. */
+function keyIn(quoted: string): string {
+  return quoted.includes("\\") ? JSON.parse(quoted) : quoted.slice(1, -1);
+}
+
+/** What a member says, unless it is an object or array: those may be as large as their sender likes. */
+export function scalarIn(text: string | undefined): string | number | boolean | null | undefined {
+  return text === undefined || text.startsWith("{") || text.startsWith("[") ? undefined : JSON.parse(text);
 }
 
 /** A JSON value taken apart to the end, each scalar as the text it was written in. */
@@ -66,7 +129,7 @@ export type Written = string | readonly Written[] | Map<string, Written>;
  * @throws Error for what is nested deeper than `maxDepth`.
  */
 export function writtenIn(text: string, maxDepth: number): Written {
-  parsed(text);
+  requireEnd(text, endOfValue(text, skipSpace(text, 0)));
   return new Reader(text, maxDepth).value(0);
 }
 
@@ -93,8 +156,8 @@ class Reader {
     const members = new Map<string, Written>();
     while (this.#goesOn("}")) {
       const key = keyIn(this.#upTo(endOfString(this.#text, this.#at)));
-      if (members.has(key)) throw refused("an object repeats a key");
-      this.#at = skipSpace(this.#text, this.#at) + 1;
+      if (members.has(key)) throw repeatsKey();
+      this.#at = startOfMemberValue(this.#text, this.#at);
       members.set(key, this.value(depth + 1));
     }
     return members;
@@ -132,68 +195,10 @@ export function joinMembers(members: ReadonlyMap<string, string>): string {
   return `${text}}`;
 }
 
-function refused(reason: string, cause?: unknown): PortcullisError {
-  return new PortcullisError("upstream_protocol", { reason, cause });
+function refused(reason: string): PortcullisError {
+  return new PortcullisError("upstream_protocol", { reason });
 }
 
-/** The grammar is the parser's to judge; what follows only finds boundaries in text that has it. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw refused("it is not JSON", cause);
-  }
-}
-
-function objectIn(text: string): JsonObject {
-  const value = parsed(text);
-  if (!isJsonObject(value)) throw refused("it is not an object");
-  return value;
-}
-
-function skipSpace(text: string, start: number): number {
-  let at = start;
-  while (isSpace(text.charCodeAt(at))) at++;
-  return at;
-}
-
-function isSpace(unit: number): boolean {
-  return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
-}
-
-/** Index after the closing quote of the string that opens at `start`. */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  for (let unit = text.charCodeAt(at); unit !== 0x22 /* " */; unit = text.charCodeAt(at)) {
-    at += unit === 0x5c /* \ */ ? 2 : 1;
-  }
-  return at + 1;
-}
-
-/** Index after the value that starts at `start`. Counts brackets instead of recursing: depth is the sender's. */
-function endOfValue(text: string, start: number): number {
-  let depth = 0;
-  let at = start;
-  do {
-    const unit = text.charCodeAt(at);
-    if (unit === 0x22 /* " */) {
-      at = endOfString(text, at);
-      continue;
-    }
-    if (unit === 0x7b || unit === 0x5b /* { [ */) depth++;
-    else if (unit === 0x7d || unit === 0x5d /* } ] */) depth--;
-    else if (depth === 0) return endOfScalar(text, at);
-    at++;
-  } while (depth > 0);
-  return at;
-}
-
-function endOfScalar(text: string, start: number): number {
-  let at = start;
-  while (at < text.length) {
-    const unit = text.charCodeAt(at);
-    if (unit === 0x2c || unit === 0x7d || unit === 0x5d /* , } ] */ || isSpace(unit)) break;
-    at++;
-  }
-  return at;
+function repeatsKey(): PortcullisError {
+  return refused("an object repeats a key");
 }

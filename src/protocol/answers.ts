@@ -1,6 +1,6 @@
 import type { Era } from "../domain.ts";
 import type { PortcullisError } from "../lib/errors.ts";
-import { membersOf } from "../lib/members.ts";
+import { memberOf, scalarIn } from "../lib/members.ts";
 import type { RequestId } from "../lib/rpc.ts";
 
 export { errorText } from "../lib/rpc.ts";
@@ -42,5 +42,5 @@ const STATUS: ReadonlyMap<unknown, number> = new Map([
 
 /** The HTTP status of an upstream's own error. */
 export function upstreamStatus(error: string, era: Era): number {
-  return era === "legacy" ? 200 : (STATUS.get(JSON.parse(membersOf(error).get("code") ?? "0")) ?? 200);
+  return era === "legacy" ? 200 : (STATUS.get(scalarIn(memberOf(error, "code"))) ?? 200);
 }

@@ -1,7 +1,7 @@
 import type { Question } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
-import { joinMembers, membersOf } from "../lib/members.ts";
+import { joinMembers, membersOf, scalarIn } from "../lib/members.ts";
 import { completed, resultTypeOf } from "./results.ts";
 import { serverMethodRow } from "./server-methods.ts";
 import { MAX_STATE } from "./shapes.ts";
@@ -30,7 +30,7 @@ export function readInputRequired(result: string): InputRequired | undefined {
   if (resultTypeOf(members) !== "input_required") return undefined;
   const requests = readInputRequests(members);
   const state = members.get("requestState");
-  const requestState: unknown = state === undefined ? undefined : JSON.parse(state);
+  const requestState = state === undefined ? undefined : (scalarIn(state) ?? null);
   if (requestState !== undefined && typeof requestState !== "string")
     throw refused("its requestState is malformed");
   if (Buffer.byteLength(state ?? "") > MAX_OWN_STATE) throw refused("its requestState is too long");
@@ -52,7 +52,7 @@ export function readInputRequests(members: ReadonlyMap<string, string>): Readonl
 function questionOf(key: string, request: string): Question {
   if (key.length > MAX_KEY) throw refused("a key of its inputRequests is too long");
   const members = membersOf(request);
-  const method: unknown = JSON.parse(members.get("method") ?? "null");
+  const method = scalarIn(members.get("method"));
   const kind = typeof method === "string" ? serverMethodRow(method)?.question : undefined;
   if (kind === undefined) throw refused("it asks with an unknown method");
   const params = members.get("params") ?? "{}";

@@ -1,7 +1,7 @@
 import type { Era } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { isJsonObject, type JsonObject } from "../lib/json.ts";
-import { joinMembers, membersOf } from "../lib/members.ts";
+import type { JsonObject } from "../lib/json.ts";
+import { joinMembers, memberOf, membersOf, scalarIn } from "../lib/members.ts";
 import { isServed, LEGACY_VERSIONS, META, MODERN_VERSIONS } from "./versions.ts";
 
 /** What a virtual server says of itself. */
@@ -115,7 +115,7 @@ export function translateResult(result: string, translation: Translation): strin
 }
 
 export function resultTypeOf(members: ReadonlyMap<string, string>): unknown {
-  return JSON.parse(members.get("resultType") ?? '"complete"');
+  return scalarIn(members.get("resultType") ?? '"complete"');
 }
 
 function setCacheHints(members: Map<string, string>): void {
@@ -143,8 +143,7 @@ function wrapStructured(members: Map<string, string>): void {
 export function translateTool(definition: ReadonlyMap<string, string>, to: Era): ReadonlyMap<string, string> {
   const schema = definition.get("outputSchema");
   if (to === "modern" || schema === undefined) return definition;
-  const parsed: unknown = JSON.parse(schema);
-  if (isJsonObject(parsed) && parsed.type === "object") return definition;
+  if (schema.startsWith("{") && scalarIn(memberOf(schema, "type")) === "object") return definition;
   const kept = new Map(definition);
   kept.delete("outputSchema");
   return kept;
@@ -163,7 +162,7 @@ const OF_OUR_OWN_HOP: ReadonlySet<unknown> = new Set([-32020, -32022]);
  */
 export function translateError(error: string, { from, to }: Pick<Translation, "from" | "to">): string {
   const members = membersOf(error);
-  const code: unknown = JSON.parse(members.get("code") ?? "null");
+  const code = scalarIn(members.get("code"));
   if (OF_OUR_OWN_HOP.has(code))
     throw new PortcullisError("upstream_protocol", {
       reason: `it refused the gateway's request with ${code}`,
@@ -175,6 +174,6 @@ export function translateError(error: string, { from, to }: Pick<Translation, "f
 }
 
 function namesOnlyUri(members: ReadonlyMap<string, string>): boolean {
-  const data: unknown = JSON.parse(members.get("data") ?? "null");
-  return isJsonObject(data) && Object.keys(data).join() === "uri";
+  const data = members.get("data") ?? "";
+  return data.startsWith("{") && [...membersOf(data).keys()].join() === "uri";
 }

@@ -1,6 +1,6 @@
 import type { Era } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { membersOf } from "../lib/members.ts";
+import { membersOf, scalarIn } from "../lib/members.ts";
 import { resultTypeOf } from "./results.ts";
 
 /** The extension that tasks are in the modern era (SEP-2663). */
@@ -28,7 +28,7 @@ export function taskIdOf(message: string): string {
 }
 
 function idIn(members: ReadonlyMap<string, string>): string {
-  const id: unknown = JSON.parse(members.get("taskId") ?? "null");
+  const id = scalarIn(members.get("taskId"));
   if (typeof id !== "string" || id === "" || id.length > MAX_ID)
     throw new PortcullisError("upstream_protocol", { reason: "a task has no id" });
   return id;

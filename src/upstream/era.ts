@@ -1,6 +1,8 @@
 import type { Era, Listed, UpstreamAnswer, UpstreamIdentity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { valueIn } from "../lib/json-text.ts";
+import { elementsOf, memberOf, membersOf, scalarIn } from "../lib/members.ts";
 
 /** `auto` tries the modern era first and falls back. */
 export type EraChoice = Era | "auto";
@@ -82,7 +84,7 @@ function headerValue(value: string): string {
 /** Who a modern server says it is in its `server/discover` result; undefined when it does not speak 2026-07-28. */
 export function modernIdentity(answer: UpstreamAnswer): UpstreamIdentity | undefined {
   if (answer.kind !== "result") return undefined;
-  const result = JSON.parse(answer.text) as JsonObject;
+  const result = valueIn(answer.text) as JsonObject;
   const versions = result.supportedVersions;
   if (!Array.isArray(versions) || !versions.includes(MODERN_VERSION)) return undefined;
   const serverInfo = objectOf(objectOf(result._meta)[`${PREFIX}serverInfo`]);
@@ -91,7 +93,7 @@ export function modernIdentity(answer: UpstreamAnswer): UpstreamIdentity | undef
 
 /** Who a legacy server says it is in its `initialize` result. Throws `upstream_protocol`. */
 export function legacyIdentity(answer: UpstreamAnswer): UpstreamIdentity {
-  const result = answer.kind === "result" ? (JSON.parse(answer.text) as JsonObject) : {};
+  const result = answer.kind === "result" ? (valueIn(answer.text) as JsonObject) : {};
   const version = result.protocolVersion;
   if (typeof version !== "string" || !LEGACY_VERSIONS.includes(version)) {
     throw new PortcullisError("upstream_protocol", {
@@ -149,9 +151,20 @@ export function honouredIn(params: string): {
   readonly uris: readonly unknown[];
   readonly isNothing: boolean;
 } {
-  const agreed = objectOf(objectOf(JSON.parse(params)).notifications);
-  const { resourceSubscriptions: uris } = agreed;
-  return { uris: Array.isArray(uris) ? uris : [], isNothing: Object.keys(agreed).length === 0 };
+  try {
+    const agreed = membersOf(objectIn(memberOf(objectIn(params), "notifications")));
+    const uris = agreed.get("resourceSubscriptions");
+    return {
+      uris: uris?.startsWith("[") ? elementsOf(uris).map(scalarIn) : [],
+      isNothing: agreed.size === 0,
+    };
+  } catch {
+    return { uris: [], isNothing: true };
+  }
+}
+
+function objectIn(text: string | undefined): string {
+  return text?.startsWith("{") ? text : "{}";
 }
 
 export function announcesLogging({ capabilities }: UpstreamIdentity): boolean {

@@ -1,6 +1,6 @@
 import type { ClientAnswer, ListenRequest, Question, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { membersOf } from "../lib/members.ts";
+import { memberOf, scalarIn } from "../lib/members.ts";
 import type { Scope } from "./scope.ts";
 
 /** A call in flight on a child. */
@@ -96,7 +96,7 @@ function isWanted(params: string, least: string | undefined): boolean {
 
 function levelOf(params: string): string {
   try {
-    return String(JSON.parse(membersOf(params).get("level") ?? '""'));
+    return String(scalarIn(memberOf(params, "level")) ?? "");
   } catch {
     return "";
   }

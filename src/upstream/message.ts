@@ -1,10 +1,16 @@
 import type { ClientAnswer, UpstreamAnswer } from "../domain.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { joinMembers, membersOf, readObject } from "../lib/members.ts";
+import type { JsonObject } from "../lib/json.ts";
+import { inOneLine } from "../lib/lines.ts";
+import { joinMembers, memberOf, membersAnd, membersOf, scalarIn } from "../lib/members.ts";
 
 /** A JSON-RPC message of an upstream. What is passed on is kept as the text that the upstream sent. */
 export type Message =
-  | { readonly kind: "response"; readonly id: Json; readonly answer: UpstreamAnswer; readonly code: number }
+  | {
+      readonly kind: "response";
+      readonly id: unknown;
+      readonly answer: UpstreamAnswer;
+      readonly code: number;
+    }
   | { readonly kind: "request"; readonly id: string; readonly method: string; readonly params: string }
   | { readonly kind: "notification"; readonly method: string; readonly params: string };
 
@@ -13,49 +19,34 @@ export function readMessage(text: string): Message | undefined {
   // An Error costs as much as some hundred messages: what a server logs to its stdout is told from them without one.
   if (!/^[ \t\r\n]*\{/.test(text)) return undefined;
   try {
-    const { value, members } = readObject(oneLine(text));
-    return messageOf(value, members);
+    const { members, found } = membersAnd(inOneLine(text), ["result", "isError"]);
+    return messageOf(members, found === "true");
   } catch {
     return undefined;
   }
 }
 
-function messageOf(value: JsonObject, raw: ReadonlyMap<string, string>): Message | undefined {
-  const { jsonrpc, method } = value;
-  if (jsonrpc !== "2.0") return undefined;
-  if (typeof method !== "string") return responseOf(value, raw);
-  const id = raw.get("id");
-  const params = raw.get("params") ?? "{}";
+function messageOf(members: ReadonlyMap<string, string>, isError: boolean): Message | undefined {
+  if (scalarIn(members.get("jsonrpc")) !== "2.0") return undefined;
+  const method = scalarIn(members.get("method"));
+  if (typeof method !== "string") return responseOf(members, isError);
+  const id = members.get("id");
+  const params = members.get("params") ?? "{}";
   return id === undefined
     ? { kind: "notification", method, params }
     : { kind: "request", id, method, params };
 }
 
-function responseOf(value: JsonObject, raw: ReadonlyMap<string, string>): Message | undefined {
+function responseOf(members: ReadonlyMap<string, string>, isError: boolean): Message | undefined {
   // Some servers leave the id out where they should say null.
-  const { id = null, result: said } = value;
-  const [result, error] = [raw.get("result"), raw.get("error")];
-  if (result !== undefined && isJsonObject(said) && error === undefined) {
-    return {
-      kind: "response",
-      id,
-      answer: { kind: "result", text: result, isError: said.isError === true },
-      code: 0,
-    };
-  }
-  if (error === undefined || result !== undefined || !isJsonObject(value.error)) return undefined;
-  const { code, message } = value.error;
+  const id = scalarIn(members.get("id") ?? "null");
+  const [result, error] = [members.get("result"), members.get("error")];
+  if (result?.startsWith("{") && error === undefined)
+    return { kind: "response", id, answer: { kind: "result", text: result, isError }, code: 0 };
+  if (error === undefined || result !== undefined || !error.startsWith("{")) return undefined;
+  const [code, message] = [scalarIn(memberOf(error, "code")), scalarIn(memberOf(error, "message"))];
   if (typeof code !== "number" || !Number.isInteger(code) || typeof message !== "string") return undefined;
   return { kind: "response", id, answer: { kind: "error", text: error, isError: true }, code };
-}
-
-function parsed(text: string | undefined): unknown {
-  return text === undefined ? undefined : JSON.parse(text);
-}
-
-/** Valid JSON holds raw line ends only between tokens: as spaces they cannot break out of an event or a line. */
-function oneLine(json: string): string {
-  return json.includes("\n") || json.includes("\r") ? json.replace(/[\r\n]/g, " ") : json;
 }
 
 export function requestText(id: number, method: string, params: JsonObject): string {
@@ -69,7 +60,7 @@ export function notificationText(method: string, params?: JsonObject): string {
 
 /** What the client says to an upstream's question; `id` is the raw text of the question's. */
 export function clientAnswerText(id: string, { kind, text }: ClientAnswer): string {
-  return `{"jsonrpc":"2.0","id":${id},"${kind}":${oneLine(text)}}`;
+  return `{"jsonrpc":"2.0","id":${id},"${kind}":${inOneLine(text)}}`;
 }
 
 /** What an upstream's own request gets that no client answers: ping works, everything else is not offered. */
@@ -91,7 +82,7 @@ export function restoreToken(
 
 export function progressTokenOf(params: string): unknown {
   try {
-    return parsed(membersOf(params).get("progressToken"));
+    return scalarIn(memberOf(params, "progressToken"));
   } catch {
     return undefined;
   }
@@ -110,7 +101,7 @@ export function takeSubscription(
   try {
     const members = membersOf(params);
     const meta = membersOf(members.get("_meta") ?? "");
-    const id = parsed(meta.get(SUBSCRIPTION));
+    const id = scalarIn(meta.get(SUBSCRIPTION));
     if (typeof id !== "number") return undefined;
     meta.delete(SUBSCRIPTION);
     if (meta.size === 0) members.delete("_meta");

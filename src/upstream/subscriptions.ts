@@ -1,6 +1,6 @@
 import type { ListenRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { membersOf } from "../lib/members.ts";
+import { memberOf, scalarIn } from "../lib/members.ts";
 import { honouredIn, listenParams, NOT_HONOURED } from "./era.ts";
 import { createScope, NO_LIMIT_MS } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
@@ -136,7 +136,7 @@ function listenFor(
 
 function uriOf(params: string): string {
   try {
-    return String(JSON.parse(membersOf(params).get("uri") ?? '""'));
+    return String(scalarIn(memberOf(params, "uri")) ?? "");
   } catch {
     return "";
   }

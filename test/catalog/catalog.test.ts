@@ -341,8 +341,9 @@ test("who announces changes all the time is asked less and less often, and what 
 });
 
 test("definitions made to be slow to read hold up nobody", async () => {
-  const deep = `${"[".repeat(60)}${"0,".repeat(60_000)}0${"]".repeat(60)}`;
-  const tools = Array.from({ length: 40 }, (_, at) => tool(`t${at}`, `,"a":${deep}`));
+  const deep = (part: string, times: number) => `${"[".repeat(60)}${part.repeat(times)}0${"]".repeat(60)}`;
+  const tools = Array.from({ length: 40 }, (_, at) => tool(`t${at}`, `,"a":${deep("12345,", 19_000)}`));
+  tools.push(tool("values", `,"a":${deep("{},", 30_000)}`));
   const catalog = catalogOf([fixture("a", page(...tools))], { startMs: 60_000 });
   let [worst, last] = [0, performance.now()];
   const ticking = setInterval(() => {
@@ -352,6 +353,7 @@ test("definitions made to be slow to read hold up nobody", async () => {
   await catalog.start();
   clearInterval(ticking);
   expect(exposed(catalog)).toHaveLength(40);
+  expect(JSON.stringify(catalog.status())).toContain("more than 20000 values");
   // 5 MB in 40 definitions: each was taken apart at each of 60 levels, all of them in one go of 16 s.
   expect(worst).toBeLessThan(5000);
   catalog.close();

@@ -407,7 +407,7 @@ describe("answers", () => {
     expect(response.headers.get("x-accel-buffering")).toBe("no");
     expect(response.headers.get("mcp-session-id")).toBe("s");
     expect(await response.text()).toBe(
-      'event: message\ndata: { "a": 1}\n\nevent: message\ndata: {"b":2}\n\n',
+      'event: message\ndata: {  "a":  1}\n\nevent: message\ndata: {"b":2}\n\n',
     );
   });
 

@@ -442,3 +442,26 @@ test("a legacy server's change stream is followed, and opened again after it end
   await changed.promise;
   expect(heard).toBeGreaterThanOrEqual(3);
 });
+
+/** Each keeps a parser of all of it for seconds. */
+const SLOW: Readonly<Record<string, string>> = {
+  "arrays in arrays": `${"[".repeat(60)}${"]".repeat(60)},`.repeat((8 << 20) / 121 - 100),
+  "objects with keys of their own": Array.from({ length: 600_000 }, (_, at) => `{"${at}":1},`).join(""),
+  "line ends": "\n".repeat((8 << 20) - 100),
+};
+
+test.each(Object.entries(SLOW))("an answer of 8 MiB of %s holds up nobody", async (_, parts) => {
+  const many = `[${parts}1]`;
+  const { url } = await serveLegacy((response, { id }) => json(response, okay(id, `,"a":${many}`)));
+  const upstream = httpUpstream(url);
+  let [worst, last] = [0, performance.now()];
+  const ticking = setInterval(() => {
+    worst = Math.max(worst, performance.now() - last);
+    last = performance.now();
+  }, 2);
+  const { text } = await upstream.request(calling("slow", {}));
+  clearInterval(ticking);
+  worst = Math.max(worst, performance.now() - last);
+  expect(text).toHaveLength(many.length + '{"content":[],"a":}'.length);
+  expect(worst).toBeLessThan(1000);
+});
