@@ -12,7 +12,7 @@ import type { Clock } from "../lib/clock.ts";
 import { randomId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import type { Secret } from "../lib/secret.ts";
-import { parseStrict } from "../lib/strict-json.ts";
+import { BODY_VALUES, parseStrict } from "../lib/strict-json.ts";
 import type { RunRecords } from "../runs/records.ts";
 import { createRunRoute, type Edge, RUNS } from "../runs/route.ts";
 import { createRuns, type Runs, type RunsOptions } from "../runs/runs.ts";
@@ -85,7 +85,7 @@ function edgeOf({ listen }: Settings): Edge {
     check: createHeadCheck({ publicUrl, allowedHosts, allowedOrigins: [] }),
     async json(request, { bytes, depth }) {
       checkContent(request);
-      return parseStrict(await readBody(request, bytes), { maxDepth: depth });
+      return parseStrict(await readBody(request, bytes), { maxDepth: depth, maxValues: BODY_VALUES });
     },
     clientIp: ({ socket }) => clientIpOf(socket),
     reply: sendJson,

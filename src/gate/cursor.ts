@@ -26,12 +26,15 @@ export function pageOf<T>(
   return { items: list.slice(start, end), next };
 }
 
+const MAX_LENGTH = 256;
+
 function offsetIn(cursor: Json, listDigest: string): number {
   const refusal = () =>
     new PortcullisError("params_invalid", {
       text: "This cursor is no longer valid: list again from the start.",
     });
-  if (typeof cursor !== "string") throw refusal();
+  // Ours are short, and what is not is not taken apart.
+  if (typeof cursor !== "string" || cursor.length > MAX_LENGTH) throw refusal();
   let position: unknown;
   try {
     position = JSON.parse(Buffer.from(cursor, "base64url").toString());

@@ -5,7 +5,7 @@ import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import { errorText, type RequestId } from "../lib/rpc.ts";
-import { parseStrict } from "../lib/strict-json.ts";
+import { BODY_VALUES, parseStrict } from "../lib/strict-json.ts";
 import { failBody, readBody } from "./body.ts";
 import { clientIpOf } from "./client-ip.ts";
 import { NodeExchange } from "./exchange.ts";
@@ -86,7 +86,10 @@ export function createMcpRoute(options: McpOptions): McpRoute {
       verb = check(asked);
       if (verb === "preflight") return;
       if (verb === "POST")
-        body = parseStrict(await readBody(request, limits.body), { maxDepth: limits.depth });
+        body = parseStrict(await readBody(request, limits.body), {
+          maxDepth: limits.depth,
+          maxValues: BODY_VALUES,
+        });
     } catch (thrown) {
       return refuse(asked, toPortcullisError(thrown));
     }

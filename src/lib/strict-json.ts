@@ -5,7 +5,12 @@ import type { Json } from "./json.ts";
 export interface StrictJsonOptions {
   /** Deepest nesting of arrays and objects that is read. */
   readonly maxDepth: number;
+  /** Most values, and a fifth as many arrays and objects, which cost the most; default: as many as there are bytes. */
+  readonly maxValues?: number;
 }
+
+/** What a client's body may hold: read, frozen and hashed within a tenth of a second, before anyone asks who sent it. */
+export const BODY_VALUES = 100_000;
 
 /**
  * Reads one JSON document (RFC 8259) that every reader understands alike (the interoperable subset of RFC 7493),
@@ -17,16 +22,19 @@ export interface StrictJsonOptions {
  *
  * @throws PortcullisError `json_invalid`: not JSON in UTF-8. `json_refused`: JSON that two readers could take for
  * different values: a repeated key, `__proto__`, NUL in a key, a lone surrogate, a byte order mark, a number that
- * does not round-trip, or nesting past `maxDepth`.
+ * does not round-trip, nesting past `maxDepth`, or more than `maxValues`.
  */
-export function parseStrict(bytes: Uint8Array, { maxDepth }: StrictJsonOptions): Json {
+export function parseStrict(
+  bytes: Uint8Array,
+  { maxDepth, maxValues = Number.POSITIVE_INFINITY }: StrictJsonOptions,
+): Json {
   if (bytes.length === 0) throw unreadable("json_invalid", "it is empty");
   if (!isUtf8(bytes)) throw unreadable("json_invalid", "it is not UTF-8");
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
     throw unreadable("json_refused", "it starts with a byte order mark");
   }
   // Before parsing, so that hostile nesting costs no more than reading its bytes.
-  const members = scan(bytes, maxDepth);
+  const members = scan(bytes, maxDepth, maxValues);
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
   let value: Json;
   try {
@@ -49,9 +57,11 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /** Checks what `JSON.parse` forgives, without judging the grammar, and counts the members of all objects. */
-function scan(bytes: Uint8Array, maxDepth: number): number {
+function scan(bytes: Uint8Array, maxDepth: number, maxValues: number): number {
   let members = 0;
   let depth = 0;
+  let containers = 0;
+  let commas = 0;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number;
     if (byte === QUOTE) {
@@ -60,8 +70,12 @@ function scan(bytes: Uint8Array, maxDepth: number): number {
       members++;
     } else if (byte === 0x7b /* { */ || byte === 0x5b /* [ */) {
       if (++depth > maxDepth) throw unreadable("json_refused", `it nests deeper than ${maxDepth}`);
+      if (++containers > maxValues / 5)
+        throw unreadable("json_refused", `it holds more than ${maxValues / 5} arrays and objects`);
     } else if (byte === 0x7d /* } */ || byte === 0x5d /* ] */) {
       depth--;
+    } else if (byte === 0x2c /* , */) {
+      if (++commas > maxValues) throw unreadable("json_refused", `it holds more than ${maxValues} values`);
     } else if (isNumberByte(byte)) {
       at = endOfNumber(bytes, at);
     }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import type { Json } from "../../src/lib/json.ts";
-import { parseStrict } from "../../src/lib/strict-json.ts";
+import { BODY_VALUES, parseStrict } from "../../src/lib/strict-json.ts";
 import { cpuClock } from "../support/cpu.ts";
 
 const read = (text: string | Uint8Array, maxDepth = 64): Json =>
@@ -250,4 +250,13 @@ describe("time is linear in the bytes", () => {
     codeOf(text);
     expect(cost()).toBeLessThan(2000);
   });
+});
+
+test("a body of many values is refused before any is built, and one of as many as are allowed is read", () => {
+  const bounded = (text: string) => parseStrict(Buffer.from(text), { maxDepth: 64, maxValues: BODY_VALUES });
+  const rows = (many: number) => `[${Array(many).fill('{"id":1,"name":"a,[{","n":1.5}').join()}]`;
+  expect(bounded(rows(19_999))).toHaveLength(19_999);
+  expect(bounded(`[${Array(100_000).fill("0.1234567890123456").join()}]`)).toHaveLength(100_000);
+  for (const hostile of [rows(20_000), `[${"1,".repeat(100_001)}1]`, `[${"[],".repeat(20_000)}1]`])
+    expect(() => bounded(hostile)).toThrow(expect.objectContaining({ code: "json_refused" }));
 });
