@@ -15,7 +15,7 @@ const EXAMPLE = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 
 /** `portcullis demo-vault`: a real OpenBao and a real PostgreSQL, and a role for each user that comes and goes. */
 export async function demoVault({ exit, port }: DemoOptions, around: Surroundings): Promise<ExitCode> {
   const out = around.stdout;
-  const guide = guideTo(out);
+  const guide = guideTo(around);
   const chosen = await freePort(port);
   const world = await openVaultWorld(EXAMPLE, `http://127.0.0.1:${chosen}`);
   const directory = await mkdtemp(join(tmpdir(), "portcullis-demo-"));

@@ -1,12 +1,12 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import pc from "picocolors";
 import { freePort } from "../demo/free-port.ts";
 import { type Guide, tour } from "../demo/tour.ts";
 import { openWorld } from "../demo/world.ts";
 import type { Gateway, GatewayStatus } from "../gateway.ts";
-import type { ExitCode, Output, Surroundings } from "./command.ts";
+import type { ExitCode, Surroundings } from "./command.ts";
 import { loadOrTell } from "./load.ts";
+import { type Paint, paintFor } from "./print.ts";
 import { start } from "./serve.ts";
 
 export interface DemoOptions {
@@ -32,11 +32,10 @@ export async function demo({ exit, port }: DemoOptions, around: Surroundings): P
   });
   try {
     const out = around.stdout;
-    const guide = guideTo(out);
+    const guide = guideTo(around);
     const url = running.gateway.urlOf("support");
-    out.write(
-      `\n${guide.bold("Portcullis")}  one guarded URL in front of ${upstreamsOf(running.gateway.status())}\n`,
-    );
+    const { upstreams } = running.gateway.status().catalog;
+    out.write(`\n${guide.bold("Portcullis")}  one guarded URL in front of ${erasOf(upstreams)}\n`);
     out.write(`            ${guide.bold(url)}\n`);
     const good = await tour(running.gateway, world.config.audit.path, guide);
     out.write(good ? "\n" : `\n${guide.bad("Something was not as it should be.")}\n`);
@@ -50,13 +49,11 @@ export async function demo({ exit, port }: DemoOptions, around: Surroundings): P
   }
 }
 
-function upstreamsOf({ catalog }: GatewayStatus): string {
-  return catalog.upstreams
-    .map(
-      ({ name, protocol, targets, state }) =>
-        `${name} (${state === "live" ? `${protocol.split(" ")[0]}, ${targets}` : state})`,
-    )
-    .join(", ");
+/** `1 modern and 3 legacy servers`. */
+function erasOf(upstreams: GatewayStatus["catalog"]["upstreams"]): string {
+  const eras = upstreams.map(({ protocol, state }) => (state === "live" ? protocol.split(" ")[0] : state));
+  const counts = [...new Set(eras)].map((era) => `${eras.filter((one) => one === era).length} ${era}`);
+  return `${counts.join(" and ")} servers`;
 }
 
 export interface PrintingGuide extends Guide {
@@ -64,9 +61,15 @@ export interface PrintingGuide extends Guide {
   bad(text: string): string;
 }
 
-export function guideTo(out: Output): PrintingGuide {
+/** What was told stands below what was tried, and a terminal has 80 columns. */
+const INDENT = " ".repeat(11);
+const TOLD_WIDTH = 80 - INDENT.length;
+
+/** Prints a tour to stdout. */
+export function guideTo(around: Pick<Surroundings, "stdout" | "env">): PrintingGuide {
   let widths: readonly number[] = [];
-  const { bold, dim, green, red, yellow } = pc.createColors(out.isTTY === true);
+  const { stdout: out } = around;
+  const { bold, dim, green, red, yellow }: Paint = paintFor(around);
   return {
     bold,
     bad: red,
@@ -84,11 +87,26 @@ export function guideTo(out: Output): PrintingGuide {
     step(tried, told, asItShouldBe) {
       const verdict = told.ok ? green("allowed") : yellow("refused");
       out.write(`  ${verdict}  ${tried}${asItShouldBe ? "" : red("   ← not as it should be")}\n`);
-      out.write(
-        `           ${dim(told.code === "ok" ? (told.text.split("\n")[0]?.slice(0, 100) ?? "") : `${told.code}: ${told.text}`)}\n`,
-      );
+      const lines = told.code === "ok" ? [beginning(told.text)] : wrapped(`${told.code}: ${told.text}`);
+      for (const line of lines) out.write(`${INDENT}${dim(line)}\n`);
     },
   };
+}
+
+function beginning(text: string): string {
+  const [line = "", ...more] = text.split("\n");
+  return more.length > 0 || line.length > TOLD_WIDTH ? `${line.slice(0, TOLD_WIDTH - 2)} …` : line;
+}
+
+function wrapped(text: string): readonly string[] {
+  const lines: string[] = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) as string;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length > TOLD_WIDTH) lines.push(word);
+    else lines[lines.length - 1] = `${line} ${word}`;
+  }
+  return lines;
 }
 
 async function farewell({ token }: Pick<Gateway, "token">, url: string): Promise<string> {

@@ -1,7 +1,7 @@
 import { readLog } from "../audit/read.ts";
 import type { DecisionEntry } from "../domain.ts";
 import type { Gateway } from "../gateway.ts";
-import { type Told, type Visitor, visit } from "./visitor.ts";
+import { type ListedTool, type Told, type Visitor, visit } from "./visitor.ts";
 
 /** How the tour prints: one sentence or one row at a time. */
 export interface Guide {
@@ -107,17 +107,12 @@ async function showLists(
 ): Promise<boolean> {
   let of = 0;
   const counts: number[] = [];
-  guide.heading("Who sees what", [4, 20, 15, 41]);
+  guide.heading("Who sees what", [3, 20, 14]);
   for (const [name, role] of PEOPLE) {
     const tools = (await visitors.get(name)?.tools()) ?? [];
     counts.push(tools.length);
     of = await outOf(logPath);
-    const refundTool = tools.find((tool) => tool.name === "desk__refund");
-    const schema = refundTool?.inputSchema.properties;
-    const amount =
-      schema?.amount === undefined ? "no refund" : `refund ${JSON.stringify(pick(schema.amount))}`;
-    const currency = schema?.currency === undefined ? "" : JSON.stringify(pick(schema.currency));
-    guide.row([name, role, `${tools.length} of ${of} tools`, amount, currency]);
+    guide.row([name, role, `${tools.length} of ${of} tools`, refundsIn(tools)]);
   }
   const [ann = 0, , cho = 0] = counts;
   return cho > 0 && cho < ann && ann < of;
@@ -131,10 +126,14 @@ async function outOf(logPath: string): Promise<number> {
   return of;
 }
 
-/** The keywords of a listed schema that policy put there. */
-function pick(schema: object): object {
-  const shown = ["exclusiveMinimum", "maximum", "const", "enum"];
-  return Object.fromEntries(Object.entries(schema).filter(([keyword]) => shown.includes(keyword)));
+/** What the listed schema lets somebody refund. */
+function refundsIn(tools: readonly ListedTool[]): string {
+  const { amount, currency } =
+    tools.find(({ name }) => name === "desk__refund")?.inputSchema.properties ?? {};
+  if (amount === undefined) return "no refunds";
+  const { maximum } = amount as { maximum?: number };
+  const { enum: currencies = [] } = (currency ?? {}) as { enum?: readonly string[] };
+  return `refunds up to ${maximum} ${currencies.join(", ")}`;
 }
 
 async function showRecords(path: string, guide: Guide): Promise<boolean> {
@@ -143,7 +142,7 @@ async function showRecords(path: string, guide: Guide): Promise<boolean> {
     if (record.phase === "decision" && record.method === "tools/call") calls.push(record);
   }
   const last = calls.slice(-STEPS.length);
-  guide.heading("What the decision log says", [5, 4, 16, 6]);
+  guide.heading("What the decision log says", [4, 3, 15, 5]);
   for (const { seq, principal, target, effect, code, grant } of last) {
     guide.row([
       `#${seq}`,
