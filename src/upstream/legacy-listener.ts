@@ -4,7 +4,7 @@ import type { Attach, Wanted } from "./listening.ts";
 import { createScope, type Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
 import type { Standalone } from "./standalone.ts";
-import { createUriSubscriptions, type UriSubscriptions } from "./uri-subscriptions.ts";
+import { createSubscriptions, type Subscriptions, subscribeLegacy } from "./subscriptions.ts";
 import { aborted } from "./watch.ts";
 
 export interface LegacyListenerOptions {
@@ -21,25 +21,25 @@ export interface LegacyListenerOptions {
 /** Listens in an owner's session: its GET stream, its subscriptions, its log level; until the session is over. */
 export function createLegacyListener(options: LegacyListenerOptions): Attach {
   const { openMs, standaloneOf, setLogLevel, tell, isLost, lose } = options;
-  const subscriptions = new WeakMap<Session, UriSubscriptions>();
+  const known = new WeakMap<Session, Subscriptions>();
 
-  function subscriptionsOf(owner: string, session: Session, access: Access): UriSubscriptions {
-    const known = subscriptions.get(session);
-    if (known !== undefined) return known;
-    const made = createUriSubscriptions(async (method, uri) => {
-      if (session.over.signal.aborted) return undefined;
-      const scope = createScope(session.over.signal, openMs);
-      try {
-        const outcome = await tell(session, method, { uri }, access, scope);
-        if (isLost(session, outcome)) await lose(owner, session);
-        if (outcome.answer === undefined) throw statusError(outcome);
-        return outcome.answer;
-      } finally {
-        scope.close();
-      }
-    });
-    subscriptions.set(session, made);
-    return made;
+  function subscriptionsOf(session: Session): Subscriptions {
+    const subscriptions = known.get(session) ?? createSubscriptions();
+    known.set(session, subscriptions);
+    return subscriptions;
+  }
+
+  async function ask(session: Session, method: string, uri: string, wanted: Wanted) {
+    if (session.over.signal.aborted) return undefined;
+    const scope = createScope(session.over.signal, openMs);
+    try {
+      const outcome = await tell(session, method, { uri }, wanted, scope);
+      if (isLost(session, outcome)) await lose(wanted.owner, session);
+      if (outcome.answer === undefined) throw statusError(outcome);
+      return outcome.answer;
+    } finally {
+      scope.close();
+    }
   }
 
   /** false: the session was lost on the way, and nobody listens. */
@@ -49,16 +49,15 @@ export function createLegacyListener(options: LegacyListenerOptions): Attach {
     [signal, onOpen]: [AbortSignal, Parameters<Attach>[2]],
     scope: Scope,
   ): Promise<boolean> {
-    const { owner, uris, logLevel } = wanted;
-    const wants = subscriptionsOf(owner, session, wanted);
+    const { owner, logLevel } = wanted;
+    const subscriptions = subscriptionsOf(session);
+    const subscribe = (uri: string) => subscribeLegacy((method) => ask(session, method, uri, wanted));
     const onGap = () => onOpen({ refused: new Map() });
     const { opened, leave } = standaloneOf(owner, session).join({ access: wanted, listener: wanted, onGap });
-    let subscribed: readonly string[] = [];
     try {
       await scope.race(opened);
       if (logLevel !== undefined) await setLogLevel(session, logLevel, wanted, scope);
-      const refused = await scope.race(wants.add(uris));
-      subscribed = uris.filter((uri) => !refused.has(uri));
+      const refused = await scope.race(subscriptions.want(wanted, subscribe));
       scope.close();
       if (session.over.signal.aborted) return false;
       onOpen({ refused });
@@ -69,7 +68,7 @@ export function createLegacyListener(options: LegacyListenerOptions): Attach {
       throw error;
     } finally {
       leave();
-      wants.remove(subscribed);
+      subscriptions.drop(wanted);
     }
   }
 

@@ -8,13 +8,13 @@ import type {
 } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { dropTimer } from "../lib/timers.ts";
+import { createChildSubscriptions } from "./child-subscriptions.ts";
 import type { Compartment } from "./compartment.ts";
 import { announcedLists } from "./era.ts";
 import { type Call, createHearers } from "./hearers.ts";
 import { createLife, type Kin } from "./life.ts";
 import { createScope, NO_LIMIT_MS, type Scope } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
-import { createSubscriptions } from "./subscriptions.ts";
 
 /** What one child at a time serves: started on first use, and again on next use after it ended. */
 export interface Seat {
@@ -45,7 +45,7 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
   const { oneUser } = compartment;
   const hearers = createHearers();
   const { calls, listeners } = hearers;
-  const subscriptions = createSubscriptions(
+  const subscriptions = createChildSubscriptions(
     (request) => listeners.get(request.owner) === request,
     timeouts.connectMs,
   );

@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
 const reply = (id, result) => send({ id, result: { content: [], ...result } });
 const told = { levels: [], subscribed: [], unsubscribed: [] };
+const watched = new Set();
 const asked = new Map();
 let questions = 0;
 let client;
@@ -16,7 +17,7 @@ function ask(method, params, then) {
 }
 
 const calls = {
-  who: (id) => reply(id, { pid: process.pid, env: process.env, client, ...told }),
+  who: (id) => reply(id, { pid: process.pid, env: process.env, client, watched: [...watched], ...told }),
   ask: (id, { method = "sampling/createMessage" }) =>
     ask(method, { n: 1 }, (answer) => reply(id, { answer })),
   /** Its question is raw text, so that a big integer stands in it. */
@@ -75,8 +76,14 @@ const answers = {
     };
   },
   "logging/setLevel": ({ level }) => void told.levels.push(level),
-  "resources/subscribe": ({ uri }) => void told.subscribed.push(uri),
-  "resources/unsubscribe": ({ uri }) => void told.unsubscribed.push(uri),
+  "resources/subscribe"({ uri }) {
+    watched.add(uri);
+    told.subscribed.push(uri);
+  },
+  "resources/unsubscribe"({ uri }) {
+    watched.delete(uri);
+    told.unsubscribed.push(uri);
+  },
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -93,6 +93,30 @@ test("listening ends with its signal: nothing stays subscribed and the stream is
   await expect.poll(() => [...server.subscriptions.values()].map(({ size }) => size)).toEqual([0]);
 });
 
+test("a listening that ends before its server has answered leaves nothing subscribed", async () => {
+  const server = await serveStateful();
+  const abort = new AbortController();
+  const refusal = httpUpstream(server.url)
+    .listen(listening(["slow:1"], { signal: abort.signal }))
+    .catch(({ code }) => code);
+  await server.subscribed;
+  abort.abort();
+  expect(await refusal).toBe("cancelled");
+  await expect.poll(() => [...server.subscriptions.values()].map(({ size }) => size)).toEqual([0]);
+});
+
+test("what is subscribed to is asked for with the credential of who wants it, not of who came first", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url);
+  for (const token of ["first", "second"]) {
+    const credential = new Map([["authorization", new Secret(`Bearer ${token}`)]]);
+    await upstream.listen(listening([`a:${token}`], { credential }));
+  }
+  const subscribes = server.seen.filter(({ method }) => method === "resources/subscribe");
+  const sent = subscribes.map(({ request }) => request.headers.authorization);
+  expect(sent).toEqual(["Bearer first", "Bearer second"]);
+});
+
 test("a listener hears again after its server lost all sessions", async () => {
   const server = await serveStateful();
   const upstream = httpUpstream(server.url, QUICK);

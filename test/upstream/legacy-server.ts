@@ -85,10 +85,11 @@ export async function serveStateful({ retryMs = 20, port = 0 } = {}) {
       const said = await TOOLS[params.name]?.(server, extra);
       return { content: [{ type: "text" as const, text: JSON.stringify(said) }] };
     });
-    server.setRequestHandler(SubscribeRequestSchema, ({ params: { uri } }, { sessionId = "" }) => {
+    server.setRequestHandler(SubscribeRequestSchema, async ({ params: { uri } }, { sessionId = "" }) => {
       if (uri.startsWith("secret:")) throw new Error("no");
       subscriptions.set(sessionId, (subscriptions.get(sessionId) ?? new Set()).add(uri));
       subscribed.resolve();
+      if (uri.startsWith("slow:")) await new Promise((done) => setTimeout(done, 100));
       return {};
     });
     server.setRequestHandler(UnsubscribeRequestSchema, ({ params: { uri } }, { sessionId = "" }) => {

@@ -264,6 +264,19 @@ test("an owner that listens anew is heard without a gap, and its old request hea
   expect([subscribed, unsubscribed]).toEqual([["a://1", "a://2", "a://3"], ["a://1"]]);
 });
 
+test("who subscribes while another lets go of the same resource is not unsubscribed with it", async () => {
+  const upstream = held("shared");
+  await call(upstream, "who");
+  const first = listening({ uris: ["a://1"] });
+  const refusal = upstream.listen(first.request).catch(({ code }) => code);
+  await new Promise((sent) => setImmediate(sent));
+  first.stop();
+  await upstream.listen(listening({ owner: "bob", who: BOB, uris: ["a://1"] }).request);
+  expect(await refusal).toBe("cancelled");
+  const { watched, subscribed, unsubscribed } = await call(upstream, "who");
+  expect([watched, subscribed, unsubscribed]).toEqual([["a://1"], ["a://1", "a://1"], ["a://1"]]);
+});
+
 test("what was subscribed to survives a crash, and who waits is told that it may have missed something", async () => {
   const upstream = held("shared", { timeouts: { restart: { firstMs: 10, maxMs: 1000 } } });
   const { heard, request } = listening({ uris: ["a://1"] });
