@@ -134,6 +134,12 @@ command("accounts", "list, unlink ACCOUNT, or shred: the accounts that a tenant'
   .option("--yes", "shred without being asked")
   .action(runs(async () => (await import("./commands/accounts.ts")).accounts));
 
+command("audit", "verify: whether the decision log is whole; show ID: all that it says of one decision")
+  .argument("<verb>")
+  .argument("[id]")
+  .option("--log <folder>", "a log elsewhere, such as a copy; no configuration is needed then")
+  .action(runs(async () => (await import("./commands/audit.ts")).audit));
+
 command("token", "a token for a sample user")
   .argument("<user>")
   .option("--server <name>", "the virtual server; needed where there are several")
