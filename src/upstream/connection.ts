@@ -24,6 +24,8 @@ export interface Ask {
   readonly progressToken?: string | number | undefined;
   /** Progress, with the caller's token; of `subscriptions/listen` all that it brings. */
   onNotification?(method: string, params: string): void;
+  /** Its answer was read; what the child says next, maybe in the same breath, is said after it. */
+  onAnswer?(): void;
 }
 
 interface Pending {
@@ -95,7 +97,10 @@ export function connect(options: ConnectionOptions): Connection {
   function settle(id: unknown, answer: UpstreamAnswer): void {
     const one = typeof id === "number" ? pending.get(id) : undefined;
     if (one === undefined) onDropped("a response that nobody waits for");
-    else one.resolve(answer);
+    else {
+      one.ask.onAnswer?.();
+      one.resolve(answer);
+    }
   }
 
   function passOn(method: string, params: string): void {

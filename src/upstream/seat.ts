@@ -152,7 +152,8 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
       const ready = await scope.race(life.ready());
       setLevel(ready, asked.logLevel);
       const meta = ready.metaOf(oneUser ? asked : {});
-      const { kind, text, isError } = await ready.connection.ask(asked, scope, meta);
+      const ask = { ...asked, onAnswer: () => hearers.leave(call) };
+      const { kind, text, isError } = await ready.connection.ask(ask, scope, meta);
       return { kind, text, isError, era: ready.identity.era };
     } finally {
       hearers.leave(call);

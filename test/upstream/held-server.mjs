@@ -27,11 +27,14 @@ const calls = {
       '{"jsonrpc":"2.0","id":"raw","method":"elicitation/create","params":{"n":12345678901234567890}}\n',
     );
   },
+  /** In one write with the answer. */
   askAfter(id) {
-    reply(id, {});
-    setTimeout(() =>
-      ask("roots/list", {}, (answer) => send({ method: "notifications/tasks/status", params: { answer } })),
-    );
+    asked.set("after", (answer) => send({ method: "notifications/tasks/status", params: { answer } }));
+    const said = [
+      { id, result: { content: [] } },
+      { id: "after", method: "roots/list", params: {} },
+    ];
+    process.stdout.write(said.map((one) => `${JSON.stringify({ jsonrpc: "2.0", ...one })}\n`).join(""));
   },
   withdraw(id) {
     const question = ask("elicitation/create", {}, () => reply(id, { answer: "too late" }));
