@@ -76,7 +76,14 @@ export function createReplicaCalls(options: ReplicaCallsOptions): ReplicaCalls &
         send(node, TYPES.abort, { id });
         one.settle(new PortcullisError(code, { reason }));
       };
-      const silence = () => fail("store_unavailable", "another replica does not answer");
+      // Where this process itself was held up, signs of life may lie here unread: they are read before it judges.
+      const silence = () => {
+        const due = silent;
+        const judge = () => {
+          if (silent === due && pending.has(id)) fail("store_unavailable", "another replica does not answer");
+        };
+        setImmediate(() => setImmediate(judge));
+      };
       let silent = setTimeout(silence, beatMs * SILENT_BEATS);
       const late = setTimeout(() => fail("upstream_timeout", "another replica took too long"), timeoutMs);
       const cancel = () => fail("cancelled", "");

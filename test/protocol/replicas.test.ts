@@ -10,6 +10,7 @@ import { silentLog } from "../../src/lib/log.ts";
 import { createSeal } from "../../src/lib/seal.ts";
 import { createReplicas, type Replicas } from "../../src/protocol/replicas.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
+import { event } from "../upstream/servers.ts";
 
 const KEY = randomBytes(32);
 const BEAT = 200;
@@ -44,7 +45,7 @@ afterEach(async () => {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 const never = new AbortController().signal;
-const patient = { signal: never, timeoutMs: 5000 };
+const patient = { signal: never, timeoutMs: 60_000 };
 
 function heardBy(replicas: Replicas, type: string): [JsonObject, string][] {
   const heard: [JsonObject, string][] = [];
@@ -140,9 +141,32 @@ test("what a node throws reaches who asked, with its code", async () => {
 test("a dead node is noticed by its silence", async () => {
   newStore();
   const a = await replica("a");
-  const from = Date.now();
   await expect(a.ask("gone", "t", {}, patient)).rejects.toMatchObject({ code: "store_unavailable" });
-  expect(Date.now() - from).toBeLessThan(BEAT * 8);
+});
+
+test("who was held up itself first hears what came meanwhile", async () => {
+  newStore();
+  const real = store;
+  // As over a socket: what has come is only read when the timers that are due have run.
+  store = {
+    ...real,
+    async publish(channel, text) {
+      await turn();
+      await real.publish(channel, text);
+    },
+  };
+  const [a, b] = [await replica("a"), await replica("b")];
+  const serving = event();
+  b.serve("t", async () => {
+    serving.resolve();
+    await delay(BEAT);
+    return { answered: true };
+  });
+  const asked = a.ask("b", "t", {}, patient);
+  await serving.promise;
+  const later = performance.now() + BEAT * 4;
+  while (performance.now() < later);
+  expect(await asked).toEqual({ answered: true });
 });
 
 test("who gives up asking ends the work for it", async () => {
