@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { inspect } from "node:util";
 import { afterEach, expect, test } from "vitest";
+import { freePort } from "../../src/demo/free-port.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
 import { GATEWAY_OWNER } from "../../src/lib/owner.ts";
@@ -406,13 +407,10 @@ test.each([
 });
 
 test("a server that is down is unavailable, and is found when it comes up", async () => {
-  const first = await serveLegacy((response, { id }) => json(response, okay(id)));
-  await first.close();
-  const upstream = httpUpstream(first.url);
+  const port = await freePort();
+  const upstream = httpUpstream(`http://127.0.0.1:${port}/mcp`);
   await expect(upstream.identify(signal)).rejects.toMatchObject({ code: "upstream_unavailable" });
-  await serveLegacy((response, { id }) => json(response, okay(id)), {
-    port: Number(new URL(first.url).port),
-  });
+  await serveLegacy((response, { id }) => json(response, okay(id)), { port });
   expect(await upstream.request(calling("any", {}))).toMatchObject({ kind: "result" });
 });
 

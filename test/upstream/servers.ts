@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer, type ServerOptions } from "@modelcontextprotocol/server";
 import { z } from "zod";
+import { freePort } from "../../src/demo/free-port.ts";
 import type { UpstreamAnswer, UpstreamRequest } from "../../src/domain.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { silentLog } from "../../src/lib/log.ts";
@@ -119,7 +120,8 @@ export async function serveRaw(
 }
 
 /** The official everything server: legacy, stateful, answers in event streams. */
-export async function serveEverything(port = 0): Promise<Served> {
+export async function serveEverything(wanted = 0): Promise<Served> {
+  const port = await freePort(wanted);
   const child = spawn(
     process.execPath,
     [
@@ -128,7 +130,7 @@ export async function serveEverything(port = 0): Promise<Served> {
       resolve(OFFICIAL, "server-everything/dist/index.js"),
       "streamableHttp",
     ],
-    { env: { ...BASE_ENV, PORT: port === 0 ? "00" : String(port) }, stdio: ["ignore", "ignore", "pipe"] },
+    { env: { ...BASE_ENV, PORT: String(port) }, stdio: ["ignore", "ignore", "pipe"] },
   );
   const close = () => endProcess(child);
   onClose(close);
