@@ -230,7 +230,11 @@ describe("what fails", () => {
     expect(await waiting).toMatchObject({ code: "idp_unavailable", reason: "hub did not refresh in time" });
     // The answer that comes late is kept.
     const asked = world.hub.asked.length;
+    const sql = "SELECT version FROM portcullis_account_links WHERE tenant = 'acme' AND subject = 'ann'";
+    const version = async () => Number((await database.query(sql, []))[0]?.version);
+    const held = await version();
     world.hub.fault = "none";
+    await expect.poll(version).toBe(held + 1);
     expect(await world.hub.accepts(await tokenOf(world, ann))).toBe(true);
     expect(world.hub.asked.length).toBe(asked);
   });

@@ -174,7 +174,7 @@ test("a lease is not shared between users, tenants, runs or revisions", async ()
 
 test("a lease never outlives its run", async () => {
   const { credentials, events } = await aVaultStage(world);
-  const expires = Math.floor(Date.now() / 1000) + 2;
+  const expires = Math.ceil(Date.now() / 1000) + 4;
   const lease = await credentials.obtain(reader, principalOf({ run: { id: "r", expires } }), decision);
   expect(lease.expires).toBeLessThanOrEqual(expires * 1000);
   lease.hold?.();
@@ -217,13 +217,14 @@ test("a lease lives no longer than its tenant may have one, however much it is u
   const tenants = () => ({ tickets: { roles: ["brief"], max_ttl: 5 } });
   const { credentials, events } = await aVaultStage(world, { tenants });
   const brief = { source: "tickets", role: "brief", ttl: 3 };
-  const startedAt = Date.now();
   const first = await credentials.obtain(brief, ann, decision);
+  const latest = Date.now() + 5000;
   first.hold?.();
   await expect.poll(events).toContain("renewed");
-  expect(first.expires).toBeLessThanOrEqual(startedAt + 6000);
   await expect.poll(events).toContain("revoked");
-  expect(Date.now() - startedAt).toBeLessThan(7000);
+  expect(first.expires).toBeLessThanOrEqual(latest);
+  // Not for the minute that Vault would have let it live.
+  expect(Date.now() - latest).toBeLessThan(20_000);
   expect(await world.leases()).toEqual([]);
 });
 
