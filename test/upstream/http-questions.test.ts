@@ -134,12 +134,12 @@ test("a client that gives no answer is an error to the server, and the call goes
 
 test("a call's time stands still while its client is asked", async () => {
   const { url } = await serveStateful();
-  const upstream = httpUpstream(url, { timeouts: { idleMs: 500 } });
+  const upstream = httpUpstream(url, { timeouts: { idleMs: 2000 } });
   const onQuestion = async (question: Question) => {
-    await new Promise((done) => setTimeout(done, 1500));
+    await new Promise((done) => setTimeout(done, 3000));
     return answering(question);
   };
-  const more = { clientCapabilities: CAPABILITIES, onQuestion, timeoutMs: 1000 };
+  const more = { clientCapabilities: CAPABILITIES, onQuestion, timeoutMs: 2000 };
   await upstream.request(calling("echo", {}, { clientCapabilities: CAPABILITIES }));
   expect(await upstream.request(calling("elicit", {}, more))).toMatchObject({ kind: "result" });
 });

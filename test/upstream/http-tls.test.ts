@@ -94,8 +94,8 @@ test("a lease's certificate is shown on connections of its own, by no other requ
 
 test("connections are closed when the lease is over", async () => {
   const { url, sockets } = await serveMutual();
-  const upstream = httpUpstream(url, { ca });
-  const lease = leaseOf("cho", Date.now() + 1000);
+  const upstream = httpUpstream(url, { ca, clock: () => 0 });
+  const lease = leaseOf("cho", 1000);
   await upstream.request(calling("any", {}, { lease }));
   const [socket] = [...sockets] as TLSSocket[];
   if (socket?.closed === false) await once(socket, "close");

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
@@ -65,7 +65,13 @@ const TOOLS: Record<string, Tool> = {
 /** A stateful server of the legacy era on the official v1 SDK, with everything that it can ask and announce. */
 export async function serveStateful({ retryMs = 20, port = 0 } = {}) {
   const sessions = new Map<string, { transport: StreamableHTTPServerTransport; server: Server }>();
-  const seen: { verb: string; method: string; message: unknown; request: IncomingMessage }[] = [];
+  const seen: {
+    verb: string;
+    method: string;
+    message: unknown;
+    request: IncomingMessage;
+    response: ServerResponse;
+  }[] = [];
   const subscriptions = new Map<string, Set<string>>();
   const subscribed = event();
 
@@ -111,7 +117,7 @@ export async function serveStateful({ retryMs = 20, port = 0 } = {}) {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const message = chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString());
-    seen.push({ verb: request.method ?? "", method: message?.method ?? "", message, request });
+    seen.push({ verb: request.method ?? "", method: message?.method ?? "", message, request, response });
     const id = request.headers["mcp-session-id"];
     const known = typeof id === "string" ? sessions.get(id)?.transport : undefined;
     if (id !== undefined && known === undefined) return void response.writeHead(404).end();

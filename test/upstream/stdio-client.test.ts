@@ -109,9 +109,9 @@ test("a call does not time out while its question waits, and does after that", a
   await call(upstream, "who");
   const slow = (question: Question) =>
     new Promise<ClientAnswer>((done) =>
-      setTimeout(done, 500, { kind: "result", text: `{"kind":"${question.kind}"}` }),
+      setTimeout(done, 3000, { kind: "result", text: `{"kind":"${question.kind}"}` }),
     );
-  const { answer } = await call(upstream, "ask", {}, { timeoutMs: 250, onQuestion: slow });
+  const { answer } = await call(upstream, "ask", {}, { timeoutMs: 2000, onQuestion: slow });
   expect(answer).toEqual({ kind: "sampling" });
   await expect(call(upstream, "hold", {}, { timeoutMs: 100 })).rejects.toMatchObject({
     code: "upstream_timeout",

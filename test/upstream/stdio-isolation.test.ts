@@ -137,9 +137,11 @@ test("a lease that cannot travel to a child is refused, not left out", async () 
 });
 
 test("a lease's child ends with the lease, and a lease that is over starts none", async () => {
-  const upstream = held("lease");
-  const lease = leaseOf("brief", { expires: Date.now() + 400 });
+  let now = 0;
+  const upstream = held("lease", { clock: () => now });
+  const lease = leaseOf("brief", { expires: 1000 });
   const pid = await pidOf(upstream, { who: ANN, lease });
+  now = 1000;
   await gone(pid);
   await expect(upstream.request(calling("who", {}, { who: ANN, lease }))).rejects.toMatchObject({
     code: "credential_unavailable",
@@ -162,12 +164,19 @@ test("a lease that is revoked takes its child with it, and starts none any more"
 
 test("a child that waits for its place is not started once its lease is revoked", async () => {
   const said: string[] = [];
-  const log: Log = { ...silentLog, info: (_, message) => void said.push(message) };
+  const makesRoom = event();
+  const log: Log = {
+    ...silentLog,
+    info(fields, message) {
+      said.push(message);
+      if ("stderr" in fields) makesRoom.resolve();
+    },
+  };
   const upstream = stdioUpstream([resolve(import.meta.dirname, "stubborn.mjs")], {
     isolation: "lease",
     era: "legacy",
     limits: { children: 1 },
-    timeouts: { graceMs: 200 },
+    timeouts: { graceMs: 60_000 },
     log,
   });
   const pids = async (who: typeof ANN, lease: Lease): Promise<number[]> =>
@@ -175,8 +184,9 @@ test("a child that waits for its place is not started once its lease is revoked"
   const [ann = 0] = await pids(ANN, leaseOf("of ann"));
   const over = new AbortController();
   const waiting = pids(BOB, leaseOf("of bob", { ended: over.signal }));
-  await delay(50);
+  await makesRoom.promise;
   over.abort();
+  process.kill(ann, "SIGKILL");
   await expect(waiting).rejects.toMatchObject({ code: "upstream_unavailable" });
   await gone(ann);
   await delay(300);

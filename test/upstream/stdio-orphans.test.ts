@@ -1,9 +1,10 @@
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcessByStdio, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { silentLog } from "../../src/lib/log.ts";
@@ -75,10 +76,8 @@ test("what ends the gateway's whole group, or the watcher itself, leaves no proc
 });
 
 test("a process that only has the number of one that was held is left alone", async () => {
-  const stranger = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], {
-    detached: true,
-    stdio: "ignore",
-  });
+  const stranger = spawn("cat", { detached: true, stdio: ["pipe", "pipe", "ignore"] });
+  stranger.stdin.on("error", () => {});
   const born = birthOf(stranger.pid ?? 0);
   expect(await endsWith(`+ ${stranger.pid} ${born + 1}\n`, stranger)).toBe(false);
   expect(await endsWith(`+ ${stranger.pid} ${born}\n- ${stranger.pid} ${born}\n`, stranger)).toBe(false);
@@ -108,10 +107,16 @@ function birthOf(pid: number): number {
 }
 
 /** Whether the watcher, told this, ends the stranger. */
-async function endsWith(told: string, stranger: ReturnType<typeof spawn>): Promise<boolean> {
+async function endsWith(
+  told: string,
+  stranger: ChildProcessByStdio<Writable, Readable, null>,
+): Promise<boolean> {
   const watcher = spawn("/bin/sh", ["-c", WATCHER], { stdio: ["pipe", "inherit", "inherit"] });
   const ended = once(stranger, "exit").then(() => true);
   watcher.stdin.end(told);
   await once(watcher, "exit");
-  return Promise.race([ended, new Promise<boolean>((done) => setTimeout(done, 100, false))]);
+  // Who was killed repeats nothing any more.
+  const lives = once(stranger.stdout, "data").then(() => false);
+  stranger.stdin.write("still there?\n");
+  return Promise.race([ended, lives]);
 }

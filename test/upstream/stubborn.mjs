@@ -16,3 +16,4 @@ for await (const line of createInterface({ input: process.stdin })) {
       : { content: [], pids: [process.pid, child.pid] };
   if (id !== undefined) console.log(JSON.stringify({ jsonrpc: "2.0", id, result }));
 }
+console.error("my input ended, I do not");
