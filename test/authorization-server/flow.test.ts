@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, stat } from "node:fs/promises";
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -347,13 +347,13 @@ test("it is answered the same under an Express mount, and leaves what is not its
   later(() => server.close());
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const answer = await new Promise<string>((resolve) => {
-    const headers = { host: new URL(world.origin).host };
-    request({ port, path: "/oauth/.well-known/openid-configuration", headers }, (response) => {
-      response.setEncoding("utf8").on("data", resolve);
-    }).end();
-  });
-  expect(JSON.parse(answer)).toEqual(await json(`${world.origin}/oauth/.well-known/openid-configuration`));
+  const headers = { host: new URL(world.origin).host };
+  const sent = request({ port, path: "/oauth/.well-known/openid-configuration", headers }).end();
+  const [response] = (await once(sent, "response")) as [IncomingMessage];
+  const answer = Buffer.concat(await response.toArray());
+  expect(JSON.parse(answer.toString())).toEqual(
+    await json(`${world.origin}/oauth/.well-known/openid-configuration`),
+  );
   const { handles } = world.authorizationServer;
   expect(["/oauth/auth", "/.well-known/oauth-authorization-server/oauth"].every(handles)).toBe(true);
   expect(["/oauth", "/oauthx/auth", "/OAuth/auth", "/mcp/support", "/"].some(handles)).toBe(false);

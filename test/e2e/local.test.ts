@@ -161,7 +161,7 @@ test("stdout has messages and nothing else; the end of input ends the process wh
   ];
   for (const message of messages) child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
   child.stdin.end("not json\n");
-  const [code] = await once(child, "exit");
+  const [code] = await once(child, "close");
   expect(code).toBe(0);
   const lines = out
     .trim()
@@ -180,7 +180,7 @@ test("without a user's place in the configuration, or a server's name, it says s
   child.stderr.on("data", (chunk) => {
     said += chunk;
   });
-  const [code] = await once(child, "exit");
+  const [code] = await once(child, "close");
   expect([code, said]).toEqual([2, "portcullis: name a virtual server with --server: legacy, modern\n"]);
 });
 
