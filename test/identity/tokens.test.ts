@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import { CompactSign, type CryptoKey, exportJWK, exportSPKI, generateKeyPair, importJWK } from "jose";
 import { expect, test } from "vitest";
+import { principalOf } from "../../src/identity/principal.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { EPOCH, good, type Issuer } from "./issuer.ts";
 import { anIssuer, aStage, optionsOf, refusalOf } from "./world.ts";
@@ -220,6 +221,14 @@ test.each(["JWT", "", "id+jwt", "at+jwt2"])(
   },
 );
 
+test("a token that does not say what it is is refused", async () => {
+  const issuer = await anIssuer();
+  const { outcome } = aStage([optionsOf(issuer)]);
+  expect(await outcome(await issuer.sign(good(issuer), { header: { typ: undefined } }))).toBe(
+    "token_invalid",
+  );
+});
+
 test("typ compares as a media type, and may be configured", async () => {
   const issuer = await anIssuer();
   expect(
@@ -284,6 +293,7 @@ test("a key that the token brings along is never used nor fetched", async () => 
     { jku: issuer.jwks_uri },
     { x5u: issuer.jwks_uri },
     { jwk: issuer.publicJwk("one") },
+    { x5c: ["MII="] },
   ]) {
     expect(await outcome(await issuer.sign(good(issuer), { header }))).toBe("token_invalid");
   }
@@ -359,4 +369,22 @@ test("a refusal names neither the token nor a claim's value", async () => {
   const told = JSON.stringify({ headers, message, text, reason });
   expect(told).not.toContain("hush-hush");
   expect(told).not.toContain(token.slice(0, 30));
+});
+
+test("a claim that its issuer's configuration does not name reaches no principal", () => {
+  const payload = {
+    sub: "ann",
+    tenant: "acme",
+    roles: ["admin"],
+    attributes: { a: 1 },
+    kind: "service",
+    home: "globex",
+  };
+  const mapping = { issuer: "https://idp.example", tenant: { claim: "tenant" }, claims: {} };
+  expect(principalOf(payload, mapping)).toMatchObject({
+    kind: "user",
+    roles: [],
+    attributes: {},
+    home_tenant: "acme",
+  });
 });
