@@ -60,7 +60,6 @@ export function createRunTokens(options: {
     if (token.length > MAX_TOKEN || !token.startsWith(BEGINNING)) throw new TypeError("not a run token");
     const { payload } = await jwtVerify(token, key, {
       algorithms: [HEADER.alg],
-      typ: HEADER.typ,
       issuer,
       audience,
       requiredClaims: ["exp", "jti"],

@@ -36,3 +36,17 @@ test("a run token is its own gateway's: another of the same key takes none of it
 test("no tokens are signed with a key that could be guessed", () => {
   expect(() => tokensOf(randomBytes(31))).toThrow(expect.objectContaining({ code: "internal" }));
 });
+
+test("a run token ends when its run does, also where it was taken before", async () => {
+  const key = randomBytes(32);
+  const clock = handClock();
+  const [taken, fresh] = [0, 1].map(() => createRunTokens({ key, issuer: ISSUER, clock }));
+  const token = (await taken?.sign(CLAIMS))?.reveal() ?? "";
+  clock.advance(59);
+  expect(await taken?.verify(token, audience("support"))).toBe("run");
+  clock.advance(1);
+  for (const tokens of [taken, fresh])
+    expect(await codeOf(tokens?.verify(token, audience("support")) ?? Promise.resolve("none"))).toBe(
+      "token_expired",
+    );
+});

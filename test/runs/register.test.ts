@@ -38,3 +38,19 @@ test("a tenant has only so many runs, another's do not count, and who is refused
   for (const run of others.slice(0, 2)) await register.remove(run);
   for (const id of ["e", "f"]) await register.reserve(runOf(id, "ann"));
 });
+
+test("a run's text opens under its own id alone, until it ends, and with this gateway's key", async () => {
+  let now = 1000;
+  const clock = () => now;
+  const store = closing(createMemoryStore({ clock }), (one) => one.close());
+  const parts = { store, limits: { per_user: 2 }, clock };
+  const register = createRegister({ ...parts, seal: createSeal(randomBytes(32)) });
+  const run = runOf("a", "ann");
+  await register.put(run);
+  const text = (await register.text("a")) ?? "";
+  expect(register.open("a", text)).toEqual(run);
+  expect(register.open("b", text)).toBeUndefined();
+  expect(createRegister({ ...parts, seal: createSeal(randomBytes(32)) }).open("a", text)).toBeUndefined();
+  now = run.expires * 1000;
+  expect(register.open("a", text)).toBeUndefined();
+});
