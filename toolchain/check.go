@@ -8,7 +8,7 @@ func check(req request) (any, []problem) {
 	}
 	compiler, more := c.compile(c.all())
 	if !failed(more) {
-		more = append(more, c.unknownData(compiler, c.tests)...)
+		more = append(more, c.misleading(compiler)...)
 	}
 	return nil, append(problems, more...)
 }

@@ -52,8 +52,10 @@ func (c *contract) verify() []problem {
 	c.checkDenials()
 	c.checkPatterns()
 	c.checkMembership()
+	c.checkConditions()
 	c.checkMetadata()
 	c.checkData()
+	c.add(c.unserved()...)
 	if len(c.rules["grant"]) == 0 {
 		c.add(warn(nil, "nothing_granted", "no rule grants anything, so nothing is listed or callable",
 			"package authz: grant contains {\"reason\": \"…\"} if {…}"))

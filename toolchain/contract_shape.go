@@ -109,6 +109,7 @@ func (c *contract) fit(l literal, where string, term *ast.Term, s *shape) {
 	term = l.of(term)
 	got := kindOf(term.Value)
 	if got == "" {
+		c.fitComputed(l, where, term, s)
 		return
 	}
 	if len(s.kinds) > 0 && !slices.Contains(s.kinds, got) {
@@ -139,6 +140,18 @@ func (c *contract) fit(l literal, where string, term *ast.Term, s *shape) {
 			c.add(refuse(place(key, l.rule), "key_unknown", fmt.Sprintf("%s has no key %v", where, name), meant(string(name), util.Keys(s.keys))))
 		}
 	})
+}
+
+// fitComputed compares what is known of a value that is computed.
+func (c *contract) fitComputed(l literal, where string, term *ast.Term, s *shape) {
+	wanted := kindSet{}
+	for _, kind := range s.kinds {
+		wanted[kind] = true
+		wanted["set"] = wanted["set"] || kind == "array"
+	}
+	if got := c.kindsOf(l.rule, term); apart(got, wanted) {
+		c.add(refuse(place(term, l.rule), "value_type", fmt.Sprintf("%s is %s, not %v", where, s.kinds[0], got), ""))
+	}
 }
 
 // checkValue: what is of the right kind may still mean nothing.

@@ -13,6 +13,9 @@ import (
 // so that a denial which reads it never applies.
 func (c *contract) checkData() {
 	c.add(c.unknownData(c.compiler, c.policies)...)
+	if there, _ := c.hasData([]string{"portcullis"}); there {
+		c.add(refuse(nil, "data_reserved", "a data.json defines portcullis, which is the gateway's own", "give the data another name"))
+	}
 	for _, name := range asked {
 		if there, _ := c.hasData([]string{"authz", name}); there {
 			c.add(refuse(nil, "data_reserved", fmt.Sprintf("a data.json defines authz.%s, but rules alone are asked", name),

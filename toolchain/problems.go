@@ -102,6 +102,9 @@ func fromError(e *ast.Error) problem {
 
 func unknownField(loc *ast.Location, ref, name string, names []string) problem {
 	hint := meant(name, names)
+	if of, ok := strings.CutSuffix(ref, "."+name); ok && len(names) == 0 {
+		hint = fmt.Sprintf("a member of a list: %q in %s", name, of)
+	}
 	if ref == "input.action" {
 		hint = "there is no action: listing and calling ask the same question"
 	}

@@ -75,7 +75,7 @@ func descend(root, node any, p path, at int) verdict {
 		delete(beside, "allOf")
 		return strongest(root, append(slices.Clone(branches), beside), p, at)
 	}
-	if nullable(s) {
+	if !container(s) {
 		v := property(root, s, p, at)
 		if v.standing == required {
 			return verdict{standing: optional, at: at}
@@ -88,6 +88,9 @@ func descend(root, node any, p path, at int) verdict {
 // property takes one step into a schema without branches.
 func property(root any, s map[string]any, p path, at int) verdict {
 	if items, isArray := s["items"]; isArray || s["type"] == "array" {
+		if p[at].kind == field {
+			return verdict{standing: unknown, at: at} // a list has no members of a name
+		}
 		return rest(p[at].kind == each, root, items, p, at)
 	}
 	properties, _ := s["properties"].(map[string]any)
@@ -153,9 +156,14 @@ func scalar(schema any) bool {
 	return ok && typed && kind != "object" && kind != "array"
 }
 
-func nullable(s map[string]any) bool {
-	kinds, ok := s["type"].([]any)
-	return ok && len(kinds) > 1
+// container: only an object, or only a list, fits. What a schema says of members it says of those alone who may have some:
+// `required` lets a number pass.
+func container(s map[string]any) bool {
+	kind, one := s["type"].(string)
+	if kinds, ok := s["type"].([]any); ok && len(kinds) == 1 {
+		kind, one = kinds[0].(string)
+	}
+	return one && (kind == "object" || kind == "array")
 }
 
 // resolve follows a local reference, a JSON Pointer in a fragment.
@@ -248,4 +256,24 @@ func nodesAt(root, node any, p path) []any {
 		found = append(found, nodesAt(root, child, p[1:])...)
 	}
 	return found
+}
+
+// schemaKinds gathers the kinds of values that a schema lets pass, and says whether they are all known.
+func schemaKinds(root, node any, kinds kindSet) bool {
+	s, _ := node.(map[string]any)
+	if ref, ok := s["$ref"].(string); ok {
+		node, _ := resolve(root, ref).(map[string]any)
+		return node["$ref"] == nil && schemaKinds(root, node, kinds)
+	}
+	for _, keyword := range []string{"anyOf", "oneOf"} {
+		if branches, ok := s[keyword].([]any); ok {
+			return !slices.ContainsFunc(branches, func(branch any) bool { return !schemaKinds(root, branch, kinds) })
+		}
+	}
+	kind, ok := s["type"].(string)
+	if kind == "integer" {
+		kind = "number"
+	}
+	kinds[kind] = true
+	return ok
 }

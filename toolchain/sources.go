@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/util"
@@ -55,6 +56,11 @@ func parse(req request) (sources, []problem) {
 	s := sources{map[string]*ast.Module{}, map[string]*ast.Module{}, req.Data, req.Schema}
 	var problems []problem
 	for _, file := range util.KeysSorted(req.Files) {
+		if loc := loneReturn(file, req.Files[file]); loc != nil {
+			problems = append(problems, refuse(loc, "line_end", "a carriage return alone ends no line in Rego, and a comment goes on behind it",
+				"end lines with a line feed"))
+			continue
+		}
 		module, err := ast.ParseModuleWithOpts(file, req.Files[file], ast.ParserOptions{
 			ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: capabilities,
 		})
@@ -68,6 +74,16 @@ func parse(req request) (sources, []problem) {
 		}
 	}
 	return s, problems
+}
+
+// loneReturn is where a line seems to end: whoever reads the rule behind such a comment believes that it is in force.
+func loneReturn(file, source string) *ast.Location {
+	for row, line := range strings.Split(source, "\n") {
+		if at := strings.Index(strings.TrimSuffix(line, "\r"), "\r"); at >= 0 {
+			return ast.NewLocation(nil, file, row+1, utf8.RuneCountInString(line[:at])+1)
+		}
+	}
+	return nil
 }
 
 // all are the policies with their tests.

@@ -25,7 +25,7 @@ func (c *contract) checkUnasked() {
 		module := c.compiler.Modules[file]
 		for _, rule := range module.Rules {
 			name, _ := rule.Head.Ref()[0].Value.(ast.Var)
-			document := written(append(slices.Clone(module.Package.Path), ast.StringTerm(string(name))))
+			document := written(documentOf(module, rule))
 			if c.reached[rule] || told[document] || c.isAsked(rule) {
 				continue
 			}
@@ -38,8 +38,9 @@ func (c *contract) checkUnasked() {
 }
 
 // isAsked: it is of the contract, or was refused because it only looks like that.
-func (c *contract) isAsked(rule *ast.Rule) bool {
-	ref := rule.Ref()
+func (c *contract) isAsked(rule *ast.Rule) bool { return ofContract(rule.Ref()) }
+
+func ofContract(ref ast.Ref) bool {
 	if len(ref) < 3 || !ref.HasPrefix(authz) {
 		return false
 	}

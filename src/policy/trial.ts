@@ -104,11 +104,11 @@ function compared(cases: readonly TestCase[], answer: Answer): Tried {
   return { agreed: cases.filter(({ name }) => !differs.has(name)).length, differing, alone: [] };
 }
 
-/** As the tester reads a test's value: true passes; an object has a case for each key, and nothing failed of an empty one. */
+/** As the tester reads a test's value: true passes; an object has a case for each key, and one without any tried nothing. */
 function outcomesOf(name: string, value: unknown): (readonly [name: string, outcome: Said])[] {
   if (!isJsonObject(value)) return [[name, value === true ? "pass" : "fail"]];
   const cases = Object.entries(value);
   return cases.length === 0
-    ? [[name, "pass"]]
+    ? [[name, "fail"]]
     : cases.flatMap(([key, of]) => outcomesOf(`${name}/${key}`, of));
 }

@@ -145,7 +145,7 @@ accepted("a denial may read whole what has all its members, or is asked for its 
   deny(`$"{input.principal.subject}" in input.tenant.blocked_ibans`),
   deny(`o := {"t": input.tenant, "p": input.principal}; o.t.refund_limit > 3; o.p.kind == "user"`),
   deny(`object.union({}, input.context).now > 3`),
-  deny("print(input.tenant); input.server"),
+  deny(`print(input.tenant); input.server == "x"`),
   deny("every limit in input.tenant.quotas { limit > 3 }"),
 ]);
 accepted("a denial may read what is surely there", [
@@ -451,7 +451,7 @@ describe("what compiles and decides nothing is told", () => {
     ],
     [
       "a helper that nothing reads",
-      "package authz\nadmin if input.server",
+      'package authz\nadmin if input.server == "x"',
       "authz.admin",
       "one of deny, grant",
     ],
@@ -475,7 +475,7 @@ describe("what compiles and decides nothing is told", () => {
   });
 
   test("a requirement that nothing requires; one whose name is computed may be", async () => {
-    const holds = "package authz\n# METADATA\n# title: t\nholds.extra if input.server";
+    const holds = 'package authz\n# METADATA\n# title: t\nholds.extra if input.server == "x"';
     expect(await told({ "b.rego": holds })).toMatchObject([
       { severity: "warning", code: "requirement_unused", row: 4, hint: '"requires": ["extra"]' },
     ]);
