@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Principal, SharedStore } from "../domain.ts";
+import type { Principal, SharedStore, UserKey } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { createOAuthClient } from "../lib/oauth/client.ts";
@@ -11,7 +11,7 @@ import type { Database } from "./database.ts";
 import { createForms } from "./forms.ts";
 import { createKeptLinks, type KeptLinks, type LinkChange } from "./kept-links.ts";
 import { type AccountConfig, createLinking } from "./linking.ts";
-import { createLinks, type Owner, prepare } from "./links.ts";
+import { createLinks, prepare } from "./links.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { masterKeyOf } from "./seal.ts";
 import { createSealed } from "./sealed.ts";
@@ -20,7 +20,7 @@ import { createEmbeddedKeys, type TenantKeys } from "./tenant-keys.ts";
 import { createTickets } from "./tickets.ts";
 
 export type { LinkChange, LinkView, Shredded } from "./kept-links.ts";
-export type { LinkKey, Owner } from "./links.ts";
+export type { LinkKey } from "./links.ts";
 
 export interface AccountsOptions {
   readonly publicUrl: string;
@@ -33,7 +33,7 @@ export interface AccountsOptions {
   /** Default: keys in the database, wrapped by the master key. */
   readonly tenantKeys?: TenantKeys;
   /** Rejects where this user is served no page now, once that is recorded. */
-  readonly admit?: (user: Owner, request: IncomingMessage) => Promise<void>;
+  readonly admit?: (user: UserKey, request: IncomingMessage) => Promise<void>;
   /** Remembers what may be used once. */
   readonly store: Pick<SharedStore, "add">;
   /** A user's links changed; `elicitation`: the one that asked for it. For records, and `notifications/elicitation/complete`. */

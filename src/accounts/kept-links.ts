@@ -1,7 +1,8 @@
+import type { UserKey } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { OAuthClient, OAuthTokens } from "../lib/oauth/provider.ts";
-import type { Link, LinkKey, Links, Owner } from "./links.ts";
+import type { Link, LinkKey, Links } from "./links.ts";
 import type { KeyKeeper, TenantKeys } from "./tenant-keys.ts";
 import { heldOf, openHeld, sealHeld } from "./tokens.ts";
 
@@ -35,9 +36,9 @@ export interface Shredded {
 export interface KeptLinks {
   /** `elicitation`: the one that asked for it. */
   keep(key: LinkKey, tokens: OAuthTokens, elicitation: string): Promise<void>;
-  list(owner: Owner): Promise<readonly LinkView[]>;
+  list(user: UserKey): Promise<readonly LinkView[]>;
   /** Of all users of a tenant, or of those that their issuers name so. */
-  inTenant(tenant: string, subject?: string): Promise<readonly (Owner & LinkView)[]>;
+  inTenant(tenant: string, subject?: string): Promise<readonly (UserKey & LinkView)[]>;
   /** Deletes the link, then revokes its tokens at the provider. */
   unlink(key: LinkKey): Promise<Unlinked>;
   /** Destroys the tenant's key and deletes its links: none of them can be read again here. */
@@ -78,8 +79,8 @@ export function createKeptLinks(options: KeptLinksOptions): KeptLinks {
       const { replaced } = await links.put(key, sealed, scopes, new Date(clock()));
       onChange({ ...key, what: "linked", elicitation, replaced });
     },
-    async list(owner) {
-      return (await links.of(owner)).map(viewOf);
+    async list(user) {
+      return (await links.of(user)).map(viewOf);
     },
     async inTenant(tenant, subject) {
       const found = await links.inTenant(tenant, subject);

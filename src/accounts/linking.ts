@@ -1,9 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { SharedStore } from "../domain.ts";
+import type { SharedStore, UserKey } from "../domain.ts";
 import type { ClientConfig, OAuthClient, OAuthTokens } from "../lib/oauth/provider.ts";
 import type { Cookies } from "./cookies.ts";
 import { createFlow, FLOW_MS, type Pending } from "./flow.ts";
-import type { Owner } from "./links.ts";
 import type { Sealed } from "./sealed.ts";
 import type { Ticket, Tickets } from "./tickets.ts";
 
@@ -42,7 +41,7 @@ export interface Linking {
   finish(
     request: IncomingMessage,
     response: ServerResponse,
-    came: { readonly account: string; readonly query: string; readonly owner: Owner | null },
+    came: { readonly account: string; readonly query: string; readonly user: UserKey | null },
   ): Promise<Linked>;
 }
 
@@ -74,12 +73,12 @@ export function createLinking(options: LinkingOptions): Linking {
       );
       return (await store.add(`accounts:ticket:${id}`, "used", 2 * FLOW_MS)) ? url : null;
     },
-    async finish(request, response, { account, query, owner }) {
+    async finish(request, response, { account, query, user }) {
       const callback = new URL(`${redirectUri(account)}?${query}`);
       const pending = flow.find(request, callback);
       const client = clientOf(account);
-      if (pending === null || client === undefined || owner === null) return { kind: "unknown" };
-      if (pending.value.account !== account || !sameOwner(pending.value, owner)) return { kind: "unknown" };
+      if (pending === null || client === undefined || user === null) return { kind: "unknown" };
+      if (pending.value.account !== account || !sameUser(pending.value, user)) return { kind: "unknown" };
       const answer = await flow.redeem(response, client, callback, pending);
       if (answer === null) return { kind: "used" };
       if (!answer.ok) return { kind: "refused", error: answer.error };
@@ -90,6 +89,6 @@ export function createLinking(options: LinkingOptions): Linking {
 }
 
 /** Compared part by part: two issuers may each have their own "ann". */
-export function sameOwner(one: Owner, other: Owner): boolean {
+export function sameUser(one: UserKey, other: UserKey): boolean {
   return one.tenant === other.tenant && one.issuer === other.issuer && one.subject === other.subject;
 }

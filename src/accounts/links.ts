@@ -1,13 +1,10 @@
+import type { UserKey } from "../domain.ts";
 import type { Database, Row } from "./database.ts";
 
-/** Whose link it is: a user of a tenant, as the issuer names them, and the account's name in the configuration. */
-export interface LinkKey {
-  readonly tenant: string;
-  readonly issuer: string;
-  readonly subject: string;
+/** Whose link it is, and the account's name in the configuration. */
+export interface LinkKey extends UserKey {
   readonly account: string;
 }
-export type Owner = Omit<LinkKey, "account">;
 
 export interface Link {
   readonly account: string;
@@ -25,9 +22,9 @@ export interface Link {
 export interface Links {
   find(key: LinkKey): Promise<Link | undefined>;
   /** By account. */
-  of(owner: Owner): Promise<readonly Link[]>;
+  of(user: UserKey): Promise<readonly Link[]>;
   /** By user and account; `subject` undefined: all of the tenant's. */
-  inTenant(tenant: string, subject: string | undefined): Promise<readonly (Owner & Link)[]>;
+  inTenant(tenant: string, subject: string | undefined): Promise<readonly (UserKey & Link)[]>;
   /** A new link, or in place of the old one: whether there was one. */
   put(key: LinkKey, sealed: string, scopes: string, now: Date): Promise<{ readonly replaced: boolean }>;
   /** Takes the row for its refresh, if it still has this version and nobody else has it. */

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { UserKey } from "../domain.ts";
 import { ERRORS, toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Page } from "../lib/page.ts";
 import type { Forms } from "./forms.ts";
 import type { KeptLinks } from "./kept-links.ts";
-import { type Linking, sameOwner } from "./linking.ts";
-import type { Owner } from "./links.ts";
+import { type Linking, sameUser } from "./linking.ts";
 import type { BrowserUser, Next, SignIn } from "./sign-in.ts";
 import { choiceView, linkView, listView, noticeView, otherUserView } from "./views.ts";
 
@@ -17,7 +17,7 @@ export interface PagesOptions {
   readonly signIn: SignIn;
   readonly forms: Forms;
   readonly kept: Pick<KeptLinks, "list" | "unlink">;
-  readonly admit: (user: Owner, request: IncomingMessage) => Promise<void>;
+  readonly admit: (user: UserKey, request: IncomingMessage) => Promise<void>;
   readonly log: Log;
 }
 
@@ -76,7 +76,7 @@ export function createPages(options: PagesOptions): Pages {
     if (ticket === null) return send(response, 400, UNKNOWN);
     if (user === null) return toSignIn(response, ticket.issuer, { page: "link", ticket: last });
     const token = forms.token(user.id);
-    if (!sameOwner(ticket, user)) {
+    if (!sameUser(ticket, user)) {
       return send(response, 403, otherUserView({ user, ticket: last, token, formAction }));
     }
     const { account } = ticket;
@@ -88,14 +88,14 @@ export function createPages(options: PagesOptions): Pages {
     const ticket = linking.ticket(last);
     if (ticket === null || user === null) return send(response, 400, UNKNOWN);
     if ((await forms.read(request, user.id)) === null) return send(response, 403, FORGED);
-    if (!sameOwner(ticket, user)) return send(response, 403, UNKNOWN);
+    if (!sameUser(ticket, user)) return send(response, 403, UNKNOWN);
     const url = await linking.begin(response, ticket);
     if (url === null) return send(response, 400, USED);
     redirect(response, url.href);
   }
 
   async function callback({ request, response, last: account, query, user }: Asked): Promise<void> {
-    const linked = await linking.finish(request, response, { account, query, owner: user });
+    const linked = await linking.finish(request, response, { account, query, user });
     if (linked.kind === "linked") return redirect(response, `${ROOT}/linked/${account}`);
     if (linked.kind === "unknown") return send(response, 400, UNKNOWN);
     if (linked.kind === "used") return send(response, 400, USED);

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { SharedStore } from "../domain.ts";
+import type { SharedStore, UserKey } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { randomId } from "../lib/ids.ts";
@@ -7,7 +7,6 @@ import { createOAuthClient } from "../lib/oauth/client.ts";
 import { type ClientConfig, providerOf } from "../lib/oauth/provider.ts";
 import type { Cookies } from "./cookies.ts";
 import { createFlow, type Pending } from "./flow.ts";
-import type { Owner } from "./links.ts";
 import { createSealed } from "./sealed.ts";
 
 /** An issuer of users' tokens, with the gateway registered there as an OpenID Connect client. */
@@ -22,7 +21,7 @@ export interface SignInIssuer extends ClientConfig {
 }
 
 /** Who sits at a browser: the user whom the issuer of their tokens just signed in. */
-export interface BrowserUser extends Owner {
+export interface BrowserUser extends UserKey {
   /** Of this sign-in. */
   readonly id: string;
   /** For the pages. */

@@ -1,9 +1,9 @@
 import { setImmediate } from "node:timers/promises";
 import type { Listed, ListedKind, Upstream, UpstreamIdentity } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { GATEWAY_SESSION } from "../lib/gateway-session.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { elementsOf, memberOf, membersOf, scalarIn } from "../lib/members.ts";
-import { GATEWAY_OWNER } from "../lib/owner.ts";
 import { type Definition, isRefusal, type Refusal, readDefinition } from "./definition.ts";
 import { KINDS, LISTED_KINDS } from "./kinds.ts";
 
@@ -98,7 +98,7 @@ async function listPage(
   const answer = await upstream.request({
     method,
     params: cursor === undefined ? {} : { cursor },
-    owner: GATEWAY_OWNER,
+    sessionKey: GATEWAY_SESSION,
     clientInfo: null,
     decisionId: "",
     credential: new Map(),

@@ -1,8 +1,9 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import type { LinkView, Owner, Shredded } from "../accounts/accounts.ts";
+import type { LinkView, Shredded } from "../accounts/accounts.ts";
 import type { UnlinkAnswer } from "../compose/operator-accounts.ts";
 import type { Config } from "../config/config.ts";
+import type { UserKey } from "../domain.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { askOrTell, operatorOf } from "./gateway-client.ts";
 import { loadOrTell } from "./load.ts";
@@ -67,7 +68,9 @@ export async function accounts(options: AccountsOptions, around: Surroundings): 
 }
 
 /** As JSON has it. */
-type Linked = Owner & Omit<LinkView, "linkedAt" | "refreshedAt"> & Record<"linkedAt" | "refreshedAt", string>;
+type Linked = UserKey &
+  Omit<LinkView, "linkedAt" | "refreshedAt"> &
+  Record<"linkedAt" | "refreshedAt", string>;
 
 /** 1: one has ended at its third party, so that its user has to link it again. */
 async function list({ options, config, around }: Given): Promise<ExitCode> {

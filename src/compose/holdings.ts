@@ -17,7 +17,7 @@ interface Holdings {
 
 /** For whom it is held, in the words of each room. */
 interface Whose {
-  owns(owner: string): boolean;
+  owns(principalKey: string): boolean;
   leases(scope: LeaseScope): boolean;
   holds(holder: Holder): boolean;
 }
@@ -50,7 +50,7 @@ async function letGo(
 function endRuns(runs: Runs, holdings: Holdings, log: Ground["log"]): void {
   runs.onEnd((id, why) => {
     const its: Whose = {
-      owns: (owner) => runOf(owner) === id,
+      owns: (principalKey) => runOf(principalKey) === id,
       leases: ({ run }) => run === id,
       holds: ({ user }) => user !== null && runOf(user) === id,
     };
@@ -74,7 +74,7 @@ function endSuspended(
 ): void {
   suspensions.onSuspend((id) => {
     const its: Whose = {
-      owns: (owner) => tenantOf(owner) === id,
+      owns: (principalKey) => tenantOf(principalKey) === id,
       leases: ({ tenant }) => tenant === id,
       holds: ({ tenant }) => tenant === id,
     };

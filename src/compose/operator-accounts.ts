@@ -1,7 +1,7 @@
-import type { Accounts, LinkKey, LinkView, Owner, Shredded } from "../accounts/accounts.ts";
+import type { Accounts, LinkKey, LinkView, Shredded } from "../accounts/accounts.ts";
 import type { Config } from "../config/config.ts";
 import { didYouMean } from "../config/problems.ts";
-import type { DecisionLog } from "../domain.ts";
+import type { DecisionLog, UserKey } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Order } from "../suspension/suspensions.ts";
 import { checkReason, checkTenant } from "./operator-checks.ts";
@@ -9,7 +9,7 @@ import { checkReason, checkTenant } from "./operator-checks.ts";
 /** Other people's connected accounts, in an operator's hands. No token is shown to anybody. */
 export interface AccountsDesk {
   /** @throws PortcullisError `tenant_unknown`, `params_invalid` where none are configured */
-  links(tenant: string, subject?: string): Promise<readonly (Owner & LinkView)[]>;
+  links(tenant: string, subject?: string): Promise<readonly (UserKey & LinkView)[]>;
   /**
    * Deletes a link, ends what was held with it at every replica, and tells the third party. `issuer` "": the only one
    * that is configured.
@@ -42,7 +42,7 @@ export function createAccountsDesk(parts: AccountsDeskParts): AccountsDesk {
     throw new PortcullisError("params_invalid", { reason: "no connected accounts are configured" });
   }
 
-  async function linksOf(tenant: string, subject?: string): Promise<readonly (Owner & LinkView)[]> {
+  async function linksOf(tenant: string, subject?: string): Promise<readonly (UserKey & LinkView)[]> {
     const found = await known().inTenant(tenant, subject);
     await checkTenant(tenant, config, found.length > 0);
     return found;

@@ -1,6 +1,6 @@
 import type { Credentials } from "../credential/credentials.ts";
 import type { Upstream } from "../domain.ts";
-import { holderOf, ownedBy, sessionOwner } from "../gate/principal.ts";
+import { holderOf, isKeyOf, sessionKeyOf } from "../gate/principal.ts";
 import { randomId } from "../lib/ids.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Ground } from "./ground.ts";
@@ -25,8 +25,8 @@ export function openSessions(
     seal,
     replicas,
     limits,
-    capsOf(owner) {
-      const { user, tenant } = holderOf(owner);
+    capsOf(principalKey) {
+      const { user, tenant } = holderOf(principalKey);
       return [
         { of: user, max: SESSIONS_PER_USER },
         { of: tenant, max: share(limits.sessions) },
@@ -36,16 +36,16 @@ export function openSessions(
     clock,
     log,
     newId: randomId,
-    onEnd({ id, owner }, why) {
+    onEnd({ id, principalKey }, why) {
       // Another replica may go on with what this one held.
       if (why === "closed" && !isAlone) return;
       for (const upstream of upstreams.values()) {
         upstream
-          .release(sessionOwner(id))
+          .release(sessionKeyOf(id))
           .catch((err: unknown) => log.warn({ err }, "an upstream session was not ended"));
       }
-      if (why !== "closed" && !sessions.has(owner)) {
-        credentials.retireWhere((scope) => ownedBy(owner, scope), "the session ended");
+      if (why !== "closed" && !sessions.has(principalKey)) {
+        credentials.retireWhere((scope) => isKeyOf(principalKey, scope), "the session ended");
       }
     },
   });

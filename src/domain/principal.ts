@@ -22,6 +22,9 @@ export interface Principal {
   readonly attributes: JsonObject;
 }
 
+/** A user of a tenant, as the issuer names them, whatever runs they have. */
+export type UserKey = Pick<Principal, "issuer" | "subject" | "tenant">;
+
 /** The tenant's record: whatever the operator's schema says, and its id. */
 export interface TenantRecord extends JsonObject {
   readonly id: string;

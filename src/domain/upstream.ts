@@ -10,8 +10,8 @@ export interface UpstreamRequest {
   readonly method: string;
   /** Without the era's own `_meta` keys; `name` is the upstream's name of the target. */
   readonly params: JsonObject;
-  /** Who owns the upstream session: a client session or a principal; requests of two owners never share one. */
-  readonly owner: string;
+  /** Of the upstream session: a client session's or a principal's; requests with two keys never share one. */
+  readonly sessionKey: string;
   readonly clientInfo: JsonObject | null;
   /** Travels as `Portcullis-Decision` beside the credential; "" for the gateway's own requests. */
   readonly decisionId: string;
@@ -30,7 +30,7 @@ export interface UpstreamRequest {
   readonly paramHeaders?: ReadonlyMap<string, string> | undefined;
   /**
    * What the upstream may know of the client's capabilities, in the words of either era; null: nothing. It is fixed
-   * for the life of an owner's legacy session, and `owner` tells apart what must not share one.
+   * for the life of a legacy session, and `sessionKey` tells apart what must not share one.
    */
   readonly clientCapabilities?: JsonObject | null;
   /** The least severe log message that the caller wants, in the words of the protocol; absent: none was asked for. */
@@ -70,11 +70,18 @@ export interface ClientAnswer {
   readonly text: string;
 }
 
-/** What one owner wants to hear from an upstream outside of any request, until `signal` aborts. */
+/** What is to be heard from an upstream in one session, outside of any request, until `signal` aborts. */
 export interface ListenRequest
   extends Pick<
     UpstreamRequest,
-    "owner" | "clientInfo" | "clientCapabilities" | "decisionId" | "credential" | "lease" | "who" | "logLevel"
+    | "sessionKey"
+    | "clientInfo"
+    | "clientCapabilities"
+    | "decisionId"
+    | "credential"
+    | "lease"
+    | "who"
+    | "logLevel"
   > {
   /** Resources whose updates are wanted, by the URIs that the upstream knows. */
   readonly uris: readonly string[];
@@ -121,15 +128,15 @@ export interface Upstream {
   identify(signal: Cancellable): Promise<UpstreamIdentity>;
   /** Rejects with an `upstream_*` PortcullisError or `cancelled`; never retries a request that may have run. */
   request(request: UpstreamRequest): Promise<UpstreamReply>;
-  /** Ends what is held for this owner (an upstream session). */
-  release(owner: string): Promise<void>;
+  /** Ends what is held under this key (an upstream session). */
+  release(sessionKey: string): Promise<void>;
   /** Ends what is held for whoever matches, in use or not. */
   releaseWhere(matches: (holder: Holder) => boolean): Promise<void>;
-  /** Tells it that the roots of this owner's client changed, where a session is held for that. Never rejects. */
-  rootsChanged(owner: string): Promise<void>;
+  /** Tells it that the roots of this session's client changed, where a session is held for that. Never rejects. */
+  rootsChanged(sessionKey: string): Promise<void>;
   /**
    * Resolves once it listens, and goes on (reconnecting by itself) until the signal aborts; rejects with `upstream_*`.
-   * An owner listens once at a time: a second request replaces the first without a gap.
+   * A session listens once at a time: a second request replaces the first without a gap.
    */
   listen(request: ListenRequest): Promise<Listening>;
   /** Calls back when the upstream announces that one of its lists changed. Returns how to stop. */

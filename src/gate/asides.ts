@@ -6,9 +6,9 @@ import type { Replicas } from "../protocol/replicas.ts";
 
 type AskClient = NonNullable<UpstreamRequest["onQuestion"]>;
 
-/** The session that this owner has at this upstream. */
+/** The session under this key at this upstream. */
 export interface UpstreamSession {
-  readonly owner: string;
+  readonly sessionKey: string;
   readonly upstream: string;
 }
 
@@ -88,6 +88,6 @@ export function createAsides(
   };
 }
 
-function keyOf({ owner, upstream }: UpstreamSession): string {
-  return JSON.stringify([owner, upstream]);
+function keyOf({ sessionKey, upstream }: UpstreamSession): string {
+  return JSON.stringify([sessionKey, upstream]);
 }

@@ -31,7 +31,7 @@ export interface Ask {
   readonly principalKey: string;
   readonly who: Who;
   /** Whose upstream sessions it uses: the client session's, or the principal's where there is none. */
-  readonly owner: string;
+  readonly sessionKey: string;
   /** What the client said of itself, in this request or when it opened the session. */
   readonly clientInfo: RequestMessage["clientInfo"];
   readonly clientCapabilities: RequestMessage["clientCapabilities"];

@@ -59,9 +59,9 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
   }
 
   function requestWith(lease: Lease): ListenRequest {
-    const { owner, clientInfo, clientCapabilities, who, decisionId } = hearer;
+    const { sessionKey, clientInfo, clientCapabilities, who, decisionId } = hearer;
     return {
-      ...{ owner, clientInfo, clientCapabilities, who, decisionId },
+      ...{ sessionKey, clientInfo, clientCapabilities, who, decisionId },
       credential: lease.headers,
       lease,
       uris: tuning.uris,

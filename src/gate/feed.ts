@@ -17,7 +17,7 @@ import { heard } from "./hear.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import { canBeAsked } from "./interaction.ts";
 import { listedDefinition, usableOf } from "./list.ts";
-import { ownerOf } from "./principal.ts";
+import { principalKeyOf } from "./principal.ts";
 import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
 import { makerOf, toolOf } from "./task-store.ts";
@@ -118,7 +118,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
         ask?.(upstream, question, ended) ?? Promise.reject(new Error("nobody is asked")),
     });
     channels.set(upstream, channel);
-    // The new one takes the owner's place at the upstream without a gap.
+    // The new one takes the place of the last at the upstream without a gap.
     if (before !== undefined) void channel.tried.then(() => before.close());
   }
 
@@ -181,7 +181,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
 
   /** Of a call that this client made and could make now. */
   async function isOwnTask(upstream: string, params: string): Promise<boolean> {
-    const maker = makerOf(ownerOf(hearer.identity), hearer.server);
+    const maker = makerOf(principalKeyOf(hearer.identity), hearer.server);
     const entry = await rooms.tasks.find(maker, taskIdOf(params));
     if (entry?.upstream !== upstream) return false;
     const target = toolOf(entry, era, rooms.catalog.view(hearer.server));
@@ -221,7 +221,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
         for (const upstream of rooms.catalog.view(hearer.server).upstreams.keys())
           rooms.upstreams
             .get(upstream)
-            ?.release(hearer.owner)
+            ?.release(hearer.sessionKey)
             .catch((err: unknown) => rooms.log.warn({ err }, "an upstream session was not ended"));
     },
   };

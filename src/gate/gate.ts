@@ -22,7 +22,7 @@ import { canBeAsked } from "./interaction.ts";
 import { list } from "./list.ts";
 import { listen } from "./listen.ts";
 import { createLoad, type Load, type Slot } from "./load.ts";
-import { ownerOf, sessionOwner, whoOf } from "./principal.ts";
+import { principalKeyOf, sessionKeyOf, whoOf } from "./principal.ts";
 import { read } from "./read.ts";
 import { recordUnasked } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
@@ -153,7 +153,7 @@ async function serve(exchange: Exchange, entered: Entered, rooms: Rooms): Promis
 function askOf(exchange: Exchange, entered: Entered, policy: PolicyEngine, rooms: Rooms): Ask {
   const { seen, message, identity, session, rest } = entered;
   const { principal, tenant } = identity;
-  const principalKey = ownerOf(identity);
+  const principalKey = principalKeyOf(identity);
   const clientCapabilities = message.clientCapabilities ?? session?.clientCapabilities ?? null;
   return {
     seen,
@@ -164,7 +164,7 @@ function askOf(exchange: Exchange, entered: Entered, policy: PolicyEngine, rooms
     session,
     principalKey,
     who: whoOf(identity),
-    owner: session === null ? standingOwner(principalKey, clientCapabilities) : sessionOwner(session.id),
+    sessionKey: session === null ? standingKey(principalKey, clientCapabilities) : sessionKeyOf(session.id),
     clientInfo: message.clientInfo ?? session?.clientInfo ?? null,
     clientCapabilities,
     logLevel: message.logLevel ?? session?.logLevel ?? undefined,
@@ -182,7 +182,7 @@ function askOf(exchange: Exchange, entered: Entered, policy: PolicyEngine, rooms
 }
 
 /** Sessions that the gateway holds for a client without one: clients that can be asked other things share none. */
-function standingOwner(principalKey: string, capabilities: JsonObject | null): string {
+function standingKey(principalKey: string, capabilities: JsonObject | null): string {
   return canBeAsked(capabilities) ? `${principalKey} ${digest(capabilities)}` : principalKey;
 }
 
@@ -196,7 +196,7 @@ async function sessionOf(
   if (message?.era === "modern" || message?.method === "initialize") return null;
   const id = exchange.header("mcp-session-id");
   if (id === undefined) throw new PortcullisError("session_required");
-  const session = await rooms.sessions.get(id, ownerOf(identity), exchange.server);
+  const session = await rooms.sessions.get(id, principalKeyOf(identity), exchange.server);
   if (session === undefined) throw new PortcullisError("session_unknown");
   return session;
 }
@@ -204,7 +204,7 @@ async function sessionOf(
 function take({ method, params }: NotificationMessage, session: ClientSession, rooms: Rooms): void {
   const { requestId } = params;
   if (method === "notifications/roots/list_changed")
-    for (const upstream of rooms.upstreams.values()) void upstream.rootsChanged(sessionOwner(session.id));
+    for (const upstream of rooms.upstreams.values()) void upstream.rootsChanged(sessionKeyOf(session.id));
   if (method !== "notifications/cancelled") return;
   if (typeof requestId === "string" || typeof requestId === "number")
     rooms.sessions.cancel(session, requestId);
@@ -213,7 +213,7 @@ function take({ method, params }: NotificationMessage, session: ClientSession, r
 async function endSession(exchange: Exchange, identity: Identity, rooms: Rooms): Promise<void> {
   const id = exchange.header("mcp-session-id");
   if (id === undefined) throw new PortcullisError("session_required");
-  const ended = await rooms.sessions.delete(id, ownerOf(identity), exchange.server);
+  const ended = await rooms.sessions.delete(id, principalKeyOf(identity), exchange.server);
   if (!ended) throw new PortcullisError("session_unknown");
   exchange.reply.empty(204);
 }

@@ -8,7 +8,7 @@ export interface Hearer {
   readonly identity: Identity;
   readonly server: string;
   /** Whose upstream sessions it hears from. */
-  readonly owner: string;
+  readonly sessionKey: string;
   /** Nobody else uses them: they end with it. */
   readonly ownsSessions: boolean;
   readonly who: Who;

@@ -14,11 +14,11 @@ export interface Held {
    *
    * @throws PortcullisError `overloaded`
    */
-  keep(id: string, owner: string, conversation: Conversation): void;
+  keep(id: string, principalKey: string, conversation: Conversation): void;
   /** Goes on with a call, wherever it is held. Never rejects. */
   resume(at: { node: string; call: string; responses: JsonObject }, listener: Listener): Promise<Turn>;
-  /** Ends those held here whose owner matches. */
-  drop(matches: (owner: string) => boolean): void;
+  /** Ends those held here whose principal matches. */
+  drop(matches: (principalKey: string) => boolean): void;
   readonly size: number;
   close(): void;
 }
@@ -29,7 +29,7 @@ const MAX_PER_USER = 16;
 const SWEEP_MS = 10_000;
 
 interface Entry {
-  readonly owner: string;
+  readonly principalKey: string;
   readonly holder: ReturnType<typeof holderOf>;
   readonly conversation: Conversation;
   readonly until: number;
@@ -105,19 +105,19 @@ export function createHeld(
 
   return {
     node: replicas.node,
-    keep(id, owner, conversation) {
-      const holder = holderOf(owner);
+    keep(id, principalKey, conversation) {
+      const holder = holderOf(principalKey);
       try {
         makeRoom(holder);
       } catch (error) {
         conversation.abandon();
         throw error;
       }
-      entries.set(id, { owner, holder, conversation, until: clock() + STATE_MS });
+      entries.set(id, { principalKey, holder, conversation, until: clock() + STATE_MS });
     },
     resume: (at, listener) =>
       at.node === replicas.node ? go(at.call, at.responses, listener) : goThere(at, listener),
-    drop: (matches) => endWhere(({ owner }) => matches(owner)),
+    drop: (matches) => endWhere(({ principalKey }) => matches(principalKey)),
     get size() {
       return entries.size;
     },

@@ -17,6 +17,6 @@ export async function keepTask(
   if (wanted === undefined && !(era === "modern" && /"task"|\\u/.test(answer.text))) return;
   const taskId = readTask(answer.text, era);
   if (taskId === undefined) return;
-  const entry: TaskEntry = { era, upstream, tool, arguments: sent, owner: ask.owner };
+  const entry: TaskEntry = { era, upstream, tool, arguments: sent, sessionKey: ask.sessionKey };
   await rooms.tasks.keep(makerOf(ask.principalKey, ask.seen.server), taskId, entry);
 }

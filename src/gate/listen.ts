@@ -54,11 +54,11 @@ function allowed(requested: JsonObject, honored: JsonObject) {
   return { effect: "allow", code: "ok", arguments: requested, reasons } as const;
 }
 
-function hearerOf({ identity, seen, owner, who, clientInfo }: Ask, decisionId: string): Hearer {
+function hearerOf({ identity, seen, sessionKey, who, clientInfo }: Ask, decisionId: string): Hearer {
   return {
     ...{ identity, who, clientInfo, decisionId },
     server: seen.server,
-    owner: `${owner} listen ${decisionId}`,
+    sessionKey: `${sessionKey} listen ${decisionId}`,
     ownsSessions: true,
     clientCapabilities: null,
   };

@@ -1,42 +1,44 @@
 import type { Identity, Who } from "../domain.ts";
 
-/** Of an owner; `run` is "" where it is none. */
+/** Of a key; `run` is "" where it is of none. */
 type Parts = Readonly<Record<"issuer" | "subject" | "tenant" | "run", string>>;
 
-/** Who owns sessions, tasks and held calls: the user of this issuer in this tenant, or one run of that user. */
-export function ownerOf(identity: Identity): string {
+/** Whose sessions, tasks and held calls are: the user of this issuer in this tenant, or one run of that user. */
+export function principalKeyOf(identity: Identity): string {
   return whoOf(identity).user;
 }
 
-/** Who owns the upstream sessions of a client session. */
-export function sessionOwner(id: string): string {
+/** Under which a client session has its upstream sessions. */
+export function sessionKeyOf(id: string): string {
   return `session ${id}`;
 }
 
-/** By whom is counted what an owner may hold: a user with all their runs, and their tenant. */
-export function holderOf(owner: string): { readonly user: string; readonly tenant: string } {
-  const { issuer, subject, tenant } = partsOf(owner);
+/** By whom is counted what a principal may hold: a user with all their runs, and their tenant. */
+export function holderOf(principalKey: string): { readonly user: string; readonly tenant: string } {
+  const { issuer, subject, tenant } = partsOf(principalKey);
   return { user: JSON.stringify([issuer, subject, tenant]), tenant: JSON.stringify([tenant]) };
 }
 
-/** The run that an owner is, or "". */
-export function runOf(owner: string): string {
-  return partsOf(owner).run;
+/** The run that it is the key of, or "". */
+export function runOf(principalKey: string): string {
+  return partsOf(principalKey).run;
 }
 
-/** The tenant in which an owner is a user. */
-export function tenantOf(owner: string): string {
-  return partsOf(owner).tenant;
+/** The tenant in which its user acts. */
+export function tenantOf(principalKey: string): string {
+  return partsOf(principalKey).tenant;
 }
 
-function partsOf(owner: string): Parts {
-  const [issuer = "", subject = "", tenant = "", run = ""] = JSON.parse(owner) as readonly string[];
+function partsOf(principalKey: string): Parts {
+  const [issuer = "", subject = "", tenant = "", run = ""] = JSON.parse(principalKey) as readonly string[];
   return { issuer, subject, tenant, run };
 }
 
-/** Whether something of this user in this tenant, and of this run or of none, is the owner's. */
-export function ownedBy(owner: string, { issuer, subject, tenant, run }: Parts): boolean {
-  return owner === JSON.stringify(run === "" ? [issuer, subject, tenant] : [issuer, subject, tenant, run]);
+/** Whether it is the key of this user in this tenant, and of this run or of none. */
+export function isKeyOf(principalKey: string, { issuer, subject, tenant, run }: Parts): boolean {
+  return (
+    principalKey === JSON.stringify(run === "" ? [issuer, subject, tenant] : [issuer, subject, tenant, run])
+  );
 }
 
 const known = new WeakMap<Identity, Who>();

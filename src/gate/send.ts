@@ -36,7 +36,7 @@ export async function send(
   const sent = upstreamOf(rooms, target.upstream).request({
     method,
     params,
-    owner: ask.owner,
+    sessionKey: ask.sessionKey,
     clientInfo: ask.clientInfo,
     clientCapabilities: ask.clientCapabilities,
     decisionId: id,
@@ -61,14 +61,14 @@ const TRACE = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
 
 /** Other replicas may hear what the upstream asks beside this call. */
 function heardAside(
-  { session, clientCapabilities, owner }: Ask,
+  { session, clientCapabilities, sessionKey }: Ask,
   { asides }: Pick<Rooms, "asides">,
   upstream: string,
   onQuestion: AskClient,
   sent: Promise<UpstreamReply>,
 ): Promise<UpstreamReply> {
   if (asides === null || session === null || !canBeAsked(clientCapabilities)) return sent;
-  return sent.finally(asides.join({ owner, upstream }, onQuestion));
+  return sent.finally(asides.join({ sessionKey, upstream }, onQuestion));
 }
 
 function passOn(

@@ -9,7 +9,7 @@ export async function initialize(ask: Ask, rooms: Rooms): Promise<void> {
   const { params, clientInfo, clientCapabilities } = ask.message;
   const version = negotiate(String(params.protocolVersion));
   const session = await rooms.sessions.create({
-    owner: ask.principalKey,
+    principalKey: ask.principalKey,
     server: ask.seen.server,
     version,
     clientInfo,
@@ -18,7 +18,7 @@ export async function initialize(ask: Ask, rooms: Rooms): Promise<void> {
   try {
     await recordAllowed(ask, rooms);
   } catch (error) {
-    await rooms.sessions.delete(session.id, session.owner, session.server);
+    await rooms.sessions.delete(session.id, session.principalKey, session.server);
     throw error;
   }
   ask.answer.result(initializeResult(version, describe(ask, rooms)), {

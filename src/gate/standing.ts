@@ -11,7 +11,7 @@ import { type Hearer, hearing } from "./hearer.ts";
 import { declares } from "./interaction.ts";
 import { beginLife } from "./life.ts";
 import { LINGER_MS } from "./outbox.ts";
-import { sessionOwner, whoOf } from "./principal.ts";
+import { sessionKeyOf, whoOf } from "./principal.ts";
 import type { Asking } from "./questions.ts";
 import { record } from "./records.ts";
 import type { Rooms } from "./rooms.ts";
@@ -129,7 +129,7 @@ function hearerOf(session: ClientSession, identity: Identity, decisionId: string
   const { id, server, clientInfo, clientCapabilities } = session;
   return {
     ...{ identity, server, clientInfo, clientCapabilities, decisionId },
-    owner: sessionOwner(id),
+    sessionKey: sessionKeyOf(id),
     ownsSessions: false,
     who: whoOf(identity),
   };
@@ -159,8 +159,8 @@ async function askStanding(
   to: Asking,
   signal: AbortSignal,
 ): Promise<ClientAnswer> {
-  const { owner } = hearer;
-  const aside = await rooms.asides?.ask({ owner, upstream }, question, signal);
+  const { sessionKey } = hearer;
+  const aside = await rooms.asides?.ask({ sessionKey, upstream }, question, signal);
   if (aside !== undefined) return aside;
   const { kind, method, params } = question;
   const deciding = hearing(rooms, hearer);

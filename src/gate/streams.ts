@@ -10,11 +10,11 @@ export interface Streams {
    */
   take(session: string, standing: Standing): Taken;
   /**
-   * A `subscriptions/listen` of this owner. Gives how to leave.
+   * A `subscriptions/listen` of this principal. Gives how to leave.
    *
    * @throws PortcullisError `overloaded`
    */
-  listen(owner: string, end: () => void): () => void;
+  listen(principalKey: string, end: () => void): () => void;
   readonly size: number;
   /** Ends them all: a drain does not wait for what never ends by itself. */
   close(): void;
@@ -67,8 +67,8 @@ export function createStreams(
         },
       };
     },
-    listen(owner, end) {
-      const holder = holderOf(owner);
+    listen(principalKey, end) {
+      const holder = holderOf(principalKey);
       const count = (by: keyof typeof holder) =>
         [...listens.values()].filter((one) => one[by] === holder[by]).length;
       if (count("user") >= LISTENS_PER_USER || count("tenant") >= share(max) || listens.size >= max)

@@ -15,7 +15,7 @@ export interface TaskEntry {
   readonly tool: string;
   readonly arguments: JsonObject;
   /** Whose upstream session made it. */
-  readonly owner: string;
+  readonly sessionKey: string;
 }
 
 /** Whose a task is: a principal's on a virtual server, where policies and names are those of the call. */

@@ -37,7 +37,7 @@ export async function task(ask: Ask, rooms: Rooms): Promise<void> {
   if (entry === undefined || target === undefined) return;
   const { grant } = decision;
   const resume = resumed(ask, rooms, { target, arguments: args }, sha256, grant);
-  await forward({ ...ask, owner: entry.owner }, rooms, {
+  await forward({ ...ask, sessionKey: entry.sessionKey }, rooms, {
     id,
     target,
     grant,

@@ -67,7 +67,7 @@ export function roomsFor(identity: Identity, now: number, shared: SharedRooms, t
 /** A legacy session is open already, so that a request needs no more than its id. */
 function oneSession(): Rooms["sessions"] {
   const session = {
-    owner: "",
+    principalKey: "",
     server: "",
     version: "",
     clientInfo: null,

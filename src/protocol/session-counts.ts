@@ -10,15 +10,15 @@ export interface Cap {
 /** How many sessions there are, of whoever shares a cap. All reject with `store_unavailable`. */
 export interface SessionCounts {
   /** false: one of the caps is reached, and it is counted nowhere. */
-  join(key: string, owner: string): Promise<boolean>;
+  join(key: string, principalKey: string): Promise<boolean>;
   /** Beyond the caps that it was let in under, it stays: this only keeps it counted. */
-  keep(key: string, owner: string): Promise<void>;
-  leave(key: string, owner: string): Promise<void>;
+  keep(key: string, principalKey: string): Promise<void>;
+  leave(key: string, principalKey: string): Promise<void>;
 }
 
 export function createSessionCounts(
   store: Pick<SharedStore, "join" | "leave">,
-  capsOf: (owner: string) => readonly Cap[],
+  capsOf: (principalKey: string) => readonly Cap[],
   lifeMs: number,
 ): SessionCounts {
   async function leave(key: string, caps: readonly Cap[]): Promise<void> {
@@ -26,8 +26,8 @@ export function createSessionCounts(
   }
 
   return {
-    async join(key, owner) {
-      const caps = capsOf(owner);
+    async join(key, principalKey) {
+      const caps = capsOf(principalKey);
       for (const [at, { of, max }] of caps.entries()) {
         if (await store.join(setOf(of), key, lifeMs, max)) continue;
         await leave(key, caps.slice(0, at));
@@ -35,12 +35,12 @@ export function createSessionCounts(
       }
       return true;
     },
-    async keep(key, owner) {
+    async keep(key, principalKey) {
       await Promise.all(
-        capsOf(owner).map(({ of }) => store.join(setOf(of), key, lifeMs, Number.MAX_SAFE_INTEGER)),
+        capsOf(principalKey).map(({ of }) => store.join(setOf(of), key, lifeMs, Number.MAX_SAFE_INTEGER)),
       );
     },
-    leave: (key, owner) => leave(key, capsOf(owner)),
+    leave: (key, principalKey) => leave(key, capsOf(principalKey)),
   };
 }
 

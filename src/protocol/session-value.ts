@@ -5,7 +5,7 @@ import { isLogLevel, type LogLevel } from "./shapes.ts";
 /** What a legacy client said at `initialize`, and who it was. A session is no authentication: each request is. */
 export interface SessionStart {
   /** Identity of the principal that opened it: no other may use it. */
-  readonly owner: string;
+  readonly principalKey: string;
   /** The virtual server. */
   readonly server: string;
   /** The negotiated revision. */
@@ -32,8 +32,17 @@ export function sessionKey(id: string): string {
 }
 
 export function sealSession(seal: Seal, id: string, data: SessionData, now: number): string {
-  const { owner, server, version, clientInfo, clientCapabilities, logLevel, subscriptions } = data;
-  const value = { id, owner, server, version, clientInfo, clientCapabilities, logLevel, subscriptions };
+  const { principalKey, server, version, clientInfo, clientCapabilities, logLevel, subscriptions } = data;
+  const value = {
+    id,
+    principalKey,
+    server,
+    version,
+    clientInfo,
+    clientCapabilities,
+    logLevel,
+    subscriptions,
+  };
   return seal.seal(PURPOSE, value, now + LIFE_MS);
 }
 
@@ -41,11 +50,11 @@ export function sealSession(seal: Seal, id: string, data: SessionData, now: numb
 export function openSession(seal: Seal, id: string, sealed: string, now: number): SessionData | undefined {
   const value = seal.open(PURPOSE, sealed, now);
   if (!isJsonObject(value) || value.id !== id) return undefined;
-  const { owner, server, version, clientInfo, clientCapabilities, logLevel, subscriptions } = value;
-  if (typeof owner !== "string" || typeof server !== "string" || typeof version !== "string")
+  const { principalKey, server, version, clientInfo, clientCapabilities, logLevel, subscriptions } = value;
+  if (typeof principalKey !== "string" || typeof server !== "string" || typeof version !== "string")
     return undefined;
   return {
-    owner,
+    principalKey,
     server,
     version,
     clientInfo: isJsonObject(clientInfo) ? clientInfo : null,

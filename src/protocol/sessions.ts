@@ -27,8 +27,8 @@ export type SessionChange = Partial<Pick<SessionData, "logLevel" | "subscription
 export interface Sessions {
   /** @throws PortcullisError `too_many_sessions` */
   create(start: SessionStart): Promise<ClientSession>;
-  /** The session, and another lease of life for it. Another owner's or server's session is as unknown as none. */
-  get(id: string, owner: string, server: string): Promise<ClientSession | undefined>;
+  /** The session, and another lease of life for it. Another principal's or server's session is as unknown as none. */
+  get(id: string, principalKey: string, server: string): Promise<ClientSession | undefined>;
   /**
    * Changes a session that is this caller's, whatever other replicas change meanwhile: `change` may be called again.
    * undefined: it has ended.
@@ -37,11 +37,11 @@ export interface Sessions {
    */
   update(id: string, change: (session: SessionData) => SessionChange): Promise<ClientSession | undefined>;
   /** false: there is no such session. */
-  delete(id: string, owner: string, server: string): Promise<boolean>;
-  /** Ends those known at this replica whose owner matches. */
-  deleteWhere(matches: (owner: string) => boolean): Promise<void>;
-  /** Whether this owner has one that is known at this replica. */
-  has(owner: string): boolean;
+  delete(id: string, principalKey: string, server: string): Promise<boolean>;
+  /** Ends those known at this replica whose principal matches. */
+  deleteWhere(matches: (principalKey: string) => boolean): Promise<void>;
+  /** Whether this principal has one that is known at this replica. */
+  has(principalKey: string): boolean;
   /** Cancels a request of the session, at whichever replica it is being answered or arrives next. */
   cancel(session: ClientSession, request: RequestId): void;
   /** Calls back with the session whenever it changed at any replica, with undefined once it ended. Returns how to stop. */
@@ -57,8 +57,8 @@ export interface SessionsOptions {
   readonly replicas: Pick<Replicas, "node" | "broadcast" | "onMessage">;
   readonly seal: Seal;
   readonly limits: { readonly session_idle_ms: number };
-  /** Who shares a number of sessions with this owner. */
-  capsOf(owner: string): readonly Cap[];
+  /** Who shares a number of sessions with this principal. */
+  capsOf(principalKey: string): readonly Cap[];
   readonly clock: Clock;
   readonly log: Log;
   /** Unguessable. */
@@ -110,11 +110,11 @@ export function createSessions(options: SessionsOptions): Sessions {
     found.seen = clock();
     if (found.seen - found.counted < idle / 4) return;
     found.counted = found.seen;
-    counts.keep(found.key, found.session.owner).catch(unheard);
+    counts.keep(found.key, found.session.principalKey).catch(unheard);
   }
 
   function leave({ key, session }: Pick<KnownSession, "key" | "session">): Promise<void> {
-    return counts.leave(key, session.owner);
+    return counts.leave(key, session.principalKey);
   }
 
   /** Ends what is idle. An answer under way is use, here; another replica's use shows in the store. */
@@ -139,7 +139,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       const id = newId();
       const key = keyOf(id);
       // Idle sessions only make way when somebody needs their place.
-      const count = () => counts.join(key, start.owner);
+      const count = () => counts.join(key, start.principalKey);
       const counted = (await count()) || (await sweep().then(count));
       if (!counted) throw new PortcullisError("too_many_sessions");
       const sealed = sealSession(seal, id, { ...start, logLevel: null, subscriptions: [] }, clock());
@@ -150,9 +150,9 @@ export function createSessions(options: SessionsOptions): Sessions {
       created.counted = created.seen;
       return created.session;
     },
-    async get(id, owner, server) {
+    async get(id, principalKey, server) {
       const local = known.find(id);
-      if (local !== undefined && !belongs(local, owner, server)) return undefined;
+      if (local !== undefined && !belongs(local, principalKey, server)) return undefined;
       const key = local?.key ?? keyOf(id);
       const sealed = await store.touch(key, idle);
       if (sealed === undefined) {
@@ -163,7 +163,7 @@ export function createSessions(options: SessionsOptions): Sessions {
         return undefined;
       }
       const found = known.admit(id, key, sealed);
-      if (found === undefined || !belongs(found, owner, server)) return undefined;
+      if (found === undefined || !belongs(found, principalKey, server)) return undefined;
       use(found);
       return found.session;
     },
@@ -183,8 +183,8 @@ export function createSessions(options: SessionsOptions): Sessions {
       }
       throw new PortcullisError("store_unavailable", { reason: "a session is changed by too many at once" });
     },
-    async delete(id, owner, server) {
-      const session = await sessions.get(id, owner, server);
+    async delete(id, principalKey, server) {
+      const session = await sessions.get(id, principalKey, server);
       if (session === undefined) return false;
       const key = keyOf(id);
       const deleted = await store.delete(key);
@@ -194,7 +194,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       return deleted;
     },
     async deleteWhere(matches) {
-      const matching = known.all().filter(({ session }) => matches(session.owner));
+      const matching = known.all().filter(({ session }) => matches(session.principalKey));
       // Whether the store can be told or not: what is held here must go.
       for (const found of matching) known.end(found, "deleted");
       await Promise.all(
@@ -204,7 +204,7 @@ export function createSessions(options: SessionsOptions): Sessions {
         }),
       );
     },
-    has: (owner) => known.all().some(({ session }) => session.owner === owner),
+    has: (principalKey) => known.all().some(({ session }) => session.principalKey === principalKey),
     cancel({ id }, request) {
       if (!cancelHere(id, request)) news.cancel(id, request);
     },
@@ -221,8 +221,8 @@ export function createSessions(options: SessionsOptions): Sessions {
   return sessions;
 }
 
-function belongs({ session }: KnownSession, owner: string, server: string): boolean {
-  return session.owner === owner && session.server === server;
+function belongs({ session }: KnownSession, principalKey: string, server: string): boolean {
+  return session.principalKey === principalKey && session.server === server;
 }
 
 function keyOf(id: string): string {

@@ -1,12 +1,9 @@
-import type { Principal, SharedStore } from "../domain.ts";
+import type { SharedStore, UserKey } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { isJsonObject, type Json, sha256 } from "../lib/json.ts";
 import type { Seal } from "../lib/seal.ts";
 import type { Run } from "./run.ts";
-
-/** Whose runs. */
-export type Owner = Pick<Principal, "issuer" | "subject" | "tenant">;
 
 /** The runs that are under way, as all replicas share them. All reject with `store_unavailable`. */
 export interface Register {
@@ -20,7 +17,7 @@ export interface Register {
   open(id: string, text: string): Run | undefined;
   /** false: it was over already. */
   remove(run: Run): Promise<boolean>;
-  of(owner: Owner): Promise<readonly Run[]>;
+  of(user: UserKey): Promise<readonly Run[]>;
   inTenant(tenant: string): Promise<readonly Run[]>;
 }
 
@@ -80,7 +77,7 @@ export function createRegister(options: {
       await leave(run);
       return removed;
     },
-    of: async (owner) => all(await store.members(userSet(owner))),
+    of: async (user) => all(await store.members(userSet(user))),
     inTenant: async (tenant) => all(await store.members(tenantSet(tenant))),
   };
 }
@@ -89,7 +86,7 @@ function keyOf(id: string): string {
   return `run ${id}`;
 }
 
-function userSet({ issuer, subject, tenant }: Owner): string {
+function userSet({ issuer, subject, tenant }: UserKey): string {
   return `runs of ${sha256(JSON.stringify([issuer, subject, tenant]))}`;
 }
 

@@ -1,4 +1,4 @@
-import type { Principal, SharedStore, Target } from "../domain.ts";
+import type { Principal, SharedStore, Target, UserKey } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { sha256 } from "../lib/json.ts";
@@ -6,7 +6,7 @@ import type { Log } from "../lib/log.ts";
 import type { Seal } from "../lib/seal.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createLiveRuns, type RunBearer, type RunEnd } from "./live.ts";
-import { createRegister, type Owner } from "./register.ts";
+import { createRegister } from "./register.ts";
 import type { RunRequest } from "./request.ts";
 import { isChosen, type Run } from "./run.ts";
 
@@ -84,7 +84,7 @@ export interface Runs {
     record: (run: Run) => Promise<void>,
   ): Promise<{ readonly run: Run; readonly token: Secret }>;
   find(id: string): Promise<Run | undefined>;
-  of(owner: Owner): Promise<readonly Run[]>;
+  of(user: UserKey): Promise<readonly Run[]>;
   inTenant(tenant: string): Promise<readonly Run[]>;
   /** Ends it at every replica; false: it was over already. */
   end(run: Run): Promise<boolean>;
@@ -113,7 +113,7 @@ export async function createRuns(options: RunsOptions): Promise<Runs> {
   });
 
   /** A sliding window that all replicas share. */
-  async function slowDown({ issuer, subject, tenant }: Owner): Promise<void> {
+  async function slowDown({ issuer, subject, tenant }: UserKey): Promise<void> {
     const window = `run beginnings of ${sha256(JSON.stringify([issuer, subject, tenant]))}`;
     if (await store.join(window, newId(), MINUTE_MS, limits.per_minute)) return;
     const headers = { "Retry-After": "60" };
@@ -178,7 +178,7 @@ export async function createRuns(options: RunsOptions): Promise<Runs> {
       const text = await register.text(id);
       return text === undefined ? undefined : register.open(id, text);
     },
-    of: (owner) => going(register.of(owner)),
+    of: (user) => going(register.of(user)),
     inTenant: (tenant) => going(register.inTenant(tenant)),
     end,
     async endWhere(tenant, matches) {

@@ -20,7 +20,7 @@ export interface ChildSubscriptions {
   restore(ready: Ready): void;
 }
 
-/** The resources that owners want to hear of, on one child. `hears`: whether this is what its owner wants now. */
+/** The resources that somebody wants to hear of, on one child. `hears`: whether it is still wanted. */
 export function createChildSubscriptions(
   hears: (request: ListenRequest) => boolean,
   askMs: number,

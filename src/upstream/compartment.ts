@@ -53,10 +53,10 @@ export function compartmentOf(isolation: Isolation, asker: Asker): Compartment {
     return { ...APART, key: keyOf("tenant", tenant), holder: { ...NOBODY, tenant } };
   const capabilities = clientCapabilities ?? {};
   const held = { oneUser: true, gateways: false, capabilities, env, holder: who };
-  const owner = [tenant, user, digest(capabilities)];
+  const apart = [tenant, user, digest(capabilities)];
   return isolation === "user"
-    ? { ...held, key: keyOf("user", ...owner) }
-    : { ...held, key: keyOf("lease", ...owner, sha256) };
+    ? { ...held, key: keyOf("user", ...apart) }
+    : { ...held, key: keyOf("lease", ...apart, sha256) };
 }
 
 function keyOf(...parts: readonly (string | null)[]): string {

@@ -6,18 +6,18 @@ import { createLent } from "./lent.ts";
 export type Given = Pick<Lease, "headers" | "env" | "certificate" | "secrets">;
 
 /**
- * An upstream in whose words the secrets are cut that it was given, for this request, for another one of its owner's or
+ * An upstream in whose words the secrets are cut that it was given, for this request, for another one in its session or
  * once and for all: an error page that repeats its request's headers, a tool that prints its environment, or a log
  * message about a request on the stream beside it must not hand them to the agent.
  */
 export function discreet(upstream: Upstream, own: readonly Given[]): Upstream {
   const lent = createLent();
 
-  function cutFor({ owner, lease }: Pick<UpstreamRequest, "owner" | "lease">): Cut {
-    lent.note(owner, lease);
+  function cutFor({ sessionKey, lease }: Pick<UpstreamRequest, "sessionKey" | "lease">): Cut {
+    lent.note(sessionKey, lease);
     return (text) => {
       let cut = lease === undefined ? text : cutOf(lease)(text);
-      for (const other of lent.of(owner)) if (other !== lease) cut = cutOf(other)(cut);
+      for (const other of lent.of(sessionKey)) if (other !== lease) cut = cutOf(other)(cut);
       return cutOwn(cut);
     };
   }
@@ -47,9 +47,9 @@ export function discreet(upstream: Upstream, own: readonly Given[]): Upstream {
       const { refused } = await upstream.listen(heardThrough(cut, request));
       return { refused: new Map([...refused].map(([uri, error]) => [uri, cut(error)])) };
     },
-    release(owner) {
-      lent.release(owner);
-      return upstream.release(owner);
+    release(sessionKey) {
+      lent.release(sessionKey);
+      return upstream.release(sessionKey);
     },
   };
 }

@@ -5,7 +5,7 @@ import type { Scope } from "./scope.ts";
 
 /** A call in flight on a child. */
 export interface Call {
-  readonly asked: Pick<UpstreamRequest, "owner" | "logLevel" | "onNotification" | "onQuestion">;
+  readonly asked: Pick<UpstreamRequest, "sessionKey" | "logLevel" | "onNotification" | "onQuestion">;
   readonly scope: Scope;
   /** What waits for its client to answer. */
   readonly questions: Set<AbortController>;
@@ -14,7 +14,7 @@ export interface Call {
 /** Those whom a child can reach: its calls in flight, and who listens beside them. */
 export interface Hearers {
   readonly calls: Set<Call>;
-  /** By owner. */
+  /** By session key. */
   readonly listeners: Map<string, ListenRequest>;
   /** A call is over, and with it what it was asked. */
   leave(call: Call): void;
@@ -48,9 +48,10 @@ export function createHearers(): Hearers {
   function askable(): Pick<Call["asked"], "onQuestion"> | undefined {
     const call = onlyCall();
     if (call !== undefined) return call;
-    const owners = new Set([...calls].map(({ asked }) => asked.owner));
+    const asking = new Set([...calls].map(({ asked }) => asked.sessionKey));
     const able = [...listeners.values()].filter(
-      ({ owner, onQuestion }) => onQuestion !== undefined && (owners.size === 0 || owners.has(owner)),
+      ({ sessionKey, onQuestion }) =>
+        onQuestion !== undefined && (asking.size === 0 || asking.has(sessionKey)),
     );
     return able.length === 1 ? able[0] : undefined;
   }

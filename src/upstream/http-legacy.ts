@@ -1,9 +1,9 @@
 import type { Holder, UpstreamAnswer, UpstreamIdentity, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
+import { GATEWAY_SESSION } from "../lib/gateway-session.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
-import { GATEWAY_OWNER } from "../lib/owner.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { Crowd } from "./crowd.ts";
 import { announcesLogging, initializeParams, knownCapabilities, legacyIdentity } from "./era.ts";
@@ -39,11 +39,11 @@ export interface LegacyOptions {
 export interface LegacyEra {
   identify(credential: ReadonlyMap<string, Secret>): Promise<UpstreamIdentity>;
   ask(request: UpstreamRequest, scope: Scope): Promise<UpstreamAnswer>;
-  /** Follows the GET stream of the owner's session, and subscribes. */
+  /** Follows the GET stream of the key's session, and subscribes. */
   readonly attach: Attach;
-  release(owner: string): Promise<void>;
+  release(sessionKey: string): Promise<void>;
   releaseWhere(matches: (holder: Holder) => boolean): Promise<void>;
-  rootsChanged(owner: string): Promise<void>;
+  rootsChanged(sessionKey: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -55,7 +55,7 @@ export type Opener = Pick<
 /** After the last call that could be asked something, a session's stream stays open for the next one. */
 const LINGER_MS = 30_000;
 
-/** MCP up to 2025-11-25 over Streamable HTTP: one upstream session for each owner. */
+/** MCP up to 2025-11-25 over Streamable HTTP: one upstream session for each key. */
 export function createLegacyEra(options: LegacyOptions): LegacyEra {
   const { link, content, shared } = options;
   const standalones = new WeakMap<Session, Standalone>();
@@ -90,7 +90,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     }
   }
 
-  function standaloneOf(owner: string, session: Session): Standalone {
+  function standaloneOf(sessionKey: string, session: Session): Standalone {
     const known = standalones.get(session);
     if (known !== undefined) return known;
     const standalone = createStandalone({
@@ -100,7 +100,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       // A server sends to one of its client's streams alone: between calls it is left to the other replicas.
       lingerMs: shared === undefined ? LINGER_MS : 0,
       isAlive: (access) => isAlive(session, access),
-      onLost: () => void lose(owner, session).catch(() => {}),
+      onLost: () => void lose(sessionKey, session).catch(() => {}),
       log: options.log,
       clock: options.clock,
     });
@@ -108,8 +108,8 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     return standalone;
   }
 
-  async function lose(owner: string, session: Session): Promise<void> {
-    await sessions.forget(owner, session);
+  async function lose(sessionKey: string, session: Session): Promise<void> {
+    await sessions.forget(sessionKey, session);
     options.onSessionLost();
   }
 
@@ -121,7 +121,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       async (session) => {
         const outcome = await askIn(session, request, scope);
         if (!isLost(session, outcome)) return outcome;
-        await lose(request.owner, session);
+        await lose(request.sessionKey, session);
         return undefined;
       },
     );
@@ -138,13 +138,13 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
 
   /** With what has to stand beside the request: the log level that it wants, the stream on which it may be asked. */
   async function askAttended(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
-    const { logLevel, isAskable, owner } = request;
+    const { logLevel, isAskable, sessionKey } = request;
     if (logLevel !== undefined) {
       const outcome = await setLogLevel(session, logLevel, request, scope);
       if (outcome !== undefined && isLost(session, outcome)) return outcome;
     }
     if (isAskable !== true || session.id === "") return converse(session, request, scope);
-    const { opened, leave } = standaloneOf(owner, session).join({ access: request });
+    const { opened, leave } = standaloneOf(sessionKey, session).join({ access: request });
     try {
       await scope.race(opened);
       return await converse(session, request, scope);
@@ -204,7 +204,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       try {
         const opener = { clientInfo: null, credential, decisionId: "" };
         return await sessions.with(
-          { owner: GATEWAY_OWNER, credential },
+          { sessionKey: GATEWAY_SESSION, credential },
           scope,
           () => open(opener),
           async ({ identity }) => identity,
@@ -217,8 +217,8 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     attach,
     release: sessions.release,
     releaseWhere: sessions.releaseWhere,
-    async rootsChanged(owner) {
-      const session = await sessions.known(owner);
+    async rootsChanged(sessionKey) {
+      const session = await sessions.known(sessionKey);
       if (session === undefined) return;
       const body = notificationText("notifications/roots/list_changed");
       await link.post({ method: "POST", headers: session.headers, access: NOTHING, body });

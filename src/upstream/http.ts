@@ -8,9 +8,9 @@ import type {
 } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { GATEWAY_SESSION } from "../lib/gateway-session.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
-import { GATEWAY_OWNER } from "../lib/owner.ts";
 import type { Seal } from "../lib/seal.ts";
 import type { Secret } from "../lib/secret.ts";
 import { createCrowd } from "./crowd.ts";
@@ -182,7 +182,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     try {
       if (scope.error !== undefined) throw scope.error;
       const answering = identity ?? (await scope.race(identified()));
-      const full = asked.owner === GATEWAY_OWNER ? await scope.race(asGateway(asked)) : asked;
+      const full = asked.sessionKey === GATEWAY_SESSION ? await scope.race(asGateway(asked)) : asked;
       const { kind, text, isError } = await sideOf(answering).ask(full, scope);
       return { kind, text, isError, era: answering.era };
     } catch (thrown) {
@@ -199,7 +199,12 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     const answering = await identified();
     const lists = announcedLists(answering);
     if (lists.length === 0) return "unsupported";
-    const own = { owner: GATEWAY_OWNER, clientInfo: null, decisionId: "", credential: await credential() };
+    const own = {
+      sessionKey: GATEWAY_SESSION,
+      clientInfo: null,
+      decisionId: "",
+      credential: await credential(),
+    };
     const wanted = { ...own, signal, lists, uris: [], onNotification() {} };
     return sideOf(answering).attach(wanted, signal, () => onOpen(lists));
   }
@@ -215,9 +220,9 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
       }
     },
     request,
-    async release(owner) {
-      listenings.release(owner);
-      await legacy.release(owner);
+    async release(sessionKey) {
+      listenings.release(sessionKey);
+      await legacy.release(sessionKey);
     },
     releaseWhere: legacy.releaseWhere,
     rootsChanged: legacy.rootsChanged,

@@ -11,14 +11,14 @@ export interface LegacyListenerOptions {
   /** For opening the session and all that follows until it listens, milliseconds. */
   readonly openMs: number;
   with<T>(wanted: Wanted, scope: Scope, use: (session: Session) => Promise<T>): Promise<T>;
-  standaloneOf(owner: string, session: Session): Standalone;
+  standaloneOf(sessionKey: string, session: Session): Standalone;
   setLogLevel(session: Session, level: string, access: Access, scope: Scope): Promise<Outcome | undefined>;
   tell(session: Session, method: string, params: JsonObject, access: Access, scope: Scope): Promise<Outcome>;
   isLost(session: Session, outcome: Outcome): boolean;
-  lose(owner: string, session: Session): Promise<void>;
+  lose(sessionKey: string, session: Session): Promise<void>;
 }
 
-/** Listens in an owner's session: its GET stream, its subscriptions, its log level; until the session is over. */
+/** Listens in an upstream session: its GET stream, its subscriptions, its log level; until the session is over. */
 export function createLegacyListener(options: LegacyListenerOptions): Attach {
   const { openMs, standaloneOf, setLogLevel, tell, isLost, lose } = options;
   const known = new WeakMap<Session, Subscriptions>();
@@ -34,7 +34,7 @@ export function createLegacyListener(options: LegacyListenerOptions): Attach {
     const scope = createScope(session.over.signal, openMs);
     try {
       const outcome = await tell(session, method, { uri }, wanted, scope);
-      if (isLost(session, outcome)) await lose(wanted.owner, session);
+      if (isLost(session, outcome)) await lose(wanted.sessionKey, session);
       if (outcome.answer === undefined) throw statusError(outcome);
       return outcome.answer;
     } finally {
@@ -49,11 +49,15 @@ export function createLegacyListener(options: LegacyListenerOptions): Attach {
     [signal, onOpen]: [AbortSignal, Parameters<Attach>[2]],
     scope: Scope,
   ): Promise<boolean> {
-    const { owner, logLevel } = wanted;
+    const { sessionKey, logLevel } = wanted;
     const subscriptions = subscriptionsOf(session);
     const subscribe = (uri: string) => subscribeLegacy((method) => ask(session, method, uri, wanted));
     const onGap = () => onOpen({ refused: new Map() });
-    const { opened, leave } = standaloneOf(owner, session).join({ access: wanted, listener: wanted, onGap });
+    const { opened, leave } = standaloneOf(sessionKey, session).join({
+      access: wanted,
+      listener: wanted,
+      onGap,
+    });
     try {
       await scope.race(opened);
       if (logLevel !== undefined) await setLogLevel(session, logLevel, wanted, scope);

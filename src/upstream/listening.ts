@@ -16,9 +16,9 @@ export type Attach = (
 ) => Promise<StreamEnd>;
 
 export interface Listenings {
-  /** Resolves when it listens, and goes on until its signal aborts. It takes the place of the owner's previous one. */
+  /** Resolves when it listens, and goes on until its signal aborts. It takes the place of its session's previous one. */
   listen(request: ListenRequest): Promise<Listening>;
-  release(owner: string): void;
+  release(sessionKey: string): void;
   close(): void;
 }
 
@@ -27,7 +27,7 @@ interface Loop {
   readonly closing: AbortController;
 }
 
-/** What owners listen to, one stream each, opened again whenever it ends. */
+/** What is listened to, one stream for each session, opened again whenever it ends. */
 export function createListenings(attach: Attach, reopening: Reopening): Listenings {
   const current = new Map<string, Loop>();
 
@@ -41,7 +41,7 @@ export function createListenings(attach: Attach, reopening: Reopening): Listenin
         .finally(() => {
           request.signal.removeEventListener("abort", stop);
           reject(new PortcullisError("cancelled"));
-          if (current.get(request.owner) === loop) current.delete(request.owner);
+          if (current.get(request.sessionKey) === loop) current.delete(request.sessionKey);
         })
         .catch(() => {});
     });
@@ -79,22 +79,22 @@ export function createListenings(attach: Attach, reopening: Reopening): Listenin
 
   return {
     async listen(request) {
-      const { owner } = request;
-      const before = current.get(owner);
+      const { sessionKey } = request;
+      const before = current.get(sessionKey);
       const loop = start(request);
-      current.set(owner, loop);
+      current.set(sessionKey, loop);
       try {
         const listening = await loop.first;
         before?.closing.abort();
         return listening;
       } catch (error) {
         const isBeforeAlive = before !== undefined && !before.closing.signal.aborted;
-        if (isBeforeAlive && !current.has(owner)) current.set(owner, before);
+        if (isBeforeAlive && !current.has(sessionKey)) current.set(sessionKey, before);
         throw error;
       }
     },
-    release(owner) {
-      current.get(owner)?.closing.abort();
+    release(sessionKey) {
+      current.get(sessionKey)?.closing.abort();
     },
     close() {
       for (const { closing } of current.values()) closing.abort();

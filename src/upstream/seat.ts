@@ -21,12 +21,12 @@ export interface Seat {
   identify(scope: Scope): Promise<UpstreamIdentity>;
   request(asked: UpstreamRequest, scope: Scope): Promise<UpstreamReply>;
   listen(request: ListenRequest): Promise<Listening>;
-  /** This owner no longer listens here, unless by that very request. */
-  unlisten(owner: string, except?: ListenRequest): void;
+  /** This session no longer listens here, unless by that very request. */
+  unlisten(sessionKey: string, except?: ListenRequest): void;
   /** One user's child may ask for its roots again. */
-  rootsChanged(owner: string): void;
-  /** One user's child ends with the last owner that used it. */
-  release(owner: string): Promise<void>;
+  rootsChanged(sessionKey: string): void;
+  /** One user's child ends with the last session that used it. */
+  release(sessionKey: string): Promise<void>;
   readonly holder: Holder;
   /** When it was last used; undefined where a call would suffer if it ended, or nothing could. */
   readonly idleSince: number | undefined;
@@ -46,11 +46,11 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
   const hearers = createHearers();
   const { calls, listeners } = hearers;
   const subscriptions = createChildSubscriptions(
-    (request) => listeners.get(request.owner) === request,
+    (request) => listeners.get(request.sessionKey) === request,
     timeouts.connectMs,
   );
   /** Of a child that ends with them. */
-  const owners = new Set<string>();
+  const sessions = new Set<string>();
   let used = clock();
   let leaseEnds = 0;
   let lent: AbortSignal | undefined;
@@ -116,8 +116,8 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
     ).unref();
   }
 
-  function use(owner: string, lease: UpstreamRequest["lease"]): void {
-    if (oneUser) owners.add(owner);
+  function use(sessionKey: string, lease: UpstreamRequest["lease"]): void {
+    if (oneUser) sessions.add(sessionKey);
     if (lease !== undefined) lend(lease);
     if (hasExpired()) throw new PortcullisError("credential_unavailable", { reason: "the lease is over" });
   }
@@ -145,7 +145,7 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
   }
 
   async function request(asked: UpstreamRequest, scope: Scope): Promise<UpstreamReply> {
-    use(asked.owner, asked.lease);
+    use(asked.sessionKey, asked.lease);
     const call: Call = { asked, scope, questions: new Set() };
     calls.add(call);
     try {
@@ -164,7 +164,7 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
 
   /** A listener that waits for no resource needs no child: it hears what others' requests bring about. */
   async function listen(request: ListenRequest): Promise<Listening> {
-    use(request.owner, request.lease);
+    use(request.sessionKey, request.lease);
     const scope = createScope(request.signal, 3 * timeouts.connectMs);
     let refused: Listening["refused"] = new Map();
     try {
@@ -184,22 +184,22 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
   }
 
   function replace(request: ListenRequest): void {
-    const { owner, logLevel, signal } = request;
-    const before = listeners.get(owner);
-    listeners.set(owner, request);
+    const { sessionKey, logLevel, signal } = request;
+    const before = listeners.get(sessionKey);
+    listeners.set(sessionKey, request);
     if (before !== undefined) subscriptions.drop(before);
     const stop = () => {
-      if (listeners.get(owner) === request) unlisten(owner);
+      if (listeners.get(sessionKey) === request) unlisten(sessionKey);
     };
     signal.addEventListener("abort", stop, { once: true });
     if (life.isOn) life.ready().then((ready) => setLevel(ready, logLevel), stopWaiting);
     arm();
   }
 
-  function unlisten(owner: string, except?: ListenRequest): void {
-    const request = listeners.get(owner);
+  function unlisten(sessionKey: string, except?: ListenRequest): void {
+    const request = listeners.get(sessionKey);
     if (request === undefined || request === except) return;
-    listeners.delete(owner);
+    listeners.delete(sessionKey);
     subscriptions.drop(request);
     arm();
   }
@@ -209,15 +209,15 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
     request,
     listen,
     unlisten,
-    rootsChanged(owner) {
-      if (!owners.has(owner) || !life.isOn) return;
+    rootsChanged(sessionKey) {
+      if (!sessions.has(sessionKey) || !life.isOn) return;
       life.ready().then(({ connection, identity }) => {
         if (identity.era === "legacy") connection.notify("notifications/roots/list_changed");
       }, stopWaiting);
     },
-    async release(owner) {
-      unlisten(owner);
-      if (owners.delete(owner) && owners.size === 0) await end();
+    async release(sessionKey) {
+      unlisten(sessionKey);
+      if (sessions.delete(sessionKey) && sessions.size === 0) await end();
     },
     holder: compartment.holder,
     get idleSince() {
@@ -233,8 +233,8 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
     },
     end,
     async close() {
-      for (const owner of [...listeners.keys()]) unlisten(owner);
-      owners.clear();
+      for (const sessionKey of [...listeners.keys()]) unlisten(sessionKey);
+      sessions.clear();
       await end();
     },
   };

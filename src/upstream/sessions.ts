@@ -1,7 +1,7 @@
 import type { Holder, UpstreamRequest } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { GATEWAY_OWNER } from "../lib/owner.ts";
+import { GATEWAY_SESSION } from "../lib/gateway-session.ts";
 import { type Crowd, NOBODY, type Rule } from "./crowd.ts";
 import { type Access, NOTHING } from "./http-call.ts";
 import type { Scope } from "./scope.ts";
@@ -22,16 +22,16 @@ interface Held {
 
 type Open = () => Promise<Session>;
 /** Whose session it is, and among whose it is counted. */
-type Asker = Pick<UpstreamRequest, "owner" | "who" | "credential" | "lease">;
+type Asker = Pick<UpstreamRequest, "sessionKey" | "who" | "credential" | "lease">;
 
 export interface Sessions {
-  /** Runs `use` with the owner's session, opening it (once for all who wait) if there is none. It is not ended before. */
+  /** Runs `use` with the key's session, opening it (once for all who wait) if there is none. It is not ended before. */
   with<T>(asker: Asker, scope: Scope, open: Open, use: (session: Session) => Promise<T>): Promise<T>;
-  /** The owner's session, where there is one. */
-  known(owner: string): Promise<Session | undefined>;
+  /** The key's session, where there is one. */
+  known(sessionKey: string): Promise<Session | undefined>;
   /** Drops a session that its server no longer knows, unless another took its place. */
-  forget(owner: string, session: Session): Promise<void>;
-  release(owner: string): Promise<void>;
+  forget(sessionKey: string, session: Session): Promise<void>;
+  release(sessionKey: string): Promise<void>;
   releaseWhere(matches: (holder: Holder) => boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export interface SessionsOptions {
   end(session: Session, access: Access): Promise<void>;
 }
 
-/** One session for each owner: two owners never share one. */
+/** One session for each key: two keys never share one. */
 export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOptions): Sessions {
   const held = new Map<string, Held>();
   const sweepMs = Math.max(1000, idleMs / 4);
@@ -55,37 +55,37 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
   const mostIdleMs = shared === undefined ? idleMs : idleMs + 2 * sweepMs;
 
   /** Lets go of a session, and ends it unless another replica has it as well. */
-  async function drop(owner: string, one: Held): Promise<void> {
-    const session = await takeOut(owner, one);
+  async function drop(sessionKey: string, one: Held): Promise<void> {
+    const session = await takeOut(sessionKey, one);
     if (session === undefined) return;
-    if (shared === undefined || (await shared.leave(owner, session))) await end(session, one);
+    if (shared === undefined || (await shared.leave(sessionKey, session))) await end(session, one);
   }
 
   /** Ends a session, unless other replicas may go on with it. */
-  async function pass(owner: string, one: Held): Promise<void> {
-    const session = await takeOut(owner, one);
-    if (session !== undefined && !(await shared?.pass(owner, session))) await end(session, one);
+  async function pass(sessionKey: string, one: Held): Promise<void> {
+    const session = await takeOut(sessionKey, one);
+    if (session !== undefined && !(await shared?.pass(sessionKey, session))) await end(session, one);
   }
 
   /** Out of what is held; undefined where the server would not know what to end. */
-  async function takeOut(owner: string, one: Held): Promise<Session | undefined> {
-    remove(owner, one);
+  async function takeOut(sessionKey: string, one: Held): Promise<Session | undefined> {
+    remove(sessionKey, one);
     const session = await one.session.catch(() => undefined);
     session?.over.abort();
     return session?.id === "" ? undefined : session;
   }
 
-  function remove(owner: string, one: Held): void {
-    if (held.get(owner) !== one) return;
-    held.delete(owner);
+  function remove(sessionKey: string, one: Held): void {
+    if (held.get(sessionKey) !== one) return;
+    held.delete(sessionKey);
     if (one.holder !== null) crowd.leave(one.holder);
   }
 
   function endIdle(): void {
-    for (const [owner, one] of held) {
+    for (const [sessionKey, one] of held) {
       const idle = clock() - one.used;
-      if (one.users > 0 || idle <= sweepMs) shared?.keep(owner);
-      else if (idle > mostIdleMs) drop(owner, one).catch(() => {});
+      if (one.users > 0 || idle <= sweepMs) shared?.keep(sessionKey);
+      else if (idle > mostIdleMs) drop(sessionKey, one).catch(() => {});
     }
   }
 
@@ -99,35 +99,35 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
 
   function idlestOf({ mayGo }: Rule): [string, Held] | undefined {
     let idlest: [string, Held] | undefined;
-    for (const [owner, one] of held) {
+    for (const [sessionKey, one] of held) {
       if (one.users > 0 || one.holder === null || !mayGo(one.holder)) continue;
-      if (idlest === undefined || one.used < idlest[1].used) idlest = [owner, one];
+      if (idlest === undefined || one.used < idlest[1].used) idlest = [sessionKey, one];
     }
     return idlest;
   }
 
-  function opened({ owner, who, credential, lease }: Asker, scope: Scope, open: Open): Held {
-    // Whoever ended it may have released the owner's sessions as well.
+  function opened({ sessionKey, who, credential, lease }: Asker, scope: Scope, open: Open): Held {
+    // Whoever ended it may have released the key as well.
     if (scope.error !== undefined) throw scope.error;
-    const holder = owner === GATEWAY_OWNER ? null : (who ?? NOBODY);
+    const holder = sessionKey === GATEWAY_SESSION ? null : (who ?? NOBODY);
     if (holder !== null) makeRoom(holder);
-    const session = shared === undefined ? open() : shared.find(owner, open);
+    const session = shared === undefined ? open() : shared.find(sessionKey, open);
     const one: Held = { session, holder, ready: undefined, used: clock(), users: 0, credential, lease };
-    held.set(owner, one);
+    held.set(sessionKey, one);
     if (holder !== null) crowd.enter(holder);
     session.then(
       (ready) => {
         one.ready = ready;
       },
-      () => remove(owner, one),
+      () => remove(sessionKey, one),
     );
     return one;
   }
 
-  async function release(owner: string): Promise<void> {
-    const one = held.get(owner);
-    const own = one === undefined ? undefined : await takeOut(owner, one);
-    const other = shared?.take(owner);
+  async function release(sessionKey: string): Promise<void> {
+    const one = held.get(sessionKey);
+    const own = one === undefined ? undefined : await takeOut(sessionKey, one);
+    const other = shared?.take(sessionKey);
     // The store may be long in answering.
     await Promise.all([
       own && one && end(own, one),
@@ -139,7 +139,7 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
 
   return {
     async with(asker, scope, open, use) {
-      const one = held.get(asker.owner) ?? opened(asker, scope, open);
+      const one = held.get(asker.sessionKey) ?? opened(asker, scope, open);
       one.users += 1;
       one.credential = asker.credential;
       one.lease = asker.lease;
@@ -150,21 +150,21 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
         one.used = clock();
       }
     },
-    known: async (owner) => held.get(owner)?.ready ?? shared?.known(owner),
-    async forget(owner, session) {
-      const one = held.get(owner);
-      if (one?.ready === session) remove(owner, one);
+    known: async (sessionKey) => held.get(sessionKey)?.ready ?? shared?.known(sessionKey),
+    async forget(sessionKey, session) {
+      const one = held.get(sessionKey);
+      if (one?.ready === session) remove(sessionKey, one);
       session.over.abort();
-      await shared?.lose(owner, session);
+      await shared?.lose(sessionKey, session);
     },
     release,
     async releaseWhere(matches) {
       const found = [...held].filter(([, { holder }]) => holder !== null && matches(holder));
-      await Promise.all(found.map(([owner]) => release(owner)));
+      await Promise.all(found.map(([sessionKey]) => release(sessionKey)));
     },
     async close() {
       clearInterval(sweep);
-      await Promise.allSettled([...held].map(([owner, one]) => pass(owner, one)));
+      await Promise.allSettled([...held].map(([sessionKey, one]) => pass(sessionKey, one)));
     },
   };
 }

@@ -139,7 +139,7 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
   /** With another lease or other capabilities it listens at another child than before. */
   async function listen(request: ListenRequest) {
     const listening = await seatOf(request).listen(request);
-    for (const seat of seats.values()) seat.unlisten(request.owner, request);
+    for (const seat of seats.values()) seat.unlisten(request.sessionKey, request);
     return listening;
   }
 
@@ -154,15 +154,15 @@ export function createStdioUpstream(options: StdioUpstreamOptions): Upstream {
       }
     },
     request,
-    async release(owner) {
-      await Promise.all([...seats.values()].map((seat) => seat.release(owner)));
+    async release(sessionKey) {
+      await Promise.all([...seats.values()].map((seat) => seat.release(sessionKey)));
     },
     async releaseWhere(matches) {
       const found = [...seats.values()].filter(({ holder }) => matches(holder));
       await Promise.all(found.map((seat) => seat.close()));
     },
-    async rootsChanged(owner) {
-      for (const seat of seats.values()) seat.rootsChanged(owner);
+    async rootsChanged(sessionKey) {
+      for (const seat of seats.values()) seat.rootsChanged(sessionKey);
     },
     listen,
     onChange(listener) {

@@ -1,7 +1,7 @@
 import { McpError, UrlElicitationRequiredError } from "@modelcontextprotocol/sdk/types.js";
 import { beforeAll, expect, test } from "vitest";
 import type { Database } from "../../src/accounts/database.ts";
-import { sameOwner } from "../../src/accounts/linking.ts";
+import { sameUser } from "../../src/accounts/linking.ts";
 import { toPortcullisError } from "../../src/lib/errors.ts";
 import { errorText } from "../../src/lib/rpc.ts";
 import { aBrowser, type Shown } from "./browser.ts";
@@ -148,9 +148,9 @@ test("whoever signs in between cannot finish another user's link in the same bro
 
 test("two users are one only where tenant, issuer and subject are the same", () => {
   const ann = { tenant: "acme", issuer: "https://one.example", subject: "ann" };
-  expect(sameOwner(ann, { ...ann })).toBe(true);
+  expect(sameUser(ann, { ...ann })).toBe(true);
   for (const other of [{ tenant: "globex" }, { issuer: "https://two.example" }, { subject: "bob" }])
-    expect(sameOwner(ann, { ...ann, ...other })).toBe(false);
+    expect(sameUser(ann, { ...ann, ...other })).toBe(false);
 });
 
 test("a callback is used once, even with its cookie put back", async () => {

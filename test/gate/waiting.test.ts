@@ -143,7 +143,13 @@ test("all together hold no more than there is room for, though each has a share 
 test("runs follow no more tasks than their user may", async () => {
   const { store, seal } = await aReplica();
   const tasks = createTasks(store, seal, clock);
-  const entry = { era: "legacy", upstream: "crm", tool: "export", arguments: {}, owner: "session" } as const;
+  const entry = {
+    era: "legacy",
+    upstream: "crm",
+    tool: "export",
+    arguments: {},
+    sessionKey: "session",
+  } as const;
   const keep = (id: number, owner: string) => tasks.keep(makerOf(owner, "main"), `task ${id}`, entry);
   for (let id = 0; id < 1000; id += 1) await keep(id, ownedBy("ann", "acme", `run ${id % 7}`));
   await expect(keep(1000, ownedBy("ann"))).rejects.toMatchObject({ code: "overloaded" });

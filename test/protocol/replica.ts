@@ -22,7 +22,7 @@ export interface ReplicaOptions {
   readonly clock: Clock;
   readonly limits: SessionsOptions["limits"] & {
     readonly sessions: number;
-    readonly sessions_per_owner: number;
+    readonly sessions_per_principal: number;
   };
 }
 
@@ -34,11 +34,11 @@ export async function startReplica({ store, node, key, clock, limits }: ReplicaO
     ...shared,
     replicas,
     limits,
-    capsOf: (owner) => [
-      { of: owner, max: limits.sessions_per_owner },
+    capsOf: (principalKey) => [
+      { of: principalKey, max: limits.sessions_per_principal },
       { of: "all", max: limits.sessions },
     ],
-    onEnd: ({ owner }, why) => ended.push([owner, why]),
+    onEnd: ({ principalKey }, why) => ended.push([principalKey, why]),
   });
   return {
     sessions,
@@ -51,8 +51,8 @@ export async function startReplica({ store, node, key, clock, limits }: ReplicaO
   };
 }
 
-export const start = (owner: string, server = "support") => ({
-  owner,
+export const start = (principalKey: string, server = "support") => ({
+  principalKey,
   server,
   version: "2025-11-25",
   clientInfo: { name: "c" },

@@ -10,7 +10,9 @@ let now = 1_000_000;
 let store: SharedStore;
 let replica: Replica;
 
-async function open(limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 }): Promise<void> {
+async function open(
+  limits = { sessions: 10, sessions_per_principal: 3, session_idle_ms: 1000 },
+): Promise<void> {
   now = 1_000_000;
   store = createMemoryStore({ clock: () => now });
   replica = await startReplica({ store, node: "a", key: KEY, clock: () => now, limits });
@@ -18,7 +20,7 @@ async function open(limits = { sessions: 10, sessions_per_owner: 3, session_idle
 
 /** Another replica at the same store, until the test is over. */
 async function another(session_idle_ms = 1000): Promise<Replica> {
-  const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms };
+  const limits = { sessions: 10, sessions_per_principal: 3, session_idle_ms };
   const other = await startReplica({ store, node: "b", key: KEY, clock: () => now, limits });
   onTestFinished(() => other.close());
   return other;
@@ -33,7 +35,8 @@ async function until(check: () => Promise<boolean>): Promise<void> {
   while (!(await check())) await delay(5);
 }
 
-const start = (owner: string, server?: string) => replica.sessions.create(startOf(owner, server));
+const start = (principalKey: string, server?: string) =>
+  replica.sessions.create(startOf(principalKey, server));
 
 test("a session is its owner's, on its server; to anyone else it does not exist", async () => {
   await open();
@@ -112,7 +115,7 @@ test("a cancellation that overtakes its request, here or through another replica
 });
 
 test("an idle session makes way when its place is needed; one in use stays", async () => {
-  await open({ sessions: 2, sessions_per_owner: 3, session_idle_ms: 1000 });
+  await open({ sessions: 2, sessions_per_principal: 3, session_idle_ms: 1000 });
   const { sessions } = replica;
   const idle = await start("ann");
   const used = await start("bob");
@@ -126,7 +129,7 @@ test("an idle session makes way when its place is needed; one in use stays", asy
 });
 
 test("an answer under way keeps its session, for longer than a client may be silent", async () => {
-  await open({ sessions: 2, sessions_per_owner: 3, session_idle_ms: 1000 });
+  await open({ sessions: 2, sessions_per_principal: 3, session_idle_ms: 1000 });
   let touched = 0;
   const { touch } = store;
   store.touch = (key, ttl) => {
@@ -153,7 +156,7 @@ test("an idle session is noticed when it is asked for", async () => {
 });
 
 test("an idle session that was noticed leaves its place at once", async () => {
-  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  await open({ sessions: 1, sessions_per_principal: 1, session_idle_ms: 1000 });
   const { id } = await start("ann");
   now += 1000;
   expect(await replica.sessions.get(id, "ann", "support")).toBeUndefined();
@@ -161,18 +164,18 @@ test("an idle session that was noticed leaves its place at once", async () => {
 });
 
 test("who may hold nothing any more holds no session at another replica either, and has left its place", async () => {
-  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  await open({ sessions: 1, sessions_per_principal: 1, session_idle_ms: 1000 });
   const other = await another();
   const { id } = await start("ann");
   await other.sessions.get(id, "ann", "support");
-  await replica.sessions.deleteWhere((owner) => owner === "ann");
+  await replica.sessions.deleteWhere((principalKey) => principalKey === "ann");
   await until(async () => other.ended.length > 0);
   expect([replica.ended, other.ended]).toEqual([[["ann", "deleted"]], [["ann", "deleted"]]]);
   await start("bob");
 });
 
 test("one owner cannot fill the room, and all together cannot, however they race", async () => {
-  await open({ sessions: 4, sessions_per_owner: 3, session_idle_ms: 1000 });
+  await open({ sessions: 4, sessions_per_principal: 3, session_idle_ms: 1000 });
   const race = await Promise.allSettled(Array.from({ length: 10 }, () => start("ann")));
   const opened = race.filter((one) => one.status === "fulfilled");
   expect(opened).toHaveLength(3);
@@ -188,7 +191,7 @@ test("one owner cannot fill the room, and all together cannot, however they race
 });
 
 test("who was refused for the room took no place of his own", async () => {
-  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  await open({ sessions: 1, sessions_per_principal: 1, session_idle_ms: 1000 });
   const { id } = await start("ann");
   await expect(start("bob")).rejects.toMatchObject({ code: "too_many_sessions" });
   await replica.sessions.delete(id, "ann", "support");
@@ -196,7 +199,7 @@ test("who was refused for the room took no place of his own", async () => {
 });
 
 test("a session in use stays counted, however long it lives", async () => {
-  await open({ sessions: 1, sessions_per_owner: 1, session_idle_ms: 1000 });
+  await open({ sessions: 1, sessions_per_principal: 1, session_idle_ms: 1000 });
   const { id } = await start("ann");
   for (let passed = 0; passed < 10; passed++) {
     now += 900;
@@ -271,7 +274,7 @@ describe("what lies in the store", () => {
   test("tells its reader neither the ids nor anything of the clients", async () => {
     await open();
     const [spied, written] = watched(store);
-    const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 };
+    const limits = { sessions: 10, sessions_per_principal: 3, session_idle_ms: 1000 };
     const other = await startReplica({ store: spied, node: "b", key: KEY, clock: () => now, limits });
     const { id } = await other.sessions.create(startOf("ann of acme", "the support desk"));
     const values = [...written.values()];
@@ -289,7 +292,7 @@ describe("what lies in the store", () => {
   test("cannot be forged, nor moved to another session's place", async () => {
     await open();
     const [spied, written] = watched(store);
-    const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 };
+    const limits = { sessions: 10, sessions_per_principal: 3, session_idle_ms: 1000 };
     const writer = await startReplica({ store: spied, node: "b", key: KEY, clock: () => now, limits });
     const mine = await writer.sessions.create(startOf("eve"));
     const theirs = await writer.sessions.create(startOf("ann"));
@@ -307,7 +310,7 @@ describe("what lies in the store", () => {
   test("is nothing to a gateway of another key", async () => {
     await open();
     const { id } = await start("ann");
-    const limits = { sessions: 10, sessions_per_owner: 3, session_idle_ms: 1000 };
+    const limits = { sessions: 10, sessions_per_principal: 3, session_idle_ms: 1000 };
     const stranger = await startReplica({ store, node: "s", key: randomBytes(32), clock: () => now, limits });
     expect(await stranger.sessions.get(id, "ann", "support")).toBeUndefined();
     await stranger.close();

@@ -10,7 +10,7 @@ import { type Replica, start, startReplica } from "../protocol/replica.ts";
 import { startValkey, type Valkey } from "../support/valkey.ts";
 
 const KEY = randomBytes(32);
-const LIMITS = { sessions: 8, sessions_per_owner: 5, session_idle_ms: 60_000 };
+const LIMITS = { sessions: 8, sessions_per_principal: 5, session_idle_ms: 60_000 };
 let valkey: Valkey;
 let closing: { close(): Promise<void> }[] = [];
 let prefix = 0;
@@ -64,7 +64,7 @@ test("what sessions hold at a replica goes with who may hold nothing, also while
   bobs.requests.begin(1, () => cancelled++);
   valkey.pause();
   try {
-    await expect(a.sessions.deleteWhere((owner) => owner === "ann")).rejects.toMatchObject({
+    await expect(a.sessions.deleteWhere((principalKey) => principalKey === "ann")).rejects.toMatchObject({
       code: "store_unavailable",
     });
     expect([a.ended, cancelled, a.sessions.size]).toEqual([[["ann", "deleted"]], 1, 1]);
@@ -131,8 +131,10 @@ test("changes from both replicas at once are all kept, and who watches hears of 
 
 test("the caps hold over both replicas, however they race", async () => {
   const [a, b] = await pair();
-  const race = (owner: string) =>
-    Promise.allSettled(Array.from({ length: 12 }, (_, i) => (i % 2 ? a : b).sessions.create(start(owner))));
+  const race = (principalKey: string) =>
+    Promise.allSettled(
+      Array.from({ length: 12 }, (_, i) => (i % 2 ? a : b).sessions.create(start(principalKey))),
+    );
   const anns = (await race("ann")).filter(({ status }) => status === "fulfilled");
   expect(anns).toHaveLength(5);
   const bobs = (await race("bob")).filter(({ status }) => status === "fulfilled");

@@ -106,7 +106,7 @@ test("a client certificate's private key is cut, the certificate is everybody's 
 test("of a lease that would not say when it is over nothing is kept beyond its own request", async () => {
   const upstream = discreet(saying("tok-123456"), []);
   const answer = async (lease?: Lease) =>
-    (await upstream.request(calling("any", {}, { owner: "ann", ...(lease && { lease }) }))).text;
+    (await upstream.request(calling("any", {}, { sessionKey: "ann", ...(lease && { lease }) }))).text;
   expect(await answer(leaseOf("Bearer tok-123456"))).toBe("[withheld]");
   expect(await answer()).toBe("tok-123456");
 });
@@ -114,8 +114,8 @@ test("of a lease that would not say when it is over nothing is kept beyond its o
 test("of a lease that is over nothing is kept, and nothing of what another owner was given", async () => {
   const over = new AbortController();
   const upstream = discreet(saying("tok-123456 tok-654321"), []);
-  const answer = async (owner: string, lease?: Lease) =>
-    (await upstream.request(calling("any", {}, { owner, ...(lease && { lease }) }))).text;
+  const answer = async (sessionKey: string, lease?: Lease) =>
+    (await upstream.request(calling("any", {}, { sessionKey, ...(lease && { lease }) }))).text;
   const first = leaseOf("Bearer tok-123456", { ended: over.signal });
   const other = leaseOf("Bearer tok-654321", { ended: new AbortController().signal });
   expect(await answer("ann", first)).toBe("[withheld] tok-654321");
@@ -137,9 +137,9 @@ test("of an owner that was let go nothing is kept with a lease that lives on", a
   };
   const serve = async (from: number, to: number) => {
     for (let at = from; at < to; at += 1) {
-      const owner = `session ${at} ${"x".repeat(200)}`;
-      await upstream.request({ ...calling("echo", {}), owner, lease });
-      await upstream.release(owner);
+      const sessionKey = `session ${at} ${"x".repeat(200)}`;
+      await upstream.request({ ...calling("echo", {}), sessionKey, lease });
+      await upstream.release(sessionKey);
     }
   };
   await serve(0, 1000);

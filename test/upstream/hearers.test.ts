@@ -5,13 +5,13 @@ import { createHearers } from "../../src/upstream/hearers.ts";
 const QUESTION: Question = { kind: "roots", method: "roots/list", params: "{}" };
 const { signal } = new AbortController();
 
-function listener(owner: string, asked: string[]): ListenRequest {
+function listener(sessionKey: string, asked: string[]): ListenRequest {
   const onQuestion = async () => {
-    asked.push(owner);
+    asked.push(sessionKey);
     return { kind: "result", text: "{}" } as const;
   };
   return {
-    owner,
+    sessionKey,
     uris: [],
     signal,
     clientInfo: null,

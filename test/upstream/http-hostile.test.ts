@@ -3,8 +3,8 @@ import { inspect } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { freePort } from "../../src/demo/free-port.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
+import { GATEWAY_SESSION } from "../../src/lib/gateway-session.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
-import { GATEWAY_OWNER } from "../../src/lib/owner.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { asking, calling, closeAll, event, httpUpstream, serveRaw } from "./servers.ts";
 
@@ -320,8 +320,8 @@ test("each owner has a session of its own, opened once, ended on release", async
     json(response, okay(id, `,"session":"${headers["mcp-session-id"]}"`)),
   );
   const upstream = httpUpstream(url);
-  const sessionOf = async (owner: string) =>
-    JSON.parse((await upstream.request(calling("any", {}, { owner }))).text).session;
+  const sessionOf = async (sessionKey: string) =>
+    JSON.parse((await upstream.request(calling("any", {}, { sessionKey }))).text).session;
   const [ann, alsoAnn, bob] = await Promise.all([sessionOf("ann"), sessionOf("ann"), sessionOf("bob")]);
   expect(ann).toBe(alsoAnn);
   expect(new Set([ann, bob, await sessionOf("ann")]).size).toBe(2);
@@ -340,7 +340,7 @@ test("each owner has a session of its own, opened once, ended on release", async
 test("sessions are capped: the least recently used one is ended", async () => {
   const { url, seen } = await serveLegacy((response, { id }) => json(response, okay(id)));
   const upstream = httpUpstream(url, { limits: { sessions: 2 } });
-  for (const owner of ["ann", "bob", "cho"]) await upstream.request(calling("any", {}, { owner }));
+  for (const sessionKey of ["ann", "bob", "cho"]) await upstream.request(calling("any", {}, { sessionKey }));
   await expect.poll(() => seen.filter(({ verb }) => verb === "DELETE")).toHaveLength(1);
 });
 
@@ -367,7 +367,7 @@ test("the gateway's own credential is for its own requests only", async () => {
   const { url, seen } = await serveLegacy((response, { id }) => json(response, okay(id)));
   const own = new Map([["authorization", new Secret("Bearer own")]]);
   const upstream = httpUpstream(url, { credential: async () => own });
-  await upstream.request(asking("tools/list", {}, { owner: GATEWAY_OWNER }));
+  await upstream.request(asking("tools/list", {}, { sessionKey: GATEWAY_SESSION }));
   await upstream.request(calling("any", {}));
   const sent = (method: string) =>
     seen.filter((one) => one.method === method).map((one) => one.headers.authorization);

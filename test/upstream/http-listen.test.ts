@@ -10,8 +10,8 @@ afterEach(closeAll);
 const QUICK = { timeouts: { reconnect: { firstMs: 5, maxMs: 20 } } };
 
 function listening(uris: readonly string[], more: Partial<ListenRequest> = {}): ListenRequest {
-  const { owner, clientInfo, decisionId, credential, signal } = calling("", {});
-  const own = { owner, clientInfo, decisionId, credential, signal: abortSignalOf(signal) };
+  const { sessionKey, clientInfo, decisionId, credential, signal } = calling("", {});
+  const own = { sessionKey, clientInfo, decisionId, credential, signal: abortSignalOf(signal) };
   return { ...own, uris, onNotification() {}, ...more };
 }
 

@@ -46,8 +46,8 @@ test("several questions of one call may be open, and each gets its own answer", 
 test("the server is told just what the client can, and nothing where there is nothing", async () => {
   const { url, seen } = await serveStateful();
   const upstream = httpUpstream(url);
-  await upstream.request(calling("echo", {}, { owner: "ann", clientCapabilities: CAPABILITIES }));
-  await upstream.request(calling("echo", {}, { owner: "bob", clientCapabilities: null }));
+  await upstream.request(calling("echo", {}, { sessionKey: "ann", clientCapabilities: CAPABILITIES }));
+  await upstream.request(calling("echo", {}, { sessionKey: "bob", clientCapabilities: null }));
   const told = seen
     .filter(({ method }) => method === "initialize")
     .map(({ message }) => (message as { params: { capabilities: object } }).params.capabilities);

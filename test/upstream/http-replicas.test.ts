@@ -25,7 +25,7 @@ test("another replica goes on with an owner's session, and with no other owner's
   const server = await serveStateful();
   const { a, b } = replicas(server.url);
   for (const upstream of [a, b, a]) await upstream.request(calling("echo", {}));
-  await b.request(calling("echo", {}, { owner: "bob" }));
+  await b.request(calling("echo", {}, { sessionKey: "bob" }));
   const [first, ...rest] = sessionsOf(server);
   expect(rest.slice(0, 2)).toEqual([first, first]);
   expect(rest[2]).not.toBe(first);
@@ -97,10 +97,10 @@ test("what is stored is sealed, and nothing under another's key", async () => {
   const [[key, value] = ["", ""]] = stored;
   expect(key).toMatch(/^upstream:up:[0-9a-f]{64}$/);
   expect(value).not.toContain(sessionsOf(server)[0]);
-  await upstream.request(calling("echo", {}, { owner: "bob" }));
+  await upstream.request(calling("echo", {}, { sessionKey: "bob" }));
   const [, [bobs] = [""]] = stored;
   await shared.set(bobs ?? "", value, 60_000);
-  await a.request(calling("echo", {}, { owner: "bob" }));
+  await a.request(calling("echo", {}, { sessionKey: "bob" }));
   const [anns, , third] = sessionsOf(server);
   expect(third).not.toBe(anns);
 });

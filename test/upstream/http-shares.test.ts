@@ -28,7 +28,7 @@ async function upstreamWith(options: Pick<HttpUpstreamOptions, "limits" | "share
 
 /** A call of a client that says of itself what no other does. */
 function call(upstream: Up, who: Who, of: string | number, tool = "echo", signal?: AbortSignal) {
-  const more = { who, owner: `${who.user} ${of}`, ...(signal && { signal }) };
+  const more = { who, sessionKey: `${who.user} ${of}`, ...(signal && { signal }) };
   return upstream.request(calling(tool, {}, more)).then(
     () => "ok",
     ({ code, reason }) => `${code}: ${reason}`,

@@ -27,9 +27,11 @@ test("a legacy server is found to be legacy, and its tools are called in a sessi
 test("two owners use the same ids at the same time and nothing is crossed", async () => {
   const upstream = httpUpstream((await serveEverything()).url);
   const calls = Array.from({ length: 60 }, async (_, at) => {
-    const owner = at % 2 === 0 ? "ann" : "bob";
-    const answer = await upstream.request(calling("echo", { message: `${owner} ${at}` }, { owner }));
-    expect(textOf(answer)).toBe(`Echo: ${owner} ${at}`);
+    const sessionKey = at % 2 === 0 ? "ann" : "bob";
+    const answer = await upstream.request(
+      calling("echo", { message: `${sessionKey} ${at}` }, { sessionKey }),
+    );
+    expect(textOf(answer)).toBe(`Echo: ${sessionKey} ${at}`);
   });
   await Promise.all(calls);
 });
@@ -37,15 +39,15 @@ test("two owners use the same ids at the same time and nothing is crossed", asyn
 test("progress reaches its caller under the caller's own token", async () => {
   const upstream = httpUpstream((await serveEverything()).url);
   const seen: Record<string, unknown[]> = { ann: [], bob: [] };
-  const call = (owner: "ann" | "bob") =>
+  const call = (sessionKey: "ann" | "bob") =>
     upstream.request(
       calling(
         "trigger-long-running-operation",
         { duration: 0.1, steps: 2 },
         {
-          owner,
+          sessionKey,
           progressToken: "same",
-          onNotification: (method, params) => seen[owner]?.push([method, JSON.parse(params)]),
+          onNotification: (method, params) => seen[sessionKey]?.push([method, JSON.parse(params)]),
         },
       ),
     );

@@ -22,7 +22,7 @@ for (const user of ["ann", "bob"]) {
   const answer = await upstream.request({
     method: "tools/call",
     params: { name: "pids", arguments: {} },
-    owner: user,
+    sessionKey: user,
     who: { tenant: "acme", user },
     clientInfo: null,
     decisionId: "",

@@ -72,7 +72,7 @@ export function asking(
   return {
     method,
     params,
-    owner: "ann",
+    sessionKey: "ann",
     clientInfo: { name: "ann's client", version: "1" },
     decisionId: "decision-1",
     credential: new Map(),

@@ -41,7 +41,7 @@ function listening(more: Partial<ListenRequest> = {}) {
   const heard: [string, unknown][] = [];
   const abort = new AbortController();
   const request: ListenRequest = {
-    owner: "ann",
+    sessionKey: "ann",
     who: ANN,
     clientInfo: null,
     clientCapabilities,
@@ -171,7 +171,7 @@ test("a child that asks without end is refused past a number of questions", asyn
 test("a log message goes to the one call in flight, or to its user's listeners, never to another user", async () => {
   const upstream = held("user");
   const mine = listening();
-  const others = listening({ owner: "bob", who: BOB });
+  const others = listening({ sessionKey: "bob", who: BOB });
   await upstream.listen(mine.request);
   await upstream.listen(others.request);
   await call(upstream, "who", {}, { who: BOB });
@@ -234,7 +234,7 @@ test("every list's change is announced", async () => {
 test("a shared child is subscribed to once, and tells each owner of what it wanted alone", async () => {
   const upstream = held("shared");
   const ann = listening({ uris: ["a://1", "a://2", "no://where"] });
-  const bob = listening({ owner: "bob", who: BOB, uris: ["a://2", "b://1"] });
+  const bob = listening({ sessionKey: "bob", who: BOB, uris: ["a://2", "b://1"] });
   const { refused } = await upstream.listen(ann.request);
   expect([...refused]).toEqual([["no://where", '{"code":-32002,"message":"not here"}']]);
   await upstream.listen(bob.request);
@@ -271,7 +271,7 @@ test("who subscribes while another lets go of the same resource is not unsubscri
   const refusal = upstream.listen(first.request).catch(({ code }) => code);
   await new Promise((sent) => setImmediate(sent));
   first.stop();
-  await upstream.listen(listening({ owner: "bob", who: BOB, uris: ["a://1"] }).request);
+  await upstream.listen(listening({ sessionKey: "bob", who: BOB, uris: ["a://1"] }).request);
   expect(await refusal).toBe("cancelled");
   const { watched, subscribed, unsubscribed } = await call(upstream, "who");
   expect([watched, subscribed, unsubscribed]).toEqual([["a://1"], ["a://1", "a://1"], ["a://1"]]);

@@ -70,7 +70,7 @@ test("two users never share a child, nor do users of one name in two tenants", a
   const twin = { tenant: "globex", user: "ann", person: "ann" };
   const pids = await Promise.all([ANN, BOB, twin].map((who) => pidOf(upstream, { who })));
   expect(new Set(pids).size).toBe(3);
-  expect(await pidOf(upstream, { who: ANN, owner: "another session of ann's" })).toBe(pids[0]);
+  expect(await pidOf(upstream, { who: ANN, sessionKey: "another session of ann's" })).toBe(pids[0]);
 });
 
 test("a child knows its client's capabilities only where it is held for one user", async () => {
@@ -208,10 +208,10 @@ test("a lease that was renewed keeps its child", async () => {
 
 test("one user's child ends with the last session that used it", async () => {
   const upstream = held("user");
-  const pid = await pidOf(upstream, { who: ANN, owner: "session 1" });
-  await pidOf(upstream, { who: ANN, owner: "session 2" });
+  const pid = await pidOf(upstream, { who: ANN, sessionKey: "session 1" });
+  await pidOf(upstream, { who: ANN, sessionKey: "session 2" });
   await upstream.release("session 1");
-  expect(await pidOf(upstream, { who: ANN, owner: "session 2" })).toBe(pid);
+  expect(await pidOf(upstream, { who: ANN, sessionKey: "session 2" })).toBe(pid);
   await upstream.release("session 2");
   expect(isRunning(pid)).toBe(false);
 });

@@ -39,7 +39,7 @@ test("the official memory server serves two owners at once and nothing is crosse
   const calls = Array.from({ length: 40 }, async (_, at) => {
     const query = `nobody-${at}`;
     const answer = await upstream.request(
-      calling("open_nodes", { names: [query] }, { owner: at % 2 ? "ann" : "bob" }),
+      calling("open_nodes", { names: [query] }, { sessionKey: at % 2 ? "ann" : "bob" }),
     );
     expect(JSON.parse(textOf(answer))).toEqual({ entities: [], relations: [] });
   });
