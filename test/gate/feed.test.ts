@@ -8,7 +8,7 @@ import { type TaskEntry, toolOf } from "../../src/gate/task-store.ts";
 import { plainPrincipal } from "../../src/lib/principal.ts";
 
 const ANN = plainPrincipal({ kind: "user", issuer: "https://idp", subject: "ann", tenant: "acme" });
-const TASK: TaskEntry = { era: "legacy", upstream: "crm", tool: "run", arguments: { a: 1 }, owner: "" };
+const TASK: TaskEntry = { era: "legacy", upstream: "crm", tool: "run", arguments: { a: 1 }, sessionKey: "" };
 const WANTS = { lists: new Set<never>(), uris: new Set<string>(), logLevel: undefined };
 
 interface Asked {
@@ -55,7 +55,7 @@ async function heardOf({ closed = [], sources = {}, now = "crm", ...asked }: Ask
   };
   const upstream = {
     listen: async (request: ListenRequest) => void listening.push(request),
-    release: async (owner: string) => void released.push(owner),
+    release: async (key: string) => void released.push(key),
   };
   const hold = () => {
     leases += 1;
@@ -76,7 +76,7 @@ async function heardOf({ closed = [], sources = {}, now = "crm", ...asked }: Ask
   } as unknown as Rooms;
   const hearer = {
     identity: { principal: ANN, tenant: { id: "acme" } } as unknown as Identity,
-    ...{ server: "main", owner: "its own", ownsSessions: asked.ownsSessions ?? false, decisionId: "d" },
+    ...{ server: "main", sessionKey: "its own", ownsSessions: asked.ownsSessions ?? false, decisionId: "d" },
     clientCapabilities: { elicitation: {} },
   } as unknown as Hearer;
   const options: FeedOptions = {

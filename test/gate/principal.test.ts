@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import type { Identity } from "../../src/domain.ts";
-import { ownedBy, ownerOf } from "../../src/gate/principal.ts";
+import { isKeyOf, principalKeyOf } from "../../src/gate/principal.ts";
 import { plainPrincipal } from "../../src/lib/principal.ts";
 
 const ann = { issuer: "https://idp.example", subject: "ann", tenant: "acme", run: "" };
-const owner = ({ run, ...user }: typeof ann) =>
-  ownerOf({
+const keyOf = ({ run, ...user }: typeof ann) =>
+  principalKeyOf({
     principal: {
       ...plainPrincipal({ kind: "user", ...user }),
       run: run === "" ? null : { id: run, expires: 1 },
@@ -21,5 +21,5 @@ test("what one holds is theirs alone: no other run's, not their user's, and no o
     { ...ann, tenant: "globex" },
     { ...ann, issuer: "https://other.example" },
   ];
-  for (const one of all) expect(all.filter((held) => ownedBy(owner(one), held))).toEqual([one]);
+  for (const one of all) expect(all.filter((held) => isKeyOf(keyOf(one), held))).toEqual([one]);
 });

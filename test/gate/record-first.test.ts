@@ -47,7 +47,7 @@ function unrecorded() {
     resource: (uri: string) => ({ upstream: "crm", uri, matches: [{ target, arguments: {} }] }),
     exposeUri: (_: string, uri: string) => uri,
   };
-  const entry = { era: "legacy", upstream: "crm", tool: "x", arguments: {}, owner: "o" };
+  const entry = { era: "legacy", upstream: "crm", tool: "x", arguments: {}, sessionKey: "s" };
   const refuse = () => Promise.reject(new PortcullisError("audit_unavailable"));
   const rooms = {
     catalog: { view: () => view },
@@ -59,7 +59,7 @@ function unrecorded() {
     limits: { page: 10 },
     tasks: { find: async () => entry, all: async () => new Map([["t", entry]]) },
     sessions: {
-      create: async () => ({ id: "s", owner: "o", server: "main" }),
+      create: async () => ({ id: "s", principalKey: "p", server: "main" }),
       delete: async () => true,
       update: does("change"),
     },
