@@ -51,8 +51,12 @@ function longestWord(secret: string): string {
 
 const ESCAPED_WORD = /\\u00(?:3\d|[4-7])/;
 
-/** A run of backslashes, and the code that it escapes. In a string within a string the run is longer, the rest the same. */
-const ESCAPE = /(?:\\(?:u005[cC])*)+(?:u([\dA-Fa-f]{4}))?/g;
+/**
+ * A run of backslashes, and the code that it escapes. In a string within a string the run is longer, the rest the same.
+ * Where some of them are spelt it comes in several matches: a repetition within a repetition, for which V8 keeps a place
+ * to go back to for each, throws at a million of them.
+ */
+const ESCAPE = /\\+(?:u005[cC])*(?:u([\dA-Fa-f]{4}))?/g;
 /** What may stand after a backslash as well stands for what it escapes there. */
 const NAMED: Readonly<Record<string, string>> = {
   "\b": "b",
@@ -78,12 +82,17 @@ function unescaped(text: string): { readonly plain: string; readonly escapes: re
   const escapes: Escape[] = [];
   const parts: string[] = [];
   let [end, at] = [0, 0];
-  for (const { index: start, 0: whole, 1: code } of text.matchAll(ESCAPE)) {
+  for (const { index, 0: whole, 1: code } of text.matchAll(ESCAPE)) {
     const char = code === undefined ? "" : String.fromCharCode(Number.parseInt(code, 16));
     const meant = NAMED[char] ?? char;
-    parts.push(text.slice(end, start), meant);
-    at += start - end;
-    end = start + whole.length;
+    parts.push(text.slice(end, index), meant);
+    at += index - end;
+    // The run goes on.
+    const before = escapes.at(-1);
+    const isOne = before?.end === index && before.length === 0;
+    const start = isOne ? before.start : index;
+    if (isOne) escapes.pop();
+    end = index + whole.length;
     escapes.push({ at, length: meant.length, start, end });
     at += meant.length;
   }

@@ -114,3 +114,14 @@ test("the time is linear in the text, also where it is made to be slow", () => {
     expect(cost()).toBeLessThan(2000);
   }
 });
+
+test("millions of backslashes are cut like a few, and nothing is thrown at whoever listens", () => {
+  const cut = createCut(["secret-A-value"]);
+  const million = 1 << 20;
+  for (const many of [
+    "\\".repeat(4 * million),
+    "\\".concat("u005c".repeat(million)),
+    "\\u005c".repeat(million),
+  ])
+    for (const a of ["\\u0041", "A"]) expect(cut(`${many}x secret-${a}-value`)).toBe(`${many}x [withheld]`);
+});
