@@ -51,64 +51,67 @@ function longestWord(secret: string): string {
 
 const ESCAPED_WORD = /\\u00(?:3\d|[4-7])/;
 
-/**
- * A run of backslashes, and the code that it escapes. In a string within a string the run is longer, the rest the same.
- * Where some of them are spelt it comes in several matches: a repetition within a repetition, for which V8 keeps a place
- * to go back to for each, throws at a million of them.
- */
-const ESCAPE = /\\+(?:u005[cC])*(?:u([\dA-Fa-f]{4}))?/g;
 /** What may stand after a backslash as well stands for what it escapes there. */
-const NAMED: Readonly<Record<string, string>> = {
-  "\b": "b",
-  "\f": "f",
-  "\n": "n",
-  "\r": "r",
-  "\t": "t",
-  "\\": "",
-};
+const NAMED: ReadonlyMap<number, string> = new Map([
+  [0x08, "b"],
+  [0x0a, "n"],
+  [0x0c, "f"],
+  [0x0d, "r"],
+  [0x09, "t"],
+]);
+const BACKSLASH = 0x5c;
+const LETTER_U = 0x75;
 
-/** A place where the text says something else than it means. */
-interface Escape {
-  /** In the plain text. */
-  readonly at: number;
-  /** Characters of the plain text: none for backslashes alone. */
-  readonly length: number;
-  readonly start: number;
-  readonly end: number;
+/** A text without any backslash and with a letter for each line's end, and where each of its characters stands in it. */
+interface Plain {
+  readonly plain: string;
+  /** With the backslashes before it. */
+  readonly starts: Uint32Array;
+  readonly ends: Uint32Array;
 }
 
-/** The text without any backslash and with a letter for each line's end, and where that stands in it. */
-function unescaped(text: string): { readonly plain: string; readonly escapes: readonly Escape[] } {
-  const escapes: Escape[] = [];
-  const parts: string[] = [];
-  let [end, at] = [0, 0];
-  for (const { index, 0: whole, 1: code } of text.matchAll(ESCAPE)) {
-    const char = code === undefined ? "" : String.fromCharCode(Number.parseInt(code, 16));
-    const meant = NAMED[char] ?? char;
-    parts.push(text.slice(end, index), meant);
-    at += index - end;
-    // The run goes on.
-    const before = escapes.at(-1);
-    const isOne = before?.end === index && before.length === 0;
-    const start = isOne ? before.start : index;
-    if (isOne) escapes.pop();
-    end = index + whole.length;
-    escapes.push({ at, length: meant.length, start, end });
-    at += meant.length;
+/** In a string within a string a run of backslashes is longer, some of them may be spelt, the rest is the same. */
+function unescaped(text: string): Plain {
+  const units = new Uint16Array(text.length);
+  const [starts, ends] = [new Uint32Array(text.length), new Uint32Array(text.length)];
+  let length = 0;
+  let start = 0;
+  let isEscaped = false;
+  for (let at = 0; at < text.length; ) {
+    const unit = text.charCodeAt(at);
+    const code = isEscaped && unit === LETTER_U ? hexAt(text, at + 1) : undefined;
+    at += code === undefined ? 1 : 5;
+    if ((code ?? unit) === BACKSLASH) {
+      isEscaped = true;
+      continue;
+    }
+    units[length] = code === undefined ? unit : (NAMED.get(code)?.charCodeAt(0) ?? code);
+    starts[length] = start;
+    ends[length] = at;
+    length += 1;
+    start = at;
+    isEscaped = false;
   }
-  return { plain: [...parts, text.slice(end)].join(""), escapes };
+  const plain = Buffer.from(units.buffer, 0, 2 * length).toString("utf16le");
+  return { plain, starts, ends };
+}
+
+/** Of four digits; undefined: they are not. */
+function hexAt(text: string, at: number): number | undefined {
+  const digits = text.slice(at, at + 4);
+  return /^[\dA-Fa-f]{4}$/.test(digits) ? Number.parseInt(digits, 16) : undefined;
 }
 
 function withoutSpelt(text: string, secrets: readonly string[]): string {
-  const { plain, escapes } = unescaped(text);
+  const { plain, starts, ends } = unescaped(text);
   const found = secrets.flatMap((secret) => occurrences(plain, secret)).sort((a, b) => a.from - b.from);
   const parts: string[] = [];
   let end = 0;
   for (const { from, to } of found) {
-    const start = placeOf(from, escapes).start;
+    const start = starts[from] ?? 0;
     // One may lie within another.
     if (start >= end) parts.push(text.slice(end, start), MARK);
-    end = Math.max(end, placeOf(to - 1, escapes).end);
+    end = Math.max(end, ends[to - 1] ?? 0);
   }
   return [...parts, text.slice(end)].join("");
 }
@@ -123,18 +126,4 @@ function occurrences(text: string, secret: string): Range[] {
   for (let from = text.indexOf(secret); from !== -1; from = text.indexOf(secret, from + secret.length))
     found.push({ from, to: from + secret.length });
   return found;
-}
-
-/** Where a character of the plain text stands, with the backslashes before it. */
-function placeOf(at: number, escapes: readonly Escape[]): Pick<Escape, "start" | "end"> {
-  let [low, high] = [0, escapes.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((escapes[middle]?.at ?? 0) <= at) low = middle + 1;
-    else high = middle;
-  }
-  const last = escapes[low - 1] ?? { at: 0, length: 0, start: 0, end: 0 };
-  if (at < last.at + last.length) return last;
-  const place = last.end + at - last.at - last.length;
-  return { start: place === last.end && last.length === 0 ? last.start : place, end: place + 1 };
 }
