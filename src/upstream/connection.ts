@@ -66,8 +66,16 @@ export function connect(options: ConnectionOptions): Connection {
     onLine(line) {
       if (line.trim() === "") return;
       const message = readMessage(line);
-      if (message === undefined) onGarbage();
-      else receive(message);
+      if (message === undefined) return onGarbage();
+      try {
+        receive(message);
+      } catch (err) {
+        // Nobody else catches where a line is heard: it would be the end of the process.
+        log.error(
+          { err, method: "method" in message ? message.method : "" },
+          "a message of an upstream was lost",
+        );
+      }
     },
     onGarbage,
     onExit(reason) {

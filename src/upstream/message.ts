@@ -77,7 +77,11 @@ export function restoreToken(
   token: string | number | undefined,
 ): string | undefined {
   if (token === undefined || progressTokenOf(params) !== own) return undefined;
-  return joinMembers(membersOf(params).set("progressToken", JSON.stringify(token)));
+  try {
+    return joinMembers(membersOf(params).set("progressToken", JSON.stringify(token)));
+  } catch {
+    return undefined;
+  }
 }
 
 export function progressTokenOf(params: string): unknown {

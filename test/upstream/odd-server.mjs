@@ -40,6 +40,11 @@ const calls = {
     send('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}');
     reply(id, '{"content":[]}');
   },
+  progresses: (id, { progress }, { progressToken }) => {
+    const told = progress.replace("TOKEN", JSON.stringify(progressToken));
+    send(`{"jsonrpc":"2.0","method":"notifications/progress","params":${told}}`);
+    reply(id, '{"content":[]}');
+  },
   seen: (id) => reply(id, JSON.stringify({ content: [], seen })),
 };
 const seen = [];
@@ -51,7 +56,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   else if (method === "initialize") {
     const serverInfo = { name: "odd", version: "1" };
     reply(id, JSON.stringify({ protocolVersion: "2025-11-25", capabilities: { tools: {} }, serverInfo }));
-  } else if (method === "tools/call") calls[params.name](id, params.arguments);
+  } else if (method === "tools/call") calls[params.name](id, params.arguments, params._meta ?? {});
   else if (id !== undefined && process.env.SHY) process.exit(1);
   else if (id !== undefined) send(`{"jsonrpc":"2.0","id":${id},"error":{"code":-32601,"message":"no"}}`);
 }

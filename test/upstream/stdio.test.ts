@@ -60,6 +60,25 @@ test("a modern server over stdio is asked in the modern era", async () => {
   await changed.promise;
 });
 
+test("progress that repeats a key, or that whoever hears it fails at, ends neither its call nor the process", async () => {
+  const errors: unknown[] = [];
+  const upstream = stdioUpstream(ODD, {
+    log: { ...silentLog, error: ({ err }: { err: Error }) => errors.push(err.message) } as Log,
+  });
+  const heard: string[] = [];
+  const told = (progress: string, onNotification: (method: string, params: string) => void) =>
+    upstream.request(calling("progresses", { progress }, { progressToken: "mine", onNotification }));
+  const hears = (_: string, params: string) => heard.push(params);
+  expect((await told('{"progressToken":TOKEN,"progress":1,"progress":2}', hears)).kind).toBe("result");
+  const fails = () => {
+    throw new Error("it failed");
+  };
+  expect((await told('{"progressToken":TOKEN,"progress":3}', fails)).kind).toBe("result");
+  expect((await told('{"progressToken":TOKEN,"progress":4}', hears)).kind).toBe("result");
+  expect(heard).toEqual(['{"progressToken":"mine","progress":4}']);
+  expect(errors).toEqual(["it failed"]);
+});
+
 test("answers keep big integers, unknown members and their order", async () => {
   const answer = await stdioUpstream(ODD).request(calling("big", {}));
   expect(answer.text).toBe('{"content":[], "id": 12345678901234567890, "x":{"unknown":1.0}}');
