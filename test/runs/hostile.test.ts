@@ -316,6 +316,15 @@ describe("the path", () => {
     const elsewhere = await raw(gate, { authorization: `Bearer ${token}`, host: "evil.example" });
     expect([twice, elsewhere]).toEqual([400, 403]);
   });
+
+  test("who is refused before the body is there loses the connection, and need not send it", async () => {
+    const gate = await aReplica();
+    const sent = request(`${gate.origin}/runs`, { method: "POST", headers: { "content-length": "1000" } });
+    sent.on("error", () => {}).write("{");
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    expect([response.statusCode, response.headers.connection]).toEqual([401, "close"]);
+    sent.destroy();
+  });
 });
 
 /** The status, with headers that `fetch` would not send. */
