@@ -182,6 +182,13 @@ test("facts of a policy that says little are empty, never absent", async () => {
   });
 });
 
+test("one requirement that reads the clock is enough for the clock to be read", async () => {
+  const { facts } = await build({
+    "a.rego": "package authz\nholds.a if time.now_ns() > 3\nholds.b if input.principal.auth_time > 3",
+  });
+  expect(facts.clock).toEqual({ capability: false, holds: true });
+});
+
 test("a value that is the answer itself is read whole", async () => {
   const { facts } = await build({
     "a.rego": `package authz

@@ -67,6 +67,12 @@ refused("`with` is for tests", [
   [grant("p with input.server as 1", "p if input.server"), "with_in_policy", "2:39", "f(value)"],
   [grant("p with input.arguments as {}", "p if input.server"), "with_in_policy", "2:39", "f(value)"],
   [grant("p with data.x as 1", "p if data.x"), "with_in_policy", "2:39", "f(value)"],
+  [
+    grant("every r in input.principal.roles { p(r) with input.server as r }", "p(r) if input.server == r"),
+    "with_in_policy",
+    "2:77",
+    "f(value)",
+  ],
 ]);
 
 refused("a misspelt field is an error", [
@@ -84,6 +90,13 @@ refused("a denial or limit does not read what may be absent", [
   [deny("input.tenant.suspended"), OPEN, "2:24", `object.get(input.tenant, "suspended", default)`],
   [deny("not input.tenant.suspended"), OPEN, "2:28", "require the field"],
   [deny("t := input.tenant; t.suspended"), OPEN, "2:43", "require the field"],
+  [deny(`input.tenant.quotas[k] > 1; input.principal.attributes[k] == "x"`), OPEN, "2:52", "object.get"],
+  [
+    deny(`rules[r]; r.note == "x"`, "rules contains r if some r in input.tenant.rules"),
+    OPEN,
+    "2:34",
+    "require",
+  ],
   [deny("f(input.tenant)", "f(t) if t.suspended"), OPEN, "3:9", "require the field"],
   [deny("record.suspended", "record := input.tenant"), OPEN, "2:24", "require the field"],
   [deny("record.suspended", "record := f(input.tenant)\nf(t) := t"), OPEN, "2:24", "require the field"],
@@ -129,6 +142,7 @@ refused("a denial or limit does not search a value that may lack what it looks f
   [deny(`json.unmarshal(json.marshal(input.tenant)).suspended`), OPEN, "2:52", "name the member"],
   [deny(`input.tenant == {"id": "x", "suspended": true}`), OPEN, "2:24", "name the member"],
   [deny(`"suspended", true in input.tenant`), OPEN, "2:45", "name the member"],
+  [deny("object.get(input.tenant, input.server, false)"), OPEN, "2:35", "name the member"],
   [deny(`object.union({}, input.tenant.quotas).refund > 5`), OPEN, "2:41", "name the member"],
   [deny(`object.union({}, input.principal).attributes.x`), OPEN, "2:41", "name the member"],
   [deny('every k, _ in input.tenant { k != "suspended" }'), OPEN, "2:38", "name the member"],
@@ -176,6 +190,12 @@ refused("a requirement names the members that it looks for in an argument", [
     "2:19",
     "name the member",
   ],
+  [
+    `# METADATA\n# title: y\n# custom:\n#  optional: [other]\nholds.y if not "x" in object.keys(input.arguments.payee)`,
+    "arguments_unnamed",
+    "6:35",
+    "custom.optional: [payee]",
+  ],
 ]);
 accepted("a requirement may read an argument whole", [
   `# METADATA\n# title: y\n# custom:\n#  optional: [payee]\nholds.y if not "x" in object.keys(input.arguments.payee)`,
@@ -208,6 +228,21 @@ test("an attribute that the attributes' schema requires may be denied on", async
     attributesSchema: { ...attributesSchema, $defs: { d: { type: "string" } } },
   });
   expect({ ok, codes: problems.map((p) => p.code) }).toEqual({ ok: true, codes: ["nothing_granted"] });
+});
+
+test("a schema that names some members and lets others pass may be read by those too", async () => {
+  const open = { type: "object", properties: { plan: { type: "string" } }, additionalProperties: true };
+  const policy = { "a.rego": `package authz\n${grant("input.tenant.other > 3")}` };
+  expect(await toolchain.check({ files: policy, data: {}, tenantSchema: open })).toEqual({
+    ok: true,
+    problems: [],
+  });
+});
+
+test("the next version of the language stays out: its `not` holds for what is missing", async () => {
+  expect(await problemsOf(`import rego.v2\n${deny(`not input.server == "x"`)}`)).toMatchObject([
+    { code: "rego_parse_error", row: 2 },
+  ]);
 });
 
 test("without a tenant schema only the id is sure", async () => {
@@ -363,6 +398,10 @@ refused("rules of the contract have their shape", [
   [`holds.a := 1`, "rule_shape", "2:1", "holds.fresh_login if"],
   [`holds.a.b if input.server`, "rule_shape", "2:1", "holds.fresh_login if"],
   [`default holds.a := false`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`default holds.a := true`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`holds.a if input.server == "a" else := false`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`holds.a(x) if x == input.server`, "rule_shape", "2:1", "holds.fresh_login if"],
+  [`deny.a contains "x" if input.server == "a"`, "rule_shape", "2:1", "deny contains"],
 ]);
 
 const BUILTINS: Record<string, string> = {
@@ -481,6 +520,8 @@ describe("what compiles and decides nothing is told", () => {
     ]);
     const computed = `${holds}\nlimit contains {"requires": data.required}`;
     expect(await told({ "b.rego": computed }, { required: ["extra"] })).toEqual([]);
+    const keyed = `${holds}\nlimit contains {data.key: ["extra"]}`;
+    expect(await told({ "b.rego": keyed }, { key: "requires" })).toEqual([]);
   });
 });
 
@@ -518,6 +559,8 @@ describe("data that is not there is refused: a denial that reads it would never 
     const gives =
       "package t\nimport data.authz\ntest_x if count(authz.deny) == 0 with data.lists.y as 1\ny if data.lists.y";
     expect(await codes(gives, {}, "b_test.rego")).toEqual([]);
+    const above = gives.replace("data.lists.y as 1", 'data.lists as {"y": 1}');
+    expect(await codes(above, {}, "b_test.rego")).toEqual([]);
   });
 
   test("data has no part in the contract", async () => {
@@ -586,6 +629,7 @@ test("the gateway's own package and the paths of data are taken", async () => {
   const codes = async (source: string, data = {}) =>
     (await toolchain.check(sources({ "a.rego": source }, data))).problems.map((p) => p.code);
   expect(await codes("package portcullis.x\np := 1")).toContain("package_reserved");
+  expect(await codes("package portcullis\np := 1")).toContain("package_reserved");
   expect(await codes("package authz\np := 1", { authz: { p: 2 } })).toContain("rego_compile_error");
 });
 

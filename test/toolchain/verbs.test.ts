@@ -74,6 +74,19 @@ test("a failing test tells where it stopped, with which values, and what was pri
   expect(find("test_broken")?.error).toContain("divide by zero");
 });
 
+test("a data-driven test that ends in an error passes no case", async () => {
+  const source = `package t
+test_x[name] if {
+	some name in ["a", "b"]
+	clash == 1
+}
+clash := 1 if true
+clash := 2 if true`;
+  const tested = await toolchain.test(sources({ "refund.rego": REFUND, "t_test.rego": source }));
+  const found = tested.ok && tested.report.tests.map(({ name, outcome }) => [name, outcome]);
+  expect(found).toEqual([["test_x", "error"]]);
+});
+
 test("a filter runs only the tests it matches", async () => {
   const { tests: cases } = await tests({ run: "authz_test.test_gr" });
   expect(cases.map((c) => c.name)).toEqual(["test_granted"]);
