@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
-import { constants } from "node:fs";
+import { constants, type Dirent } from "node:fs";
 import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
-import { basename, dirname, join, sep } from "node:path";
+import { dirname, join, sep } from "node:path";
 import type { Layer } from "../domain.ts";
 import { messageOf, PortcullisError } from "../lib/errors.ts";
 import { gather } from "../lib/gathered.ts";
@@ -118,15 +118,16 @@ async function walk(root: string): Promise<Walked> {
   const left = [""];
   let count = 0;
   for (const below of left) {
-    const names = await namesIn(join(root, below), MAX_ENTRIES - count).catch(note);
-    if (names === undefined) continue;
+    const entries = await entriesOf(join(root, below), MAX_ENTRIES - count).catch(note);
+    if (entries === undefined) continue;
     directories.push(below);
-    count += names.length;
-    for (const name of names.filter((name) => !name.startsWith(".")).sort()) {
-      const path = below === "" ? name : `${below}/${name}`;
-      const entry = await stat(join(root, path)).catch(note);
-      if (entry?.isDirectory()) left.push(path);
-      else if (path.endsWith(".rego") || basename(path) === "data.json") files.push(path);
+    count += entries.length;
+    for (const entry of entries.filter(({ name }) => !name.startsWith("."))) {
+      const path = below === "" ? entry.name : `${below}/${entry.name}`;
+      // Nothing is asked of each file: the folder's changes are followed in the thread that serves.
+      const found = entry.isFile() ? entry : await stat(join(root, path)).catch(note);
+      if (found?.isDirectory()) left.push(path);
+      else if (path.endsWith(".rego") || entry.name === "data.json") files.push(path);
     }
     if (count > MAX_ENTRIES) note(new Error(`more than ${MAX_ENTRIES} files`));
     else if (left.length > MAX_DIRECTORIES) note(new Error(`more than ${MAX_DIRECTORIES} directories`));
@@ -136,14 +137,14 @@ async function walk(root: string): Promise<Walked> {
   return { home, files, directories, fault: faults[0] };
 }
 
-/** At most one more than `most`. */
-async function namesIn(directory: string, most: number): Promise<readonly string[]> {
-  const names: string[] = [];
-  for await (const { name } of await opendir(directory)) {
-    names.push(name);
-    if (names.length > most) break;
+/** At most one more than `most`, by name. */
+async function entriesOf(directory: string, most: number): Promise<readonly Dirent[]> {
+  const entries: Dirent[] = [];
+  for await (const entry of await opendir(directory)) {
+    entries.push(entry);
+    if (entries.length > most) break;
   }
-  return names;
+  return entries.sort((one, other) => (one.name < other.name ? -1 : 1));
 }
 
 /** A link that leads elsewhere would show its author, through this process's eyes, what only this process may read. */
