@@ -7,14 +7,14 @@ import type {
   UpstreamRequest,
 } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
-import { dropTimer } from "../lib/timers.ts";
 import { createChildSubscriptions } from "./child-subscriptions.ts";
 import type { Compartment } from "./compartment.ts";
 import { announcedLists } from "./era.ts";
 import { type Call, createHearers } from "./hearers.ts";
 import { createLife, type Kin } from "./life.ts";
-import { createScope, NO_LIMIT_MS, type Scope } from "./scope.ts";
+import { createScope, type Scope } from "./scope.ts";
 import { askWithin, type Ready } from "./stdio-handshake.ts";
+import { createTenure } from "./tenure.ts";
 
 /** What one child at a time serves: started on first use, and again on next use after it ended. */
 export interface Seat {
@@ -41,7 +41,7 @@ export interface Seat {
 }
 
 export function createSeat(compartment: Compartment, kin: Kin): Seat {
-  const { clock, timeouts } = kin;
+  const { timeouts } = kin;
   const { oneUser } = compartment;
   const hearers = createHearers();
   const { calls, listeners } = hearers;
@@ -51,13 +51,8 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
   );
   /** Of a child that ends with them. */
   const sessions = new Set<string>();
-  let used = clock();
-  let leaseEnds = 0;
-  let lent: AbortSignal | undefined;
   let starts = 0;
   let level: string | undefined;
-  let ending: NodeJS.Timeout | undefined;
-  let watching: NodeJS.Timeout | undefined;
 
   const life = createLife(compartment, kin, {
     onReady(ready) {
@@ -67,9 +62,9 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
       subscriptions.restore(ready);
       // Lists may have changed while no child could say so.
       if (compartment.gateways && starts > 1) announcedLists(ready.identity).forEach(kin.onChange);
-      arm();
+      tenure.arm();
     },
-    onLost: () => watchAgain(timeouts.restart.firstMs),
+    onLost: () => tenure.startAgain(timeouts.restart.firstMs),
     onNotification(method, params) {
       const known = method === "notifications/resources/updated" && subscriptions.updated(params);
       // On a shared child it may be about another user's call.
@@ -77,62 +72,17 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
     },
     onQuestion: hearers.ask,
   });
-
-  function hasExpired(): boolean {
-    return compartment.env.size > 0 && clock() >= leaseEnds;
-  }
-
-  /** Looks again when the child may be due to end. */
-  function arm(): void {
-    dropTimer(ending);
-    if (!life.isOn) return;
-    const idle = subscriptions.size > 0 ? Number.POSITIVE_INFINITY : used + timeouts.idleMs;
-    const due = Math.min(idle, compartment.env.size > 0 ? leaseEnds : idle) - clock();
-    // Past it, a call is in flight: its end is looked at as well.
-    ending = setTimeout(endWhenDue, due > 0 ? Math.min(due, NO_LIMIT_MS) : timeouts.idleMs).unref();
-  }
-
-  function endWhenDue(): void {
-    const isIdle = subscriptions.size === 0 && clock() - used >= timeouts.idleMs;
-    if (calls.size > 0 || !(isIdle || hasExpired())) arm();
-    else end().catch(() => {});
-  }
-
-  async function end(): Promise<void> {
-    dropTimer(ending);
-    await life.end();
-    watchAgain(timeouts.restart.maxMs);
-  }
-
-  /** Whoever waits to hear of a resource does not lose that with the child. */
-  function watchAgain(ms: number): void {
-    dropTimer(watching);
-    if (subscriptions.size === 0 || hasExpired()) return;
-    watching = setTimeout(
-      () => {
-        if (subscriptions.size > 0) life.ready().catch(() => watchAgain(timeouts.restart.maxMs));
-      },
-      Math.max(ms, life.wait()),
-    ).unref();
-  }
+  const tenure = createTenure(compartment, kin, {
+    life,
+    isBusy: () => calls.size > 0,
+    isWatched: () => subscriptions.size > 0,
+  });
 
   function use(sessionKey: string, lease: UpstreamRequest["lease"]): void {
     if (oneUser) sessions.add(sessionKey);
-    if (lease !== undefined) lend(lease);
-    if (hasExpired()) throw new PortcullisError("credential_unavailable", { reason: "the lease is over" });
-  }
-
-  /** A child that has a lease in its environment ends with it. */
-  function lend({ expires, ended }: NonNullable<UpstreamRequest["lease"]>): void {
-    leaseEnds = ended?.aborted ? 0 : Math.max(leaseEnds, expires);
-    if (compartment.env.size === 0 || ended === lent) return;
-    lent = ended;
-    ended?.addEventListener("abort", revoked, { once: true });
-  }
-
-  function revoked(): void {
-    leaseEnds = 0;
-    end().catch(() => {});
+    if (lease !== undefined) tenure.lend(lease);
+    if (tenure.hasExpired)
+      throw new PortcullisError("credential_unavailable", { reason: "the lease is over" });
   }
 
   /** One user's child says what its user last asked for; others are never asked to say anything. */
@@ -157,8 +107,7 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
       return { kind, text, isError, era: ready.identity.era };
     } finally {
       hearers.leave(call);
-      used = clock();
-      if (hasExpired()) endWhenDue();
+      tenure.used();
     }
   }
 
@@ -193,7 +142,7 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
     };
     signal.addEventListener("abort", stop, { once: true });
     if (life.isOn) life.ready().then((ready) => setLevel(ready, logLevel), stopWaiting);
-    arm();
+    tenure.arm();
   }
 
   function unlisten(sessionKey: string, except?: ListenRequest): void {
@@ -201,7 +150,7 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
     if (request === undefined || request === except) return;
     listeners.delete(sessionKey);
     subscriptions.drop(request);
-    arm();
+    tenure.arm();
   }
 
   return {
@@ -217,11 +166,11 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
     },
     async release(sessionKey) {
       unlisten(sessionKey);
-      if (sessions.delete(sessionKey) && sessions.size === 0) await end();
+      if (sessions.delete(sessionKey) && sessions.size === 0) await tenure.end();
     },
     holder: compartment.holder,
     get idleSince() {
-      return calls.size === 0 && life.isOn ? used : undefined;
+      return calls.size === 0 && life.isOn ? tenure.usedAt : undefined;
     },
     get isWatching() {
       return subscriptions.size > 0;
@@ -231,11 +180,11 @@ export function createSeat(compartment: Compartment, kin: Kin): Seat {
       if (compartment.gateways && compartment.env.size === 0) return false;
       return calls.size === 0 && listeners.size === 0 && life.isOver;
     },
-    end,
+    end: tenure.end,
     async close() {
       for (const sessionKey of [...listeners.keys()]) unlisten(sessionKey);
       sessions.clear();
-      await end();
+      await tenure.end();
     },
   };
 }
