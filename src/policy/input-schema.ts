@@ -13,9 +13,8 @@ function record(properties: JsonObject): JsonObject {
  * prints. `arguments` is there for requirements alone.
  *
  * @param tenantSchema of the tenant's record; `id` is required whatever it says
- * @param attributesSchema of the principal's directory attributes
  */
-export function inputSchema(tenantSchema: JsonObject = {}, attributesSchema: JsonObject = {}): JsonObject {
+export function inputSchema(tenantSchema: JsonObject = {}): JsonObject {
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Portcullis policy input",
@@ -34,10 +33,7 @@ export function inputSchema(tenantSchema: JsonObject = {}, attributesSchema: Jso
         amr: texts,
         actor: text,
         run: { anyOf: [{ type: "null" }, record({ id: text, expires: { type: "number" } })] },
-        attributes: {
-          type: "object",
-          ...embedded(attributesSchema, "/properties/principal/properties/attributes"),
-        },
+        attributes: { type: "object" },
       }),
       tenant: withId(embedded(tenantSchema, "/properties/tenant")),
       target: record({

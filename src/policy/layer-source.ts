@@ -43,7 +43,7 @@ export interface LayerSourceParts {
   readonly layer: Layer;
   /** For the log: "" for the platform. */
   readonly tenant: string;
-  readonly schemas: { readonly tenantSchema: JsonObject; readonly attributesSchema?: JsonObject };
+  readonly tenantSchema: JsonObject;
   readonly prepare: Prepare;
   readonly pool: InstancePool;
   readonly limits: PolicyLimits;
@@ -62,7 +62,7 @@ interface Loaded {
 }
 
 export function createLayerSource(parts: LayerSourceParts): LayerSource {
-  const { directory, schemas, limits, pool, log, clock } = parts;
+  const { directory, tenantSchema, limits, pool, log, clock } = parts;
   const about = { layer: parts.layer, tenant: parts.tenant, directory };
   const watching = watchDirectory(directory, () => void refresh());
   let loaded: Loaded | null = null;
@@ -84,7 +84,7 @@ export function createLayerSource(parts: LayerSourceParts): LayerSource {
     clearTimeout(again);
     await watching.refresh();
     const content = loaded?.content ?? "";
-    const prepared = await parts.prepare({ directory, layer: parts.layer, schemas, limits, content });
+    const prepared = await parts.prepare({ directory, layer: parts.layer, tenantSchema, limits, content });
     if (prepared.kind === "good") swap(prepared);
     else if (prepared.kind === "same") restore();
     else if (prepared.again) refuseUnread(prepared.problems);

@@ -10,7 +10,7 @@ import type { BuiltPolicy, PolicySources, Problem } from "./toolchain-types.ts";
 export interface Wanted {
   readonly directory: string;
   readonly layer: Layer;
-  readonly schemas: Pick<PolicySources, "tenantSchema" | "attributesSchema">;
+  readonly tenantSchema: PolicySources["tenantSchema"];
   readonly limits: EvaluationLimits;
   /** Digest of the content that is in force, or "". */
   readonly content: string;
@@ -31,13 +31,19 @@ export type Prepare = (wanted: Wanted) => Promise<Prepared>;
 
 /** Reads, builds and loads in this thread, which large data keeps busy for seconds. Never rejects. */
 export function createPreparer(toolchain: Pick<Toolchain, "build">): Prepare {
-  async function prepare({ directory, layer, schemas, limits, content: before }: Wanted): Promise<Prepared> {
+  async function prepare({
+    directory,
+    layer,
+    tenantSchema,
+    limits,
+    content: before,
+  }: Wanted): Promise<Prepared> {
     const read = await readPolicyFiles(directory, layer);
     if (!read.ok) return bad(read.problems, read.again);
     const { sources } = read;
     const content = digest({ ...sources });
     if (content === before) return { kind: "same" };
-    const built = await toolchain.build({ ...sources, ...schemas });
+    const built = await toolchain.build({ ...sources, tenantSchema });
     if (!built.ok) return bad(built.problems);
     const { wasm, data, ...policy } = built.policy;
     return { kind: "good", content, policy, program: await loadProgram(wasm, JSON.stringify(data), limits) };

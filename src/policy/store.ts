@@ -40,8 +40,6 @@ export interface PolicyStoreOptions {
   readonly tenants: ReadonlyMap<string, string | null>;
   /** JSON Schema of `input.tenant`. */
   readonly tenantSchema: JsonObject;
-  /** JSON Schema of `input.principal.attributes`. */
-  readonly attributesSchema?: JsonObject;
   readonly limits?: Partial<PolicyLimits>;
   readonly log: Log;
   readonly clock: Clock;
@@ -58,10 +56,9 @@ export const POLICY_LIMITS: PolicyLimits = {
 };
 
 export function createPolicyStore(options: PolicyStoreOptions): PolicyStore {
-  const { prepare, tenantSchema, attributesSchema, log, clock } = options;
+  const { prepare, tenantSchema, log, clock } = options;
   const limits = { ...POLICY_LIMITS, ...options.limits };
-  const schemas = { tenantSchema, ...(attributesSchema && { attributesSchema }) };
-  const common = { schemas, prepare, pool: createInstancePool(limits.instances), limits, log, clock };
+  const common = { tenantSchema, prepare, pool: createInstancePool(limits.instances), limits, log, clock };
   const engines = new Map<LayerSource | null | undefined, PolicyEngine>();
   const listeners = new Set<() => void>();
   const onSwap = () => {

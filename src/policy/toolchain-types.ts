@@ -21,8 +21,6 @@ export interface PolicySources {
   readonly data: JsonObject;
   /** JSON Schema of `input.tenant`; `{}` requires `id` alone. */
   readonly tenantSchema: JsonObject;
-  /** JSON Schema of `input.principal.attributes`; absent: anything, nothing required. */
-  readonly attributesSchema?: JsonObject;
 }
 
 /** What the sources say, found by walking the compiled AST, helper functions and packages included. */

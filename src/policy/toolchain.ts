@@ -118,13 +118,8 @@ interface Request {
 }
 
 /** All of the sources that a verb's answer depends on. */
-export function requestOf({
-  files,
-  data,
-  tenantSchema,
-  attributesSchema,
-}: PolicySources): Omit<Request, "verb"> {
-  return { files, data, schema: inputSchema(tenantSchema, attributesSchema) };
+export function requestOf({ files, data, tenantSchema }: PolicySources): Omit<Request, "verb"> {
+  return { files, data, schema: inputSchema(tenantSchema) };
 }
 
 /** What a build gives, as text. */

@@ -55,7 +55,6 @@ test.each<[string, Partial<PolicySources>]>([
   ["file's name", { files: { "b.rego": sources().files["a.rego"] ?? "" } }],
   ["data", { data: { x: 2 } }],
   ["schema of tenants", { tenantSchema: { ...TENANT_SCHEMA, additionalProperties: false } }],
-  ["schema of attributes", { attributesSchema: { type: "object", required: ["team"] } }],
 ])("another %s is another build", async (_, change) => {
   await cache().build(sources());
   await cache().build({ ...sources(), ...change });

@@ -87,7 +87,7 @@ test("the folder that comes after close is refused, not waited for", async () =>
     prepare({
       directory: join(root, "platform"),
       layer: "platform",
-      schemas: { tenantSchema: {} },
+      tenantSchema: {},
       limits: { steps: 1, memory: 1 },
       content: "",
     }),

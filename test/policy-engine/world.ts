@@ -19,7 +19,6 @@ export const TENANT_SCHEMA: JsonObject = {
     blocked_ibans: { type: "array", items: { type: "string" } },
   },
 };
-const ATTRIBUTES_SCHEMA: JsonObject = { type: "object", properties: { team: { type: "string" } } };
 
 export const NOW = 1_780_000_000;
 export const LIMITS = { steps: 5_000_000, memory: 64 * 1024 * 1024 };
@@ -41,7 +40,6 @@ async function buildAnew(rego: string, data: JsonObject): Promise<BuiltPolicy> {
     files,
     data,
     tenantSchema: TENANT_SCHEMA,
-    attributesSchema: ATTRIBUTES_SCHEMA,
   });
   if (!built.ok) throw new Error(JSON.stringify(built.problems, null, 2));
   return built.policy;
