@@ -58,7 +58,10 @@ export async function readPolicyFiles(root: string, layer: Layer): Promise<Read>
     let data: JsonObject = {};
     let bytes = 0;
     const found = await walk(root);
-    if (found.fault !== undefined) throw found.fault;
+    if (found.fault !== undefined) {
+      reading = found.fault.path;
+      throw found.fault.thrown;
+    }
     const home = layer === "tenant" ? found.home : sep;
     for (const path of found.directories) {
       reading = path;
@@ -105,32 +108,32 @@ interface Walked {
   /** Those that could be read. */
   readonly directories: readonly string[];
   /** What could not be, if anything. A link that leads nowhere is that: what it should have denied would be missing. */
-  readonly fault: unknown;
+  readonly fault: { readonly path: string; readonly thrown: unknown } | undefined;
 }
 
 /** Paths below the root, those behind a fault as well: whoever watches them sees it mended. Never rejects. */
 async function walk(root: string): Promise<Walked> {
-  const faults: unknown[] = [];
-  const note = (thrown: unknown) => void faults.push(thrown);
-  const home = (await realpath(root).catch(note)) ?? root;
+  const faults: { readonly path: string; readonly thrown: unknown }[] = [];
+  const note = (path: string) => (thrown: unknown) => void faults.push({ path, thrown });
+  const home = (await realpath(root).catch(note(""))) ?? root;
   const files: string[] = [];
   const directories: string[] = [];
   const left = [""];
   let count = 0;
   for (const below of left) {
-    const entries = await entriesOf(join(root, below), MAX_ENTRIES - count).catch(note);
+    const entries = await entriesOf(join(root, below), MAX_ENTRIES - count).catch(note(below));
     if (entries === undefined) continue;
     directories.push(below);
     count += entries.length;
     for (const entry of entries.filter(({ name }) => !name.startsWith("."))) {
       const path = below === "" ? entry.name : `${below}/${entry.name}`;
       // Nothing is asked of each file: the folder's changes are followed in the thread that serves.
-      const found = entry.isFile() ? entry : await stat(join(root, path)).catch(note);
+      const found = entry.isFile() ? entry : await stat(join(root, path)).catch(note(path));
       if (found?.isDirectory()) left.push(path);
       else if (path.endsWith(".rego") || entry.name === "data.json") files.push(path);
     }
-    if (count > MAX_ENTRIES) note(new Error(`more than ${MAX_ENTRIES} files`));
-    else if (left.length > MAX_DIRECTORIES) note(new Error(`more than ${MAX_DIRECTORIES} directories`));
+    if (count > MAX_ENTRIES) note("")(new Error(`more than ${MAX_ENTRIES} files`));
+    else if (left.length > MAX_DIRECTORIES) note("")(new Error(`more than ${MAX_DIRECTORIES} directories`));
     else continue;
     break;
   }

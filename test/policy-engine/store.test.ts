@@ -237,7 +237,10 @@ test("a link that leads nowhere, or in a circle, is an error and no silent gap",
   await put("platform/authz.rego", grants("kept"));
   const store = await storeOf();
   await symlink(join(root, "gone.rego"), join(root, "platform/deny.rego"));
-  expect((await store.reload()).platform.lastError?.problems[0]?.code).toBe("policies_unreadable");
+  expect((await store.reload()).platform.lastError?.problems[0]).toMatchObject({
+    code: "policies_unreadable",
+    file: "deny.rego",
+  });
   await rm(join(root, "platform/deny.rego"));
   await symlink(join(root, "platform"), join(root, "platform/again"));
   expect((await store.reload()).platform.lastError?.problems[0]?.code).toBe("policies_unreadable");

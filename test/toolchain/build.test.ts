@@ -189,6 +189,30 @@ test("one requirement that reads the clock is enough for the clock to be read", 
   expect(facts.clock).toEqual({ capability: false, holds: true });
 });
 
+test("of alternatives the first title and step-up count, and the title of a package is no requirement's", async () => {
+  const { facts } = await build({
+    "a.rego": `# METADATA
+# title: the package
+package authz
+# METADATA
+# custom:
+#   step_up: {max_age: 60}
+#   optional: [note, iban]
+holds.a if input.arguments.iban == "x"
+# METADATA
+# title: second
+# custom:
+#   step_up: {max_age: 90}
+#   optional: [iban]
+holds.a if input.arguments.note == "x"
+holds.b if input.principal.auth_time > 3`,
+  });
+  expect(facts.requirements).toMatchObject([
+    { name: "a", title: "second", stepUp: { max_age: 60 }, optional: ["iban", "note"] },
+    { name: "b", title: "b", stepUp: null },
+  ]);
+});
+
 test("a value that is the answer itself is read whole", async () => {
   const { facts } = await build({
     "a.rego": `package authz
