@@ -9,7 +9,7 @@ import { didYouMean } from "../config/problems.ts";
 import type { QuestionKind, Target } from "../domain.ts";
 import { findIdentity } from "../golden/identity.ts";
 import { pinnedViews } from "../golden/pinned.ts";
-import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { PortcullisError, toPortcullisError, whyUnread } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { parseStrict } from "../lib/strict-json.ts";
 import type { Surroundings } from "./command.ts";
@@ -68,8 +68,8 @@ function sampleUser({ user = "" }: InputOptions, config: Config): string {
 async function fileAt(path: string, given: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
-  } catch {
-    throw unfit(`${given} cannot be read`);
+  } catch (thrown) {
+    throw unfit(`${given} cannot be read: ${whyUnread(thrown)}`);
   }
 }
 

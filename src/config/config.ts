@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { z } from "zod";
-import { toPortcullisError } from "../lib/errors.ts";
+import { toPortcullisError, whyUnread } from "../lib/errors.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { isLoopback } from "../lib/loopback.ts";
 import { conflicts } from "./checks.ts";
@@ -61,10 +61,10 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
   let text: string;
   try {
     text = await options.readFile(file);
-  } catch {
+  } catch (thrown) {
     const unreadable = {
       code: "file_unreadable",
-      message: "cannot be read",
+      message: `cannot be read: ${whyUnread(thrown)}`,
       file,
       row: 0,
       col: 0,

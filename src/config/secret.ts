@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { PortcullisError } from "../lib/errors.ts";
+import { PortcullisError, whyUnread } from "../lib/errors.ts";
 import { Secret } from "../lib/secret.ts";
 import type { ToAbsolute } from "./values.ts";
 
@@ -40,7 +40,8 @@ async function fileSecret(path: string, store: SecretStore): Promise<string> {
   try {
     return (await store.readFile(path)).replace(/\r?\n$/, "");
   } catch (cause) {
-    throw new PortcullisError("internal", { reason: `the secret file ${path} cannot be read`, cause });
+    const reason = `the secret file ${path} cannot be read: ${whyUnread(cause)}`;
+    throw new PortcullisError("internal", { reason, cause });
   }
 }
 

@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { TenantRecord } from "../domain.ts";
+import { whyUnread } from "../lib/errors.ts";
 import { isJsonObject, type Json, type JsonObject, valueAt } from "../lib/json.ts";
 import { unknownRoles } from "./checks.ts";
 import { readDocument, type SourceDocument } from "./document.ts";
@@ -194,8 +195,9 @@ export async function readReferenced(
   let text: string;
   try {
     text = await files.readFile(file);
-  } catch {
-    return wrong(document.locate({ code: "file_unreadable", path, message: `${file} cannot be read` }));
+  } catch (thrown) {
+    const message = `${file} cannot be read: ${whyUnread(thrown)}`;
+    return wrong(document.locate({ code: "file_unreadable", path, message }));
   }
   const source = readDocument(text, file);
   return source.problems.length > 0 ? { ok: false, problems: source.problems } : ok(source);

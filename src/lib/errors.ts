@@ -1,3 +1,4 @@
+import { getSystemErrorMap } from "node:util";
 import type { JsonObject } from "./json.ts";
 
 interface ErrorRow {
@@ -225,6 +226,12 @@ export class PortcullisError extends Error {
 /** What a throw says of itself, for who runs the gateway. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** Why a file could not be read, in the system's words and without its path. */
+export function whyUnread(thrown: unknown): string {
+  const { errno } = thrown as NodeJS.ErrnoException;
+  return (errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]) ?? messageOf(thrown);
 }
 
 /** What any throw means to the caller: our own errors as they are, everything else `internal`, its cause kept. */

@@ -218,7 +218,7 @@ test("a configuration that is not there could not be checked: 2", async () => {
   const { around, printed } = surroundings(company());
   expect(await check({ config: "other.yaml" }, around)).toBe(2);
   expect(printed.out).toBe(
-    "other.yaml: file_unreadable: cannot be read\n    name the configuration with -c FILE\n1 error\n",
+    "other.yaml: file_unreadable: cannot be read: no such file or directory\n    name the configuration with -c FILE\n1 error\n",
   );
 });
 

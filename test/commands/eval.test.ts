@@ -104,7 +104,7 @@ test.each<[Partial<EvalOptions>, string]>([
   [{ user: "ann", args: "[]" }, "--args must be a JSON object"],
   [{ user: "ann", args: "{x}" }, "--args: it is not one JSON document"],
   [{ input: "-" }, "the input: it is empty"],
-  [{ input: "absent.json" }, "absent.json cannot be read"],
+  [{ input: "absent.json" }, "absent.json cannot be read: no such file or directory"],
 ])("eval %j is refused", async (options, reason) => {
   const refusal = expect.objectContaining({ reason: expect.stringContaining(reason) });
   await expect(run(company(), options)).rejects.toEqual(refusal);

@@ -41,7 +41,7 @@ async function load(files: Record<string, string>) {
 
 test("a configuration that is not there is a problem, not a crash", async () => {
   expect(await problems({})).toEqual([
-    "portcullis.yaml:0:0 file_unreadable cannot be read (name the configuration with -c FILE)",
+    "portcullis.yaml:0:0 file_unreadable cannot be read: ENOENT (name the configuration with -c FILE)",
   ]);
 });
 
@@ -102,8 +102,8 @@ test("a file that cannot be read is told where it is named", async () => {
     "./policies, tenant_schema: ./gone.json}",
   );
   expect(await problems({ "portcullis.yaml": text })).toEqual([
-    "portcullis.yaml:7:45 file_unreadable /etc/portcullis/gone.json cannot be read",
-    "portcullis.yaml:9:18 file_unreadable /etc/portcullis/gone.yaml cannot be read",
+    "portcullis.yaml:7:45 file_unreadable /etc/portcullis/gone.json cannot be read: ENOENT",
+    "portcullis.yaml:9:18 file_unreadable /etc/portcullis/gone.yaml cannot be read: ENOENT",
   ]);
 });
 
@@ -204,7 +204,7 @@ test("with an environment, secrets that are missing are told before anything sta
   expect(await problems({ "portcullis.yaml": WITH_TOKEN })).toEqual([]);
   expect(await problems({ "portcullis.yaml": WITH_TOKEN }, { env: {} })).toEqual([
     "portcullis.yaml:4:47 secret_missing environment variable A_TOKEN is not set or empty",
-    "portcullis.yaml:4:69 secret_missing the secret file /etc/portcullis/key cannot be read",
+    "portcullis.yaml:4:69 secret_missing the secret file /etc/portcullis/key cannot be read: ENOENT",
   ]);
 });
 

@@ -23,6 +23,6 @@ test("an absent or empty secret is refused by its place", async () => {
   );
   const unreadable = { ...store, readFile: () => Promise.reject(new Error("EACCES")) };
   await expect(resolveSecret({ kind: "file", path: "/key" }, unreadable)).rejects.toThrow(
-    "/key cannot be read",
+    "/key cannot be read: EACCES",
   );
 });
