@@ -113,6 +113,7 @@ test.each<[string, JsonObject?]>([
     ),
   ],
   [deny(`input.server == "a"; input.target.name == "a"`)],
+  [deny(`input.server == "a"; not input.server == "b"`)],
   [grant("input.tenant.quotas.x == 1; input.tenant.quotas.x == 1")],
   [deny('not object.get(input.tenant, "suspended", false)')],
   [deny("input.principal.subject in data.blocked"), { blocked: [] }],
