@@ -6,7 +6,7 @@ import { createQuestions } from "../gate/questions.ts";
 import { createStreams } from "../gate/streams.ts";
 import { createTasks } from "../gate/task-store.ts";
 import { randomId } from "../lib/ids.ts";
-import { createEventStore } from "../protocol/events.ts";
+import type { EventStore } from "../protocol/events.ts";
 import type { Ground } from "./ground.ts";
 import type { Sharing } from "./sharing.ts";
 import type { Share } from "./tenancy.ts";
@@ -15,12 +15,12 @@ import type { Share } from "./tenancy.ts";
 export function openConversations(
   { config, clock, closing }: Ground,
   { store, seal, replicas, isAlone }: Omit<Sharing, "key">,
+  events: EventStore,
   share: Share,
 ) {
   const { sessions: most } = config.limits;
   const streams = closing.add(createStreams(replicas, most, share), (opened) => opened.close());
   const held = closing.add(createHeld(replicas, share, clock), (opened) => opened.close());
-  const events = createEventStore({ store, seal, clock, idleMs: config.limits.session_idle_ms });
   return {
     events,
     outboxes: createOutboxes(events, replicas, randomId),

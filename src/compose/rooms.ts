@@ -15,6 +15,7 @@ import { randomId } from "../lib/ids.ts";
 import { ownFolder } from "../lib/own-folder.ts";
 import { createMetrics, type Metrics } from "../operation/metrics.ts";
 import type { PolicyStore } from "../policy/store.ts";
+import { createEventStore } from "../protocol/events.ts";
 import type { Runs } from "../runs/runs.ts";
 import type { Suspensions } from "../suspension/suspensions.ts";
 import { type LinkedAccounts, openAccounts, tellWhoWaits } from "./accounts.ts";
@@ -76,8 +77,9 @@ export async function openRooms(ground: Ground): Promise<Opened> {
     (opened) => Promise.all([...opened.values()].map((upstream) => upstream.close())),
   );
   const targets = openCatalog(ground, upstreams);
-  const sessions = openSessions(ground, { ...sharing, upstreams, credentials, share });
-  const conversations = openConversations(ground, sharing, share);
+  const events = createEventStore({ store, seal, clock, idleMs: config.limits.session_idle_ms });
+  const sessions = openSessions(ground, { ...sharing, upstreams, credentials, events, share });
+  const conversations = openConversations(ground, sharing, events, share);
   endLeases(ground, credentials, policies, accounts);
   endHoldings({ ...conversations, sessions, credentials, upstreams }, principals, log);
   tellWhoWaits(accounts, conversations.elicitations, log);

@@ -2,6 +2,7 @@ import type { Credentials } from "../credential/credentials.ts";
 import type { Upstream } from "../domain.ts";
 import { holderOf, isKeyOf, sessionKeyOf } from "../gate/principal.ts";
 import { randomId } from "../lib/ids.ts";
+import type { EventStore } from "../protocol/events.ts";
 import { createSessions, type Sessions } from "../protocol/sessions.ts";
 import type { Ground } from "./ground.ts";
 import type { Sharing } from "./sharing.ts";
@@ -15,11 +16,12 @@ export function openSessions(
   parts: Omit<Sharing, "key"> & {
     readonly upstreams: ReadonlyMap<string, Upstream>;
     readonly credentials: Pick<Credentials, "retireWhere">;
+    readonly events: Pick<EventStore, "forget">;
     readonly share: Share;
   },
 ): Sessions {
   const { limits } = config;
-  const { store, seal, replicas, isAlone, upstreams, credentials, share } = parts;
+  const { store, seal, replicas, isAlone, upstreams, credentials, events, share } = parts;
   const sessions = createSessions({
     store,
     seal,
@@ -44,7 +46,9 @@ export function openSessions(
           .release(sessionKeyOf(id))
           .catch((err: unknown) => log.warn({ err }, "an upstream session was not ended"));
       }
-      if (why !== "closed" && !sessions.has(principalKey)) {
+      if (why === "closed") return;
+      events.forget(id).catch((err: unknown) => log.warn({ err }, "events of a session were not forgotten"));
+      if (!sessions.has(principalKey)) {
         credentials.retireWhere((scope) => isKeyOf(principalKey, scope), "the session ended");
       }
     },

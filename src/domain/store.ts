@@ -12,6 +12,7 @@ export interface SharedStore {
   add(key: string, value: string, ttlMs: number): Promise<boolean>;
   /** Only if it still is `before`: false if not. */
   replace(key: string, before: string, value: string, ttlMs: number): Promise<boolean>;
+  /** A value or a log. */
   delete(key: string): Promise<boolean>;
   /** Adds a member that lives `ttlMs`, unless `max` others live already: false. A member again: its life is renewed. */
   join(set: string, member: string, ttlMs: number, max: number): Promise<boolean>;

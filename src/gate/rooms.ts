@@ -41,7 +41,7 @@ export interface Admission {
 export interface Rooms {
   readonly identity: Pick<IdentityStage, "authenticate" | "challenge">;
   readonly sessions: Sessions;
-  readonly events: EventStore;
+  readonly events: Pick<EventStore, "append" | "after">;
   readonly streams: Streams;
   readonly outboxes: Outboxes;
   readonly questions: Questions;

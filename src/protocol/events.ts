@@ -18,10 +18,12 @@ export interface EventStore {
    * is kept. An id is of its session alone: within another it is unknown.
    */
   after(session: string, eventId: string): Promise<Missed | undefined>;
+  /** Its session is over: else whoever opens and ends sessions fills the store with what nobody can ask for. */
+  forget(session: string): Promise<void>;
 }
 
 export interface EventStoreOptions {
-  readonly store: Pick<SharedStore, "append" | "after">;
+  readonly store: Pick<SharedStore, "append" | "after" | "delete">;
   readonly seal: Seal;
   readonly clock: Clock;
   /** Milliseconds for which events are kept after the last one. */
@@ -52,6 +54,9 @@ export function createEventStore({ store, seal, clock, idleMs }: EventStoreOptio
         return event.text === "" ? [] : [{ id: `${stream}.${entry.place}`, text: event.text }];
       });
       return events && { stream, events };
+    },
+    async forget(session) {
+      await store.delete(logOf(session));
     },
   };
 }

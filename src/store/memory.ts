@@ -74,7 +74,8 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): SharedS
       return true;
     },
     async delete(key) {
-      return alive(values, key) !== undefined && values.delete(key);
+      const maps: readonly Map<string, Kept<unknown>>[] = [values, logs];
+      return maps.filter((map) => alive(map, key) !== undefined && map.delete(key)).length > 0;
     },
     async join(set, member, ttlMs, max) {
       // All are looked at only where there seem to be too many: otherwise each that joins would cost the more, the more

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { collected } from "../support/memory.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { ask, callTool, OPEN, openSession, openWorld, type Sent, until, type World } from "./world.ts";
 
@@ -15,7 +16,7 @@ const held: (() => void)[] = [];
 
 beforeAll(async () => {
   spy = await serveSpy({
-    tools: () => [tool("whoami", { text: { type: "string" } }), tool("hold")],
+    tools: () => [tool("whoami", { text: { type: "string" } }), tool("hold"), tool("long")],
     async call({ params, headers, id, response }) {
       const {
         name,
@@ -23,6 +24,7 @@ beforeAll(async () => {
         _meta,
       } = params as { name: string; arguments: { text?: string }; _meta?: { progressToken?: string } };
       if (name === "hold") await new Promise<void>((go) => held.push(go));
+      const said = name === "long" ? "x".repeat(180_000) : args.text;
       if (_meta?.progressToken !== undefined) {
         response.setHeader("content-type", "text/event-stream");
         const event = (message: object) =>
@@ -34,7 +36,7 @@ beforeAll(async () => {
         const [, claims = ""] = (headers.authorization ?? "").split(".");
         event({
           id,
-          result: text(`${JSON.parse(Buffer.from(claims, "base64url").toString()).sub} ${args.text}`),
+          result: text(`${JSON.parse(Buffer.from(claims, "base64url").toString()).sub} ${said}`),
         });
         response.end();
         return undefined;
@@ -167,6 +169,32 @@ test("a session that was deleted is unknown, and its upstream session is ended",
   await until("the end upstream", () =>
     spy.seen.some(({ verb, headers: own }) => verb === "DELETE" && own["mcp-session-id"] === upstream),
   );
+});
+
+test("of a session that ended nothing is kept: who opens and ends them fills no memory", async () => {
+  const token = await world.token("ann", "main");
+  const sent = { token, era: "legacy" } as const;
+  const { length } = spy.seen;
+  async function round() {
+    const session = await openSession(world.url("main"), token);
+    for (let id = 1; id <= 4; id += 1) {
+      const answered = await callTool(
+        world.url("main"),
+        "long",
+        {},
+        { ...sent, session, id },
+        { _meta: { progressToken: id } },
+      );
+      expect(answered.body.result).toBeDefined();
+    }
+    const headers = { authorization: `Bearer ${token}`, "mcp-session-id": session };
+    expect((await fetch(world.url("main"), { method: "DELETE", headers })).status).toBe(204);
+    spy.seen.splice(length);
+  }
+  await round();
+  const before = collected();
+  for (let at = 0; at < 20; at += 1) await round();
+  await expect.poll(() => collected() - before).toBeLessThan(8 << 20);
 });
 
 test("an id that is still being answered is refused in its session, and free in another's", async () => {

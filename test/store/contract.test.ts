@@ -153,6 +153,15 @@ describe.each(IMPLEMENTATIONS)("the store in %s", (_, open) => {
     expect(await b.after(fresh(), 1)).toBeUndefined();
   });
 
+  test("a log that is deleted is gone whole, at every replica", async () => {
+    const log = fresh();
+    const limits = { entries: 10, bytes: 1000 };
+    await a.append(log, "one", limits, LONG);
+    expect([await b.delete(log), await a.delete(log)]).toEqual([true, false]);
+    expect(await a.after(log, 1)).toBeUndefined();
+    expect(await b.append(log, "new", limits, LONG)).toBe(1);
+  });
+
   test("a log keeps to its limits of entries and bytes, and says so where something is gone", async () => {
     const log = fresh();
     const limits = { entries: 3, bytes: 10 };
