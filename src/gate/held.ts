@@ -32,7 +32,10 @@ interface Entry {
   readonly principalKey: string;
   readonly holder: ReturnType<typeof holderOf>;
   readonly conversation: Conversation;
-  readonly until: number;
+  /** No end while a request listens: that one's own is its end. */
+  until: number;
+  /** A request of its client listens to it. It keeps its place: it may ask again. */
+  isHeard: boolean;
 }
 
 /** `share`: how many of so many one tenant may hold. */
@@ -56,20 +59,22 @@ export function createHeld(
 
   function makeRoom({ user, tenant }: Entry["holder"]): void {
     const own = [...entries].filter(([, { holder }]) => holder.user === user);
-    const [oldest] = own;
+    const oldest = own.find(([, { isHeard }]) => !isHeard);
     if (oldest !== undefined && own.length >= MAX_PER_USER) end(...oldest);
+    else if (own.length >= MAX_PER_USER) throw full();
     const tenants = [...entries.values()].filter(({ holder }) => holder.tenant === tenant);
-    if (entries.size >= MOST_HELD || tenants.length >= share(MOST_HELD))
-      throw new PortcullisError("overloaded", { reason: "too many calls wait for answers" });
+    if (entries.size >= MOST_HELD || tenants.length >= share(MOST_HELD)) throw full();
   }
 
   async function go(call: string, responses: JsonObject, listener: Listener): Promise<Turn> {
     const entry = entries.get(call);
-    if (entry === undefined) return { kind: "failure", error: lostCall() };
-    entries.delete(call);
+    if (entry === undefined || entry.isHeard) return { kind: "failure", error: lostCall() };
+    Object.assign(entry, { isHeard: true, until: Number.POSITIVE_INFINITY });
     entry.conversation.resume(responses);
     const turn = await entry.conversation.next(listener);
-    if (turn.kind === "questions") entries.set(call, { ...entry, until: clock() + STATE_MS });
+    // Whoever ended it meanwhile took it out.
+    if (!entries.delete(call) || turn.kind !== "questions") return turn;
+    entries.set(call, { ...entry, isHeard: false, until: clock() + STATE_MS });
     return turn;
   }
 
@@ -113,7 +118,7 @@ export function createHeld(
         conversation.abandon();
         throw error;
       }
-      entries.set(id, { principalKey, holder, conversation, until: clock() + STATE_MS });
+      entries.set(id, { principalKey, holder, conversation, isHeard: false, until: clock() + STATE_MS });
     },
     resume: (at, listener) =>
       at.node === replicas.node ? go(at.call, at.responses, listener) : goThere(at, listener),
@@ -126,6 +131,10 @@ export function createHeld(
       endWhere(() => true);
     },
   };
+}
+
+function full(): PortcullisError {
+  return new PortcullisError("overloaded", { reason: "too many calls wait for answers" });
 }
 
 function lostCall(): PortcullisError {

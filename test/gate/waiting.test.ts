@@ -115,6 +115,42 @@ test("runs hold no more than their user, and a tenant no more than its share", a
   streams.close();
 });
 
+test("a call that its client listens to keeps its place: it asks again in no room but its own", async () => {
+  const { replicas } = await aReplica();
+  const held = createHeld(replicas, (max) => max, clock);
+  const calls = Array.from({ length: 16 }, () => {
+    let askAgain = () => {};
+    const conversation = converse(async (signal, { ask }) => {
+      await ask(QUESTION, signal);
+      await new Promise<void>((go) => {
+        askAgain = go;
+      });
+      await ask(QUESTION, signal);
+      throw new Error("answered");
+    });
+    return { conversation, askAgain: () => askAgain() };
+  });
+  for (const [at, { conversation }] of calls.entries()) {
+    await conversation.next(listener());
+    held.keep(`${at}`, ownedBy("ann"), conversation);
+  }
+  const answer = { "question-1": {} };
+  const resume = (call: number) =>
+    held.resume({ node: "one", call: `${call}`, responses: answer }, listener());
+  const turns = calls.map((_, at) => resume(at));
+  // One request at a time: nobody takes another's place.
+  expect(await resume(0)).toMatchObject({ kind: "failure", error: { code: "state_invalid" } });
+  expect(() => held.keep("more", ownedBy("ann"), asking().conversation)).toThrow(
+    expect.objectContaining({ code: "overloaded" }),
+  );
+  for (const { askAgain } of calls) askAgain();
+  for (const turn of await Promise.all(turns)) expect(turn).toMatchObject({ kind: "questions" });
+  expect(held.size).toBe(16);
+  held.keep("more", ownedBy("ann"), asking().conversation);
+  expect(held.size).toBe(16);
+  held.close();
+});
+
 test("all together hold no more than there is room for, though each has a share left", async () => {
   const { replicas } = await aReplica();
   const full = expect.objectContaining({ code: "overloaded" });
