@@ -23,6 +23,8 @@ export interface Exchange {
   cancel(): void;
   /** From now on the work goes on when the client goes away: `gone` is told instead. */
   outlive(gone: () => void): void;
+  /** Calls back when the answer has left this process, or its client has gone: until then it takes room here. */
+  whenOver(told: () => void): void;
   readonly reply: Reply;
 }
 

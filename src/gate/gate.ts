@@ -74,7 +74,8 @@ export function createGate(rooms: Rooms): Gate {
     } catch (thrown) {
       await refuse(exchange, seen, toPortcullisError(thrown), rooms);
     } finally {
-      load.leave(slot);
+      // A client that takes its answer slowly, or not at all, keeps it here: that is of its share.
+      exchange.whenOver(() => load.leave(slot));
     }
   }
 

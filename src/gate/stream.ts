@@ -10,8 +10,9 @@ export async function openStream(opening: Opening, rooms: Rooms): Promise<void> 
   await record(rooms, seen, { effect: "allow", code: "ok", method: "GET" }, id);
   const last = exchange.header("last-event-id");
   const missed = last === undefined ? undefined : await rooms.events.after(session.id, last);
-  opening.rest();
   const from = last === undefined || missed === undefined ? undefined : { stream: missed.stream, last };
-  if (from === undefined || isStanding(from.stream)) await stand(opening, rooms, id, from);
-  else await follow(opening, rooms, from);
+  // Each event of an answer is read and opened anew for each that follows it, and any number may: that is work.
+  if (from !== undefined && !isStanding(from.stream)) return follow(opening, rooms, from);
+  opening.rest();
+  await stand(opening, rooms, id, from);
 }

@@ -105,6 +105,7 @@ function exchangeOf(
     signal: new AbortController().signal,
     cancel() {},
     outlive() {},
+    whenOver: (told) => told(),
     reply: {
       json: (_, text) => answer(text),
       empty: () => answer(""),

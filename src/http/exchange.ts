@@ -24,6 +24,8 @@ export class NodeExchange implements Exchange {
   readonly signal = new Cancellation();
   readonly #headers: IncomingMessage["headers"];
   #gone: () => void = () => this.cancel();
+  #isOver = false;
+  #over: () => void = () => {};
 
   constructor({ server, verb, request, response, body, keepAliveMs }: ExchangeOptions) {
     this.server = server;
@@ -34,11 +36,18 @@ export class NodeExchange implements Exchange {
     this.#headers = request.headers;
     response.once("close", () => {
       if (!response.writableFinished) this.#gone();
+      this.#isOver = true;
+      this.#over();
     });
   }
 
   outlive(gone: () => void): void {
     this.#gone = gone;
+  }
+
+  whenOver(told: () => void): void {
+    if (this.#isOver) told();
+    else this.#over = told;
   }
 
   cancel(): void {

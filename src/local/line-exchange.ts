@@ -55,6 +55,8 @@ export function ask(handle: (exchange: Exchange) => Promise<void>, request: Line
     outlive(told) {
       gone = told;
     },
+    // One client, and nobody else to keep room for.
+    whenOver: (told) => told(),
     reply: answering.reply,
   };
   handle(exchange).then(answering.handled, answering.failed);

@@ -1,16 +1,32 @@
+import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { isJsonObject, type JsonObject } from "../../src/lib/json.ts";
+import { META, openRaw } from "./raw-session.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { type Answered, callTool, OPEN, openWorld, until, type World } from "./world.ts";
 
 let spy: Spy;
 let world: World;
 const held: (() => void)[] = [];
+/** Of an answer that no connection's buffers have room for. */
+const LONG = 7 << 20;
+
+const tokenIn = ({ _meta }: JsonObject) => (isJsonObject(_meta) ? (_meta.progressToken ?? null) : null);
 
 beforeAll(async () => {
   spy = await serveSpy({
-    tools: () => [tool("hold"), tool("now")],
-    async call({ params }) {
-      if (params.name === "hold") await new Promise<void>((go) => held.push(go));
+    tools: () => ["hold", "now", "tell", "long"].map((name) => tool(name)),
+    async call({ params, response }) {
+      if (params.name === "long") return text("x".repeat(LONG));
+      if (params.name === "tell") {
+        const told = {
+          method: "notifications/progress",
+          params: { progressToken: tokenIn(params), progress: 1 },
+        };
+        response.setHeader("content-type", "text/event-stream");
+        response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", ...told })}\n\n`);
+      }
+      if (params.name !== "now") await new Promise<void>((go) => held.push(go));
       return text("done");
     },
   });
@@ -64,3 +80,60 @@ test("whoever's slow calls fill their share is refused, and the others are serve
     ["cho", ["the tenant's share of 4 is being answered"]],
   ]);
 });
+
+test("whoever follows an answer is counted as at work, however many connections ask for it", async () => {
+  const ann = await openRaw(world.url("main"), await world.token("ann", "main"));
+  const calling = await ann.call(5, "tools/call", {
+    name: "tell",
+    arguments: {},
+    _meta: { progressToken: "p" },
+  });
+  await calling.next("notifications/progress");
+  const id = calling.events[0]?.id ?? "";
+  const following = await ann.get(id);
+  expect(following.status).toBe(200);
+  const another = await ann.get(id);
+  expect([another.status, JSON.parse(another.text).error.data.code]).toEqual([503, "overloaded"]);
+  following.close();
+  const again = await until("the place to be free", async () => {
+    const stream = await ann.get(id);
+    return stream.status === 200 ? stream : undefined;
+  });
+  for (const go of held.splice(0)) go();
+  await ann.delete();
+  again.close();
+});
+
+test("an answer is of its user's share until it is taken", async () => {
+  const token = await world.token("ann", "main");
+  const ended = async () => (await world.outcomes()).filter(({ bytes }) => bytes > LONG).length;
+  const slow = [askSlowly(token), askSlowly(token)];
+  await until("both of them are answered", async () => (await ended()) === 2);
+  const now = () => callTool(world.url("main"), "now", {}, { token });
+  expect(codeOf(await now())).toEqual([503, "overloaded"]);
+  for (const socket of slow) socket.destroy();
+  await until("the places to be free", async () => (await now()).status === 200);
+});
+
+/** A client that asks for what is long, and reads none of it. */
+function askSlowly(token: string) {
+  const { port, hostname } = new URL(world.origin);
+  const _meta = { [`${META}protocolVersion`]: "2026-07-28", [`${META}clientCapabilities`]: {} };
+  const params = { name: "long", arguments: {}, _meta };
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params });
+  const head = [
+    "POST /mcp/main HTTP/1.1",
+    `Host: ${hostname}:${port}`,
+    `Authorization: Bearer ${token}`,
+    "Content-Type: application/json",
+    "Accept: application/json, text/event-stream",
+    "MCP-Protocol-Version: 2026-07-28",
+    "Mcp-Method: tools/call",
+    "Mcp-Name: long",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  const socket = connect(Number(port), hostname);
+  socket.pause();
+  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  return socket;
+}

@@ -54,7 +54,9 @@ test("a request that is over holds no place, and waits no more for the end of it
   } as unknown as Rooms);
   const told: string[] = [];
   const json = (_: number, text: string) => void told.push(JSON.parse(text).error.data.code);
-  const exchange = { server: "main", verb: "DELETE", clientIp: "", header: () => undefined, reply: { json } };
+  const header = () => undefined;
+  const whenOver = (leave: () => void) => leave();
+  const exchange = { server: "main", verb: "DELETE", clientIp: "", header, whenOver, reply: { json } };
   for (let at = 0; at < 3; at += 1) await gate.handle(exchange as unknown as Exchange);
   expect(told).toEqual(Array(3).fill("session_required"));
   expect(waiting).toBe(0);
