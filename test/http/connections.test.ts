@@ -269,6 +269,23 @@ describe("slow clients", () => {
     expect(edge.handled[0]?.body).toEqual({});
   });
 
+  test("bodies that never end take no more room than there is for all, and the oldest make way", async () => {
+    const edge = createEdge({ limits: { ...LIMITS, body: 1 << 20, header_ms: 60_000, body_ms: 60_000 } });
+    const { port } = await listening(edge);
+    const unfinished = request(port, { body: BODY.padEnd(1 << 20) }).subarray(0, -1);
+    const before = collected();
+    const sockets = await Promise.all(Array.from({ length: 128 }, () => open(port)));
+    const answers = sockets.map((socket) => firstAnswer(socket));
+    for (const socket of sockets) socket.write(unfinished);
+    await expect.poll(() => edge.refused.length, { timeout: 20_000 }).toBe(64);
+    await expect.poll(() => collected() - before).toBeLessThan(190 << 20);
+    expect((await send(port, request(port, {}))).status).toBe(200);
+    for (const socket of sockets) socket.write(" ");
+    const codes = (await Promise.all(answers)).map(({ status, json }) => json?.error?.data?.code ?? status);
+    expect(codes.sort()).toEqual([...Array(64).fill(200), ...Array(64).fill("overloaded")]);
+    for (const socket of sockets) socket.destroy();
+  });
+
   test("a body cut short decides nothing", async () => {
     const edge = createEdge();
     const { port } = await listening(edge);
