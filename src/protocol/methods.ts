@@ -59,7 +59,7 @@ const METHODS = {
   initialize: {
     ...session,
     eras: LEGACY,
-    params: { protocolVersion: "string", capabilities: "object", clientInfo: "object" },
+    params: { protocolVersion: "string", capabilities: "about", clientInfo: "about" },
     rewritten: "answered here: merged capabilities",
   },
   ping: { ...session, eras: LEGACY, rewritten: "answered here", recorded: "nothing" },

@@ -6,6 +6,8 @@ type Check = (value: Json) => boolean;
 const MAX_ID = 256;
 /** Keys of `inputResponses` and URIs of one `subscriptions/listen`: more is no conversation. */
 const MAX_ENTRIES = 100;
+/** Characters. What a client says of itself is kept for as long as its session. */
+const MAX_ABOUT = 16 << 10;
 /** Characters. What the gateway sealed comes back whole: an upstream's own state within it, and what binds it. */
 export const MAX_STATE = 256 << 10;
 
@@ -31,6 +33,10 @@ export function isLogLevel(value: Json | undefined): value is LogLevel {
 }
 
 const isString: Check = (value) => typeof value === "string";
+
+function isAbout(value: Json): boolean {
+  return isJsonObject(value) && JSON.stringify(value).length <= MAX_ABOUT;
+}
 
 function isStringMap(value: Json): boolean {
   return isJsonObject(value) && Object.values(value).every(isString);
@@ -86,6 +92,7 @@ const CHECKS = {
   string: isString,
   number: (value) => typeof value === "number",
   object: isJsonObject,
+  about: isAbout,
   strings: isStringMap,
   id: isRequestId,
   level: isLogLevel,
@@ -105,6 +112,7 @@ const IN_WORDS: Readonly<Record<keyof typeof CHECKS, string>> = {
   string: "a string",
   number: "a number",
   object: "an object",
+  about: `an object of at most ${MAX_ABOUT} characters`,
   strings: "an object of strings",
   id: `an integer, or a string of at most ${MAX_ID} characters`,
   level: `one of ${LOG_LEVELS.join(", ")}`,

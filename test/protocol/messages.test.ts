@@ -117,6 +117,18 @@ describe("legacy", () => {
     });
   });
 
+  test.each(["capabilities", "clientInfo"])("what a client says of itself is short: %s is kept", (member) => {
+    const params = {
+      protocolVersion: "2025-11-25",
+      capabilities: {},
+      clientInfo: { name: "c", version: "1" },
+    };
+    const saying = (length: number) =>
+      request("initialize", { ...params, [member]: { x: "x".repeat(length) } });
+    expect(read(saying(16_000))).toMatchObject({ kind: "request" });
+    expect(refusal(saying(17_000))).toEqual([200, -32602, "params_invalid"]);
+  });
+
   test("what is wrong with a method or its params is answered inside HTTP 200, as SDK servers do", () => {
     expect(refusal(request("prompts/delete"))).toEqual([200, -32601, "method_unknown"]);
     expect(refusal(request("tools/CALL"))).toEqual([200, -32601, "method_unknown"]);
