@@ -26,7 +26,7 @@ export function openConversations(
     outboxes: createOutboxes(events, replicas, randomId),
     questions: createQuestions(replicas, randomId),
     asides: isAlone ? null : createAsides(replicas, randomId),
-    tasks: createTasks(store, seal, clock),
+    tasks: createTasks(store, seal, share, clock),
     elicitations: createElicitations(store, replicas),
     streams,
     held,

@@ -43,9 +43,19 @@ export interface Tasks {
 
 /** A day: what an upstream keeps longer, it keeps for nobody here. */
 const LIFE_MS = 24 * 3_600_000;
+/** A task takes a place for each so many characters that are begun: its arguments may be as long as a body. */
+const PLACE = 16 << 10;
 const MAX_PER_USER = 1000;
+/** Places of all, of which a tenant has its share: half a gigabyte, at 16 KiB each. */
+const MOST_PLACES = 32_000;
 
-export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks {
+/** `share`: how many of so many places one tenant may have. */
+export function createTasks(
+  store: SharedStore,
+  seal: Seal,
+  share: (max: number) => number,
+  clock: Clock,
+): Tasks {
   const setOf = (maker: string) => `tasks:${sha256(maker)}`;
   const keyOf = (maker: string, taskId: string) => `task:${sha256(JSON.stringify([maker, taskId]))}`;
 
@@ -56,6 +66,28 @@ export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks
     return isJsonObject(entry) ? (entry as unknown as TaskEntry) : undefined;
   }
 
+  /** false: one of those by whom it is counted has no room. */
+  async function place(maker: string, key: string, length: number, isNew: boolean): Promise<boolean> {
+    const { user, tenant } = holdersOf(maker);
+    const caps = [
+      { set: `tasks of:${sha256(user)}`, max: MAX_PER_USER },
+      { set: `tasks in:${sha256(tenant)}`, max: share(MOST_PLACES) },
+      { set: "tasks of all", max: MOST_PLACES },
+    ];
+    const taken: (readonly [string, string])[] = [];
+    for (const { set, max } of caps)
+      for (let at = 0; at * PLACE < length; at += 1) {
+        const member = `${key} ${at}`;
+        if (await store.join(set, member, LIFE_MS, max)) taken.push([set, member]);
+        else {
+          // What is kept already stays counted.
+          if (isNew) await Promise.all(taken.map(([of, one]) => store.leave(of, one)));
+          return false;
+        }
+      }
+    return true;
+  }
+
   return {
     find,
     async keep(maker, taskId, entry) {
@@ -63,10 +95,11 @@ export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks
       if (known !== undefined && known.upstream !== entry.upstream)
         throw new PortcullisError("upstream_protocol", { reason: "two upstreams gave one task id" });
       const key = keyOf(maker, taskId);
-      if (!(await store.join(countedBy(maker), key, LIFE_MS, MAX_PER_USER)))
-        throw new PortcullisError("overloaded", { reason: "too many tasks of one user" });
+      const sealed = seal.seal(key, { ...entry }, clock() + LIFE_MS);
+      if (!(await place(maker, key, sealed.length, known === undefined)))
+        throw new PortcullisError("overloaded", { reason: "too many tasks are kept" });
       await store.join(setOf(maker), taskId, LIFE_MS, MAX_PER_USER);
-      await store.set(key, seal.seal(key, { ...entry }, clock() + LIFE_MS), LIFE_MS);
+      await store.set(key, sealed, LIFE_MS);
     },
     async all(maker) {
       const ids = [...(await store.members(setOf(maker)))].sort();
@@ -76,7 +109,7 @@ export function createTasks(store: SharedStore, seal: Seal, clock: Clock): Tasks
   };
 }
 
-function countedBy(maker: string): string {
+function holdersOf(maker: string) {
   const [principalKey = ""] = JSON.parse(maker) as readonly string[];
-  return `tasks of:${sha256(holderOf(principalKey).user)}`;
+  return holderOf(principalKey);
 }

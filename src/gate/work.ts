@@ -36,7 +36,7 @@ export function workOf(ask: Ask, rooms: Rooms, allowed: Allowed, onLease: (lease
       return await withLease(obtain, (lease) => rounds(ask, rooms, allowed, { signal, conversation, lease }));
     } catch (thrown) {
       const error = toPortcullisError(thrown);
-      if (ask.session !== null) await rooms.elicitations.waits(ask.session.id, error);
+      if (ask.session !== null) await rooms.elicitations.waits(ask.session.id, ask.principalKey, error);
       const questions = ask.message.era === "modern" ? accountQuestions(ask, error) : undefined;
       if (questions === undefined) throw error;
       return { kind: "questions", questions, state: { kind: "again" } };

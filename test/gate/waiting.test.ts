@@ -82,10 +82,26 @@ test("a page that is done is told to the session that waits for it, once, and to
   for (const session of ["ann's", "bob's"])
     elicitations.onComplete(session, (id) => void told.push([session, id]));
   const data = { elicitations: [{ elicitationId: "page" }] };
-  await elicitations.waits("ann's", new PortcullisError("account_required", { data }));
+  await elicitations.waits("ann's", ownedBy("ann"), new PortcullisError("account_required", { data }));
   for (let at = 0; at < 2; at += 1) await elicitations.complete("page");
   await vi.advanceTimersByTimeAsync(100);
   expect(told).toEqual([["ann's", "page"]]);
+});
+
+test("of a user's pages the newest hundred are waited for, and another's stay", async () => {
+  const { store, replicas } = await aReplica();
+  const elicitations = createElicitations(store, replicas);
+  const told: string[] = [];
+  elicitations.onComplete("s", (id) => void told.push(id));
+  const wait = (elicitationId: string, owner: string) => {
+    const data = { elicitations: [{ elicitationId }] };
+    return elicitations.waits("s", owner, new PortcullisError("account_required", { data }));
+  };
+  await wait("bob's", ownedBy("bob"));
+  for (let page = 0; page < 150; page += 1) await wait(`${page}`, ownedBy("ann", "acme", `run ${page}`));
+  for (const page of ["bob's", "0", "49", "50", "149"]) await elicitations.complete(page);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(told).toEqual(["bob's", "50", "149"]);
 });
 
 test("runs hold no more than their user, and a tenant no more than its share", async () => {
@@ -178,7 +194,7 @@ test("all together hold no more than there is room for, though each has a share 
 
 test("runs follow no more tasks than their user may", async () => {
   const { store, seal } = await aReplica();
-  const tasks = createTasks(store, seal, clock);
+  const tasks = createTasks(store, seal, (max) => max, clock);
   const entry = {
     era: "legacy",
     upstream: "crm",
@@ -191,6 +207,25 @@ test("runs follow no more tasks than their user may", async () => {
   await expect(keep(1000, ownedBy("ann"))).rejects.toMatchObject({ code: "overloaded" });
   await keep(0, ownedBy("ann", "acme", "run 0"));
   await keep(1000, ownedBy("bob"));
+});
+
+test("a task takes room by its arguments, of its user's and of its tenant's share", async () => {
+  const { store, seal } = await aReplica();
+  const tasks = createTasks(store, seal, () => 200, clock);
+  const entry = { era: "legacy", upstream: "crm", tool: "export", sessionKey: "session" } as const;
+  const keep = (id: number, owner: string, length: number) =>
+    tasks.keep(makerOf(owner, "main"), `task ${id}`, { ...entry, arguments: { text: "x".repeat(length) } });
+  const full = { code: "overloaded" };
+  for (let id = 0; id < 2; id += 1) await keep(id, ownedBy("ann"), 1 << 20);
+  await expect(keep(2, ownedBy("bob"), 1 << 20)).rejects.toMatchObject(full);
+  // Nothing of what was refused is counted; what was kept small may not grow past it either.
+  for (let id = 3; id < 18; id += 1) await keep(id, ownedBy("bob"), 10);
+  await expect(keep(3, ownedBy("bob"), 1 << 20)).rejects.toMatchObject(full);
+  await keep(2, ownedBy("bob", "globex"), 1 << 20);
+  const roomy = createTasks(createMemoryStore({ clock }), seal, (max) => max, clock);
+  const large = { ...entry, arguments: { text: "x".repeat(1 << 20) } };
+  for (let id = 0; id < 11; id += 1) await roomy.keep(makerOf(ownedBy("ann"), "main"), `${id}`, large);
+  await expect(roomy.keep(makerOf(ownedBy("ann"), "main"), "more", large)).rejects.toMatchObject(full);
 });
 
 test("questions wait for their answer or their end, and nothing of them is left", async () => {

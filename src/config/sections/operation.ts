@@ -40,7 +40,7 @@ export const limits = z
       .max(1)
       .default(0.5)
       .describe(
-        "The part of the requests, sessions, held calls, streams and processes that one tenant of several may hold.",
+        "The part of the requests, sessions, held calls, tasks, streams and processes that one tenant of several may hold.",
       ),
     session_idle_ms: milliseconds.default(1_800_000),
     in_flight: count
