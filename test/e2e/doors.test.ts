@@ -280,7 +280,8 @@ test("after a change of policy every door follows", async () => {
 });
 
 test("deep and large results are filtered whole, and quickly", async () => {
-  const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+  const nest = (depth: number) => `${"[".repeat(depth)}${"]".repeat(depth)}`;
+  const deep = nest(9_000);
   const many = Array.from({ length: 5000 }, (_, n) => link(`doc://open/${n}`));
   const large = `{"type":"text","text":"${"x".repeat(2 << 20)}"}`;
   const cost = cpuClock();
@@ -295,6 +296,8 @@ test("deep and large results are filtered whole, and quickly", async () => {
     `{"content":[{"type":"resource","resource":${deep}},{"type":"x","resource_link":${deep}}]}`,
   );
   expect(said(nested)).toHaveLength(2);
+  const deeper = await answered(`{"content":[],"structuredContent":{"deep":${nest(20_000)}}}`);
+  expect(deeper.error?.data.code).toBe("upstream_protocol");
 });
 
 test("a server with many templates and long URIs cannot hold up the others", async () => {
