@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { DecisionRecord, LogRecord } from "../audit/line.ts";
 import { type Decided, readDecided, readLog, type Verification, verifyLog } from "../audit/read.ts";
+import { listSegments } from "../audit/segments.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { loadOrTell } from "./load.ts";
@@ -24,15 +25,15 @@ export async function audit(options: AuditOptions, around: Surroundings): Promis
   }
   const path = await folderOf(options, around);
   if (path === null) return 2;
-  const checked = await verifyLog(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null;
+  const segments = await listSegments(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
     throw error;
   });
-  if (checked === null || (checked.ok && checked.segments === 0)) {
+  if (segments.length === 0) {
     around.stderr.write(`portcullis: there is no decision log in ${path}\n`);
     return 2;
   }
-  return id === undefined ? verify(checked, options, around) : show(path, id, options, around);
+  return id === undefined ? verify(path, options, around) : show(path, id, options, around);
 }
 
 async function folderOf(options: AuditOptions, around: Surroundings): Promise<string | null> {
@@ -41,7 +42,8 @@ async function folderOf(options: AuditOptions, around: Surroundings): Promise<st
 }
 
 /** 1: a line was altered, moved or taken out. */
-function verify(checked: Verification, options: AuditOptions, { stdout }: Surroundings): ExitCode {
+async function verify(path: string, options: AuditOptions, { stdout }: Surroundings): Promise<ExitCode> {
+  const checked = await verifyLog(path);
   stdout.write(options.json ? json(checked) : told(checked));
   return checked.ok ? 0 : 1;
 }

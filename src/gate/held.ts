@@ -59,9 +59,11 @@ export function createHeld(
 
   function makeRoom({ user, tenant }: Entry["holder"]): void {
     const own = [...entries].filter(([, { holder }]) => holder.user === user);
-    const oldest = own.find(([, { isHeard }]) => !isHeard);
-    if (oldest !== undefined && own.length >= MAX_PER_USER) end(...oldest);
-    else if (own.length >= MAX_PER_USER) throw full();
+    if (own.length >= MAX_PER_USER) {
+      const oldest = own.find(([, { isHeard }]) => !isHeard);
+      if (oldest === undefined) throw full();
+      end(...oldest);
+    }
     const tenants = [...entries.values()].filter(({ holder }) => holder.tenant === tenant);
     if (entries.size >= MOST_HELD || tenants.length >= share(MOST_HELD)) throw full();
   }

@@ -76,9 +76,11 @@ export function restoreToken(
   own: number,
   token: string | number | undefined,
 ): string | undefined {
-  if (token === undefined || progressTokenOf(params) !== own) return undefined;
+  if (token === undefined) return undefined;
   try {
-    return joinMembers(membersOf(params).set("progressToken", JSON.stringify(token)));
+    const members = membersOf(params);
+    if (scalarIn(members.get("progressToken")) !== own) return undefined;
+    return joinMembers(members.set("progressToken", JSON.stringify(token)));
   } catch {
     return undefined;
   }

@@ -1,7 +1,6 @@
-import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isJsonObject, type JsonObject } from "../../src/lib/json.ts";
-import { META, openRaw } from "./raw-session.ts";
+import { callUnread, openRaw } from "./raw-session.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { type Answered, callTool, OPEN, openWorld, until, type World } from "./world.ts";
 
@@ -107,33 +106,10 @@ test("whoever follows an answer is counted as at work, however many connections 
 test("an answer is of its user's share until it is taken", async () => {
   const token = await world.token("ann", "main");
   const ended = async () => (await world.outcomes()).filter(({ bytes }) => bytes > LONG).length;
-  const slow = [askSlowly(token), askSlowly(token)];
+  const slow = [1, 2].map(() => callUnread(world.url("main"), token, "long"));
   await until("both of them are answered", async () => (await ended()) === 2);
   const now = () => callTool(world.url("main"), "now", {}, { token });
   expect(codeOf(await now())).toEqual([503, "overloaded"]);
   for (const socket of slow) socket.destroy();
   await until("the places to be free", async () => (await now()).status === 200);
 });
-
-/** A client that asks for what is long, and reads none of it. */
-function askSlowly(token: string) {
-  const { port, hostname } = new URL(world.origin);
-  const _meta = { [`${META}protocolVersion`]: "2026-07-28", [`${META}clientCapabilities`]: {} };
-  const params = { name: "long", arguments: {}, _meta };
-  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params });
-  const head = [
-    "POST /mcp/main HTTP/1.1",
-    `Host: ${hostname}:${port}`,
-    `Authorization: Bearer ${token}`,
-    "Content-Type: application/json",
-    "Accept: application/json, text/event-stream",
-    "MCP-Protocol-Version: 2026-07-28",
-    "Mcp-Method: tools/call",
-    "Mcp-Name: long",
-    `Content-Length: ${Buffer.byteLength(body)}`,
-  ];
-  const socket = connect(Number(port), hostname);
-  socket.pause();
-  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
-  return socket;
-}

@@ -1,3 +1,4 @@
+import { connect, type Socket } from "node:net";
 import { createParser } from "eventsource-parser";
 import type { JsonObject } from "../../src/lib/json.ts";
 import type { Issuer } from "../identity/issuer.ts";
@@ -123,6 +124,30 @@ export async function openRaw(url: string, token: string, options: RawOptions = 
 }
 
 export const META = "io.modelcontextprotocol/";
+
+/** A modern client that calls a tool, and reads nothing of what comes. */
+export function callUnread(url: string, token: string, name: string, meta: JsonObject = {}): Socket {
+  const { port, hostname, host, pathname } = new URL(url);
+  const _meta = { ...meta, [`${META}protocolVersion`]: "2026-07-28", [`${META}clientCapabilities`]: {} };
+  const params = { name, arguments: {}, _meta };
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params });
+  const head = [
+    `POST ${pathname} HTTP/1.1`,
+    `Host: ${host}`,
+    `Authorization: Bearer ${token}`,
+    "Content-Type: application/json",
+    "Accept: application/json, text/event-stream",
+    "MCP-Protocol-Version: 2026-07-28",
+    "Mcp-Method: tools/call",
+    `Mcp-Name: ${name}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  const socket = connect(Number(port), hostname);
+  socket.pause();
+  socket.on("error", () => {});
+  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  return socket;
+}
 
 /** `subscriptions/listen` of a modern client. */
 export function listenRaw(

@@ -1,9 +1,16 @@
-import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { type Issuer, startIssuer } from "../identity/issuer.ts";
 import { CAPABILITIES, serveAskingLegacy, serveAskingModern } from "./asking.ts";
-import { issuerConfig, listenRaw, META, openRaw, type RawOptions, tokenOf } from "./raw-session.ts";
+import {
+  callUnread,
+  issuerConfig,
+  listenRaw,
+  META,
+  openRaw,
+  type RawOptions,
+  tokenOf,
+} from "./raw-session.ts";
 import { ask, openWorld, until, type World, writeIn } from "./world.ts";
 
 const POLICY = `package authz
@@ -250,36 +257,7 @@ test("a call that nobody comes back for is cancelled upstream", async () => {
 
 test("a client that stops reading is dropped, and its call cancelled", async () => {
   const token = await tokenFor("ann", "legacy");
-  const { port, hostname } = new URL(world.origin);
-  const socket = connect(Number(port), hostname);
-  const body = JSON.stringify({
-    jsonrpc: "2.0",
-    id: 1,
-    method: "tools/call",
-    params: {
-      name: "flood",
-      arguments: {},
-      _meta: {
-        progressToken: 1,
-        [`${META}protocolVersion`]: "2026-07-28",
-        [`${META}clientCapabilities`]: {},
-      },
-    },
-  });
-  const head = [
-    "POST /mcp/legacy HTTP/1.1",
-    `Host: ${hostname}:${port}`,
-    `Authorization: Bearer ${token}`,
-    "Content-Type: application/json",
-    "Accept: application/json, text/event-stream",
-    "MCP-Protocol-Version: 2026-07-28",
-    "Mcp-Method: tools/call",
-    "Mcp-Name: flood",
-    `Content-Length: ${Buffer.byteLength(body)}`,
-  ];
-  socket.pause();
-  socket.on("error", () => {});
-  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  const socket = callUnread(world.url("legacy"), token, "flood", { progressToken: 1 });
   const outcome = await until("the outcome", async () =>
     (await world.outcomes()).find(({ status, bytes }) => status === "cancelled" && bytes < 1000),
   );
