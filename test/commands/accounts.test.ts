@@ -7,11 +7,11 @@ import { readLog } from "../../src/audit/read.ts";
 import { type AccountsOptions, accounts } from "../../src/commands/accounts.ts";
 import { type Running, start } from "../../src/commands/serve.ts";
 import { load } from "../../src/compose/load.ts";
-import { freePort } from "../../src/demo/free-port.ts";
 import { linkAt } from "../accounts/browser.ts";
 import { aThirdParty, SECRET, type ThirdParty } from "../accounts/third-party.ts";
 import { type Spy, serveSpy, text, tool } from "../e2e/upstreams.ts";
 import { callTool, textBelow, until, writeWorld } from "../e2e/world.ts";
+import { ownPort } from "../support/port.ts";
 import { company } from "./company.ts";
 import { surroundings } from "./world.ts";
 
@@ -27,7 +27,7 @@ let hub: ThirdParty;
 let spy: Spy;
 
 beforeAll(async () => {
-  const port = await freePort(0);
+  const port = await ownPort();
   const origin = `http://127.0.0.1:${port}`;
   hub = await aThirdParty([`${origin}/accounts/callback/hub`]);
   spy = await serveSpy({ tools: () => [tool("read")], call: () => text("read") });

@@ -6,11 +6,11 @@ import { type Running, start } from "../../src/commands/serve.ts";
 import { status } from "../../src/commands/status.ts";
 import { token } from "../../src/commands/token.ts";
 import { load } from "../../src/compose/load.ts";
-import { freePort } from "../../src/demo/free-port.ts";
 import { startSupportDesk } from "../../src/demo/support-desk/support-desk.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { listing, serveShelf } from "../e2e/shelf.ts";
 import { ask, until } from "../e2e/world.ts";
+import { ownPort } from "../support/port.ts";
 import { CONFIG, company, OWN } from "./company.ts";
 import { surroundings } from "./world.ts";
 
@@ -27,7 +27,7 @@ async function running(): Promise<{ folder: string; gateway: Running }> {
 }
 
 async function runningBefore(url: string, more = ""): Promise<{ folder: string; gateway: Running }> {
-  const listen = `listen: {port: ${await freePort(0)}}\n${more}`;
+  const listen = `listen: {port: ${await ownPort()}}\n${more}`;
   const folder = company({ "portcullis.yaml": listen + CONFIG.replace("http://127.0.0.1:9/mcp", url) });
   const { around } = surroundings(folder);
   const loaded = await load({ config: "portcullis.yaml" }, around, { secrets: true });
@@ -158,7 +158,7 @@ test.each(["audit", ".portcullis/state"])(
 );
 
 test("a gateway tells at its start of policies and pins that any user may write to", async () => {
-  const folder = company({ "portcullis.yaml": `listen: {port: ${await freePort(0)}}\n${CONFIG}` });
+  const folder = company({ "portcullis.yaml": `listen: {port: ${await ownPort()}}\n${CONFIG}` });
   const open = ["policies", "policies/authz.rego", "acme/authz.rego", "pins.json"];
   for (const path of open) chmodSync(join(folder, path), 0o777);
   const { around } = surroundings(folder);

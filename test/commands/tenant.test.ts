@@ -3,7 +3,7 @@ import { start } from "../../src/commands/serve.ts";
 import { status } from "../../src/commands/status.ts";
 import { type TenantOptions, tenant } from "../../src/commands/tenant.ts";
 import { load } from "../../src/compose/load.ts";
-import { freePort } from "../../src/demo/free-port.ts";
+import { ownPort } from "../support/port.ts";
 import { CONFIG, company } from "./company.ts";
 import { surroundings } from "./world.ts";
 
@@ -14,7 +14,7 @@ afterEach(async () => {
 
 async function running(): Promise<string> {
   const folder = company({
-    "portcullis.yaml": `listen: {port: ${await freePort(0)}}\n${CONFIG}  globex: {record: {}, servers: [support]}\n`,
+    "portcullis.yaml": `listen: {port: ${await ownPort()}}\n${CONFIG}  globex: {record: {}, servers: [support]}\n`,
   });
   const { around } = surroundings(folder);
   const loaded = await load({ config: "portcullis.yaml" }, around, { secrets: true });

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { freePort } from "../../src/demo/free-port.ts";
 import { openWorld } from "../e2e/world.ts";
+import { ownPort } from "../support/port.ts";
 import { score, serveEverything, withToken } from "./suite.ts";
 
 /** Allows everything that there is, questions included. */
@@ -35,9 +35,9 @@ for (const [revision, stateless] of [
     timeout: 120_000,
   }, async () => {
     // One each: the suite changes what a server lists.
-    const alone = await serveEverything(await freePort(0), { stateless });
-    const upstream = await serveEverything(await freePort(0), { stateless });
-    const port = await freePort(0);
+    const alone = await serveEverything(await ownPort(), { stateless });
+    const upstream = await serveEverything(await ownPort(), { stateless });
+    const port = await ownPort();
     const world = await openWorld({
       config: {
         upstreams: { everything: { url: upstream.url } },

@@ -7,9 +7,9 @@ import { createInterface } from "node:readline";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect, onTestFinished, test } from "vitest";
 import { recordSchema } from "../../src/audit/record-schema.ts";
-import { freePort } from "../../src/demo/free-port.ts";
 import { ERRORS } from "../../src/lib/errors.ts";
 import { createMetrics } from "../../src/operation/metrics.ts";
+import { ownPort } from "../support/port.ts";
 import { ROOT, readPage } from "./page.ts";
 
 const page = readPage("operation.md");
@@ -67,7 +67,7 @@ test("what to alert on exists", () => {
 
 test("the Express app on the page serves the guarded URL and its own page, and ends at SIGTERM", async () => {
   const folder = mkdtempSync(join(tmpdir(), "docs-embed-"));
-  const port = await freePort(0);
+  const port = await ownPort();
   const app = await embed(folder, port);
   const ended = once(app, "exit");
   try {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished, test } from "vitest";
-import { freePort } from "../../src/demo/free-port.ts";
+import { ownPort } from "../support/port.ts";
 import { ROOT, readPage } from "./page.ts";
 
 const page = readPage("../README.md");
@@ -30,7 +30,7 @@ function ownFolder(port: number): string {
 }
 
 test("the first policy of one's own prints what the README says, command by command", async () => {
-  const port = await freePort(0);
+  const port = await ownPort();
   const cwd = ownFolder(port);
   const printed = (...args: readonly string[]) => spawnSync("node", args, { cwd, encoding: "utf8" }).stdout;
   const main = "../dist/main.js";

@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort } from "../../src/demo/free-port.ts";
 import { linkAt } from "../accounts/browser.ts";
 import { aThirdParty, SECRET, type ThirdParty } from "../accounts/third-party.ts";
+import { ownPort } from "../support/port.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { startValkey, type Valkey } from "../support/valkey.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
@@ -27,7 +27,7 @@ let twinUrl: string;
 
 /** Two replicas with one PostgreSQL and one Valkey, each with users of its own issuer. */
 beforeAll(async () => {
-  const ports = [await freePort(0), await freePort(0)];
+  const ports = [await ownPort(), await ownPort()];
   hub = await aThirdParty(ports.map((port) => `http://127.0.0.1:${port}/accounts/callback/hub`));
   spy = await serveSpy({ tools: () => [tool("read")], call: () => text("read") });
   [valkey, postgres] = await Promise.all([startValkey(), startPostgres()]);
@@ -55,7 +55,7 @@ beforeAll(async () => {
   worlds = [await open(ports[0]), await open(ports[1])];
   const key = "state/authorization-server.pem";
   const files = { [key]: readFileSync(join(worlds[0]?.directory ?? "", key), "utf8") };
-  const port = await freePort(0);
+  const port = await ownPort();
   const listen = { public_url: worlds[0]?.origin ?? "", allowed_hosts: [`127.0.0.1:${port}`] };
   twin = await open(port, { files, listen });
   twinUrl = `http://127.0.0.1:${port}/mcp/main`;

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort } from "../../src/demo/free-port.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { aBrowser, linkAt } from "../accounts/browser.ts";
 import { aThirdParty, SECRET, type ThirdParty } from "../accounts/third-party.ts";
+import { ownPort } from "../support/port.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { leaseRecords } from "./vault-world.ts";
 import { ask, callTool, openSession, openWorld, textBelow, until, type World } from "./world.ts";
@@ -19,7 +19,7 @@ let spy: Spy;
 let world: World;
 
 beforeAll(async () => {
-  const port = await freePort(0);
+  const port = await ownPort();
   hub = await aThirdParty([`http://127.0.0.1:${port}/accounts/callback/hub`]);
   spy = await serveSpy({ tools: () => [tool("read")], call: () => text("read") });
   const credentials = { hub: { type: "connected-account", account: "hub", upstreams: ["spy"] } };

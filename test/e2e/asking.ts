@@ -43,9 +43,9 @@ const PROMPT = { messages: [{ role: "user", content: { type: "text", text: "hi" 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
 type Tool = (extra: Extra, server: Server) => Promise<unknown>;
 
-async function listenOn(listener: RequestListener, port = 0) {
+async function listenOn(listener: RequestListener) {
   const server = createServer(listener);
-  server.listen(port, "127.0.0.1");
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { performance } from "node:perf_hooks";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort } from "../../src/demo/free-port.ts";
+import { ownPort } from "../support/port.ts";
 import { closeAll, type Served, serveEverything } from "../upstream/servers.ts";
 import { type Arrival, type Spy, serveSpy, text } from "./upstreams.ts";
 import { ask, callTool, OPEN, openSession, openWorld, ROOT, type Sent, until, type World } from "./world.ts";
@@ -15,7 +15,7 @@ let world: World;
 let sent: Sent;
 
 beforeAll(async () => {
-  latePort = await freePort(0);
+  latePort = await ownPort();
   const call = ({ params, response, id }: Arrival) => {
     response.setHeader("content-type", "application/json");
     switch ((params.arguments as { text?: string }).text) {

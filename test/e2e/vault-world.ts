@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { freePort } from "../../src/demo/free-port.ts";
 import { openVaultWorld, type VaultWorld } from "../../src/demo/vault/world.ts";
 import type { LeaseEntry } from "../../src/domain.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
+import { ownPort } from "../support/port.ts";
 import { openWorld, ROOT, type World } from "./world.ts";
 
 const EXAMPLE = join(ROOT, "examples/vault");
@@ -28,7 +28,7 @@ export interface Mint {
 
 /** OpenBao and PostgreSQL as the example sets them up, for a gateway on a port that was chosen before. */
 export async function aStand(): Promise<Stand> {
-  const port = await freePort(0);
+  const port = await ownPort();
   const origin = `http://127.0.0.1:${port}`;
   const world = await openVaultWorld(EXAMPLE, origin);
   return {

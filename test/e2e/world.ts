@@ -8,11 +8,11 @@ import { StreamableHTTPClientTransport as V1Transport } from "@modelcontextproto
 import type { LogRecord } from "../../src/audit/line.ts";
 import { readLog } from "../../src/audit/read.ts";
 import { load } from "../../src/compose/load.ts";
-import { freePort } from "../../src/demo/free-port.ts";
 import type { DecisionEntry, Era, OutcomeEntry } from "../../src/domain.ts";
 import { createGateway, type Gateway } from "../../src/gateway.ts";
 import type { JsonObject } from "../../src/lib/json.ts";
 import { createLog } from "../../src/operation/log.ts";
+import { ownPort } from "../support/port.ts";
 import { checkLines } from "./log-lines.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
@@ -64,7 +64,7 @@ const USERS = {
 /** The folder and the text of a configuration; nothing is started. */
 export async function writeWorld({ config, listen = {}, policies, files = {} }: WorldOptions) {
   const directory = await mkdtemp(join(tmpdir(), "e2e-"));
-  const port = await freePort(0);
+  const port = await ownPort();
   const servers = Object.keys(config.servers as JsonObject);
   const whole = {
     listen: { host: "127.0.0.1", port, public_url: `http://127.0.0.1:${port}`, ...listen },

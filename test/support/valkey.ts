@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "../../src/demo/free-port.ts";
+import { ownPort } from "./port.ts";
 
 /** A real Valkey or Redis server of this test's own, for faults of every kind. */
 export interface Valkey {
@@ -35,7 +35,7 @@ function binary(): string {
 /** `args`: further configuration as on the command line, such as `--requirepass`. */
 export async function startValkey(args: (port: number) => readonly string[] = () => []): Promise<Valkey> {
   const command = binary();
-  const port = await freePort();
+  const port = await ownPort();
   const directory = mkdtempSync(join(tmpdir(), "portcullis-valkey-"));
   let child: ChildProcess | undefined;
 

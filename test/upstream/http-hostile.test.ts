@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { inspect } from "node:util";
 import { afterEach, expect, test } from "vitest";
-import { freePort } from "../../src/demo/free-port.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { GATEWAY_SESSION } from "../../src/lib/gateway-session.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { ownPort } from "../support/port.ts";
 import { asking, calling, closeAll, event, httpUpstream, serveRaw } from "./servers.ts";
 
 afterEach(closeAll);
@@ -407,7 +407,7 @@ test.each([
 });
 
 test("a server that is down is unavailable, and is found when it comes up", async () => {
-  const port = await freePort();
+  const port = await ownPort();
   const upstream = httpUpstream(`http://127.0.0.1:${port}/mcp`);
   await expect(upstream.identify(signal)).rejects.toMatchObject({ code: "upstream_unavailable" });
   await serveLegacy((response, { id }) => json(response, okay(id)), { port });

@@ -63,7 +63,7 @@ const TOOLS: Record<string, Tool> = {
 };
 
 /** A stateful server of the legacy era on the official v1 SDK, with everything that it can ask and announce. */
-export async function serveStateful({ retryMs = 20, port = 0 } = {}) {
+export async function serveStateful() {
   const sessions = new Map<string, { transport: StreamableHTTPServerTransport; server: Server }>();
   const seen: {
     verb: string;
@@ -105,7 +105,7 @@ export async function serveStateful({ retryMs = 20, port = 0 } = {}) {
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: randomUUID,
       eventStore: createEventStore(),
-      retryInterval: retryMs,
+      retryInterval: 20,
       onsessioninitialized: (id) => void sessions.set(id, { transport, server }),
       onsessionclosed: (id) => void sessions.delete(id),
     });
@@ -123,7 +123,7 @@ export async function serveStateful({ retryMs = 20, port = 0 } = {}) {
     if (id !== undefined && known === undefined) return void response.writeHead(404).end();
     await (known ?? open()).handleRequest(request, response, message);
   });
-  http.listen(port, "127.0.0.1");
+  http.listen(0, "127.0.0.1");
   await once(http, "listening");
   const close = async () => {
     http.closeAllConnections();

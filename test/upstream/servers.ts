@@ -6,13 +6,13 @@ import { resolve } from "node:path";
 import { type NodeIncomingMessageLike, toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer, type ServerOptions } from "@modelcontextprotocol/server";
 import { z } from "zod";
-import { freePort } from "../../src/demo/free-port.ts";
 import type { UpstreamAnswer, UpstreamRequest } from "../../src/domain.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { createHttpUpstream, type HttpUpstreamOptions } from "../../src/upstream/http.ts";
 import { createOrphanGuard } from "../../src/upstream/orphans.ts";
 import { createStdioUpstream, type StdioUpstreamOptions } from "../../src/upstream/stdio.ts";
+import { ownPort } from "../support/port.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 export const OFFICIAL = resolve(ROOT, "node_modules/@modelcontextprotocol");
@@ -120,8 +120,8 @@ export async function serveRaw(
 }
 
 /** The official everything server: legacy, stateful, answers in event streams. */
-export async function serveEverything(wanted = 0): Promise<Served> {
-  const port = await freePort(wanted);
+export async function serveEverything(wanted?: number): Promise<Served> {
+  const port = wanted ?? (await ownPort());
   const child = spawn(
     process.execPath,
     [
