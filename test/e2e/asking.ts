@@ -120,6 +120,20 @@ export async function serveAskingLegacy() {
         extra.signal.addEventListener("abort", () => reject(new Error("aborted"))),
       );
     },
+    /** As slow as that, and asks then. */
+    late: async (extra, server) => {
+      await tools.slow?.(extra, server);
+      return asks.elicit(extra);
+    },
+    /** Answers, and asks when it is told to go on. */
+    after: async (_, server) => {
+      new Promise<void>((go) => {
+        state.progressed = go;
+      })
+        .then(() => server.elicitInput(FORM))
+        .catch((error: Error) => state.failures.push(error.message));
+      return "after";
+    },
     log: async ({ sendNotification }) => {
       for (const level of ["debug", "error"] as const)
         await sendNotification({ method: "notifications/message", params: { level, data: level } });
