@@ -10,12 +10,14 @@ export interface InFlight {
   end(id: RequestId): void;
   /** false: there is no such request here, or no longer. */
   cancel(id: RequestId): boolean;
+  /** It is over: also what begins later, of a request that came before, is aborted. */
   abortAll(): void;
 }
 
 /** `isCancelled`: before it came; then it is aborted as soon as it begins. */
 export function createInFlight(isCancelled: (id: RequestId) => boolean = () => false): InFlight {
   const aborts = new Transients<() => void>();
+  let isOver = false;
   return {
     get size() {
       return aborts.size;
@@ -23,7 +25,7 @@ export function createInFlight(isCancelled: (id: RequestId) => boolean = () => f
     begin(id, abort) {
       if (aborts.has(id)) throw new PortcullisError("id_in_use");
       aborts.set(id, abort);
-      if (isCancelled(id)) abort();
+      if (isOver || isCancelled(id)) abort();
     },
     end(id) {
       aborts.delete(id);
@@ -34,6 +36,7 @@ export function createInFlight(isCancelled: (id: RequestId) => boolean = () => f
       return abort !== undefined;
     },
     abortAll() {
+      isOver = true;
       for (const abort of aborts.values()) abort();
     },
   };

@@ -159,6 +159,14 @@ test("a session has one stream, the newest; DELETE ends it, and so does the end 
   await until("the token's end", stream.hasEnded);
 });
 
+test("a stream that is asked for as its session ends does not outlive it", async () => {
+  for (const ann of await Promise.all(Array.from({ length: 8 }, () => open()))) {
+    const [stream] = await Promise.all([ann.get(), ann.delete()]);
+    if (stream.status === 200) await until("the stream to end", stream.hasEnded);
+    else expect(stream.status).toBe(404);
+  }
+});
+
 test("a session with an open stream is not idle, and one without is", async () => {
   const [ann, bob] = await Promise.all([open("ann"), open("bob")]);
   const stream = await ann.get();

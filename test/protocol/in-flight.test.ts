@@ -20,3 +20,12 @@ test("a cancel reaches its request alone", () => {
   expect(requests.cancel("c")).toBe(false);
   expect(cancelled).toEqual(["a"]);
 });
+
+test("what begins when all was aborted is aborted", () => {
+  const requests = createInFlight();
+  const aborted: string[] = [];
+  requests.begin("a", () => aborted.push("a"));
+  requests.abortAll();
+  requests.begin("b", () => aborted.push("b"));
+  expect(aborted).toEqual(["a", "b"]);
+});
