@@ -130,7 +130,7 @@ export function createMcpRoute(options: McpOptions): McpRoute {
   async function refuse({ server, request, response }: Asked, error: PortcullisError) {
     if (error.code === "internal") log.error({ err: error }, "the edge failed");
     const { socket } = request;
-    serving.set(socket, { response, refused: true });
+    if (!isBehind(response)) serving.set(socket, { response, refused: true });
     if (error.headers.Connection === "close") over.add(socket);
     await record(options, { server, code: error.code, clientIp: clientIpOf(socket), reason: error.reason });
     sendJson(response, error.row.http, errorText(null, error), error.headers);
@@ -146,23 +146,34 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     else sendJson(response, error.row.http, errorText(id, error), error.headers);
   }
 
+  /** Whoever goes on behind an answer that is still coming has no end: each request waits in memory for its turn. */
+  function drop({ socket }: IncomingMessage): true {
+    if (serving.get(socket)?.refused === false) socket.destroy();
+    return true;
+  }
+
+  function done(socket: Duplex, response: ServerResponse): void {
+    if (serving.get(socket)?.response === response) serving.delete(socket);
+  }
+
   return {
     handle(request, response) {
       const { socket } = request;
-      if (over.has(socket)) return true;
+      if (over.has(socket)) return drop(request);
       const match = TARGET.exec(targetOf(request));
       if (match === null) return false;
-      serving.set(socket, { response, refused: false });
-      serve({ server: match[1] as string, request, response })
+      const asked = { server: match[1] as string, request, response };
+      if (!isBehind(response)) serving.set(socket, { response, refused: false });
+      (isBehind(response) ? refuse(asked, pipelined()) : serve(asked))
         .catch((err: unknown) => {
           log.error({ err }, "an answer could not be sent");
           response.destroy();
         })
-        .finally(() => serving.delete(socket));
+        .finally(() => done(socket, response));
       return true;
     },
     refuse: (request, response, error) =>
-      refuse({ server: "", request, response }, error).finally(() => serving.delete(request.socket)),
+      refuse({ server: "", request, response }, error).finally(() => done(request.socket, response)),
     interrupt(socket, error) {
       const current = serving.get(socket);
       if (current === undefined) return false;
@@ -176,6 +187,18 @@ export function createMcpRoute(options: McpOptions): McpRoute {
       draining = true;
     },
   };
+}
+
+/**
+ * The answer before it on its connection is not out. Node never tells one that waits so that its client has gone: what it
+ * was counted among would have it for ever.
+ */
+function isBehind({ socket }: ServerResponse): boolean {
+  return socket === null;
+}
+
+function pipelined(): PortcullisError {
+  return new PortcullisError("request_pipelined", { headers: { Connection: "close" } });
 }
 
 /** A refusal stands even where it cannot be recorded. */

@@ -37,6 +37,11 @@ export const ERRORS = {
     text: "The host application read the request body before Portcullis could.",
   },
   request_timeout: { http: 408, rpc: -32600, text: "The request took too long to arrive." },
+  request_pipelined: {
+    http: 400,
+    rpc: -32600,
+    text: "Wait for an answer before you ask again on the same connection.",
+  },
   // The JSON (http)
   json_invalid: { http: 400, rpc: -32700, text: "The body is not valid JSON." },
   json_refused: {

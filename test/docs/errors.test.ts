@@ -60,6 +60,7 @@ const PINNED = [
   "body_incomplete 400 -32600",
   "body_consumed 500 -32603",
   "request_timeout 408 -32600",
+  "request_pipelined 400 -32600",
   "json_invalid 400 -32700",
   "json_refused 400 -32700",
   "request_invalid 400 -32600",

@@ -1,6 +1,7 @@
+import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isJsonObject, type JsonObject } from "../../src/lib/json.ts";
-import { callUnread, openRaw } from "./raw-session.ts";
+import { callBytes, callUnread, openRaw } from "./raw-session.ts";
 import { type Spy, serveSpy, text, tool } from "./upstreams.ts";
 import { type Answered, callTool, OPEN, openWorld, until, type World } from "./world.ts";
 
@@ -112,4 +113,23 @@ test("an answer is of its user's share until it is taken", async () => {
   expect(codeOf(await now())).toEqual([503, "overloaded"]);
   for (const socket of slow) socket.destroy();
   await until("the places to be free", async () => (await now()).status === 200);
+});
+
+test("who asks again on a connection before its answer came, and leaves, holds no place", async () => {
+  const url = world.url("main");
+  const token = await world.token("ann", "main");
+  const { port, hostname } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(callBytes(url, token, "hold") + callBytes(url, token, "now"));
+  const refused = async () => (await world.decisions()).some(({ code }) => code === "request_pipelined");
+  await until("the second is refused", refused);
+  socket.destroy();
+  const now = () => callTool(url, "now", {}, { token });
+  await until("the place to be free", async () => (await now()).status === 200);
+  // Her share is two: neither is held.
+  const beside = callTool(url, "hold", {}, { token });
+  await until("it is upstream", () => held.length > 0);
+  expect(codeOf(await now())).toEqual([200, "ok"]);
+  for (const go of held.splice(0)) go();
+  expect(codeOf(await beside)).toEqual([200, "ok"]);
 });

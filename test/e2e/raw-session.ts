@@ -125,9 +125,9 @@ export async function openRaw(url: string, token: string, options: RawOptions = 
 
 export const META = "io.modelcontextprotocol/";
 
-/** A modern client that calls a tool, and reads nothing of what comes. */
-export function callUnread(url: string, token: string, name: string, meta: JsonObject = {}): Socket {
-  const { port, hostname, host, pathname } = new URL(url);
+/** The bytes of a modern client's call. */
+export function callBytes(url: string, token: string, name: string, meta: JsonObject = {}): string {
+  const { host, pathname } = new URL(url);
   const _meta = { ...meta, [`${META}protocolVersion`]: "2026-07-28", [`${META}clientCapabilities`]: {} };
   const params = { name, arguments: {}, _meta };
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params });
@@ -142,10 +142,16 @@ export function callUnread(url: string, token: string, name: string, meta: JsonO
     `Mcp-Name: ${name}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
   ];
+  return `${head.join("\r\n")}\r\n\r\n${body}`;
+}
+
+/** A modern client that calls a tool, and reads nothing of what comes. */
+export function callUnread(url: string, token: string, name: string, meta: JsonObject = {}): Socket {
+  const { port, hostname } = new URL(url);
   const socket = connect(Number(port), hostname);
   socket.pause();
   socket.on("error", () => {});
-  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  socket.write(callBytes(url, token, name, meta));
   return socket;
 }
 

@@ -171,6 +171,34 @@ describe("bytes that never become a request are refused and recorded", () => {
     expect(signal.aborted).toBe(true);
   });
 
+  test("a request behind one that is still being answered is refused, and disturbs no answer", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const held = heldExchange(edge);
+    const socket = await open(port);
+    const everything = rest(socket);
+    socket.write(Buffer.concat([request(port, {}), request(port, {})]));
+    const { reply } = await held;
+    await expect.poll(() => edge.refused.length).toBe(1);
+    reply.json(200, '{"ok":true}');
+    expect(await everything).toMatch(/^HTTP\/1.1 200 .*"ok":true}HTTP\/1.1 400 .*"request_pipelined"/s);
+    expect(edge.refused).toEqual([expect.objectContaining({ code: "request_pipelined", server: "support" })]);
+    expect(edge.handled).toHaveLength(1);
+  });
+
+  test("who goes on asking behind it is cut", async () => {
+    const edge = createEdge();
+    const { port } = await listening(edge);
+    const held = heldExchange(edge);
+    const socket = await open(port);
+    const everything = rest(socket);
+    socket.write(Buffer.concat(Array.from({ length: 3 }, () => request(port, {}))));
+    const { signal } = await held;
+    expect(await everything).toBe("");
+    expect(signal.aborted).toBe(true);
+    expect(edge.handled).toHaveLength(1);
+  });
+
   test("garbage in one packet with a request refuses that request", async () => {
     const edge = createEdge();
     const { port } = await listening(edge);
