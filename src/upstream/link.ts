@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { Dispatcher } from "undici";
 import type { Listed } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
@@ -56,7 +57,16 @@ export function createLink(options: LinkOptions): Link {
   const onDropped = createDropped(options.log);
   let lastId = 0;
 
-  function post(message: Message): Promise<number> {
+  async function post(message: Message): Promise<number> {
+    try {
+      return await send(message, dispatchers.forCalls(message.access.lease));
+    } catch {
+      // A lease that cannot travel there.
+      return 0;
+    }
+  }
+
+  function send(message: Message, dispatcher: Dispatcher): Promise<number> {
     return new Promise((resolve) => {
       let status = 0;
       const timer = setTimeout(() => {
@@ -67,7 +77,6 @@ export function createLink(options: LinkOptions): Link {
         clearTimeout(timer);
         resolve(result);
       };
-      const dispatcher = dispatchers.forCalls(message.access.lease);
       const abort = exchange(dispatcher, requestOf(message), limits, {
         head(received) {
           status = received;

@@ -5,10 +5,12 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, expect, test } from "vitest";
 import type { Lease } from "../../src/domain.ts";
 import { Secret } from "../../src/lib/secret.ts";
+import { serveStateful } from "./legacy-server.ts";
 import { calling, closeAll, httpUpstream, onClose, serveRaw } from "./servers.ts";
 
 afterEach(closeAll);
@@ -130,4 +132,14 @@ test("nothing of a lease is left out: what cannot travel there is refused, unsen
     await expect(asked).rejects.toMatchObject({ code: "credential_refused" });
   }
   expect(requests).toBe(before);
+});
+
+test("a session whose last lease cannot travel there is let go of, and leaves no timer that throws", async () => {
+  const { url } = await serveStateful();
+  const upstream = httpUpstream(url, { timeouts: { connectMs: 500 } });
+  await upstream.request(calling("echo", {}));
+  const refused = upstream.request(calling("echo", {}, { lease: leaseOf("eve") }));
+  await expect(refused).rejects.toMatchObject({ code: "credential_unavailable" });
+  await expect(upstream.release("ann")).resolves.toBeUndefined();
+  await sleep(600);
 });
