@@ -90,6 +90,7 @@ export function createLink(options: LinkOptions): Link {
 
   function stream({ signal, resumption, onOpen, receive, ...message }: Stream): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (signal.aborted) return resolve();
       let status = 0;
       const onAbort = () => {
         abort();
@@ -122,9 +123,9 @@ export function createLink(options: LinkOptions): Link {
         fail: finish,
       };
       const dispatcher = dispatchers.forStreams(message.access.lease);
+      // First, since an exchange may be over before it has begun.
+      signal.addEventListener("abort", onAbort, { once: true });
       const abort = exchange(dispatcher, requestOf(message), limits, sink);
-      if (signal.aborted) onAbort();
-      else signal.addEventListener("abort", onAbort, { once: true });
     });
   }
 
