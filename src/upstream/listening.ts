@@ -23,13 +23,19 @@ export interface Listenings {
 }
 
 interface Loop {
+  readonly sessionKey: string;
   readonly first: Promise<Listening>;
   readonly closing: AbortController;
 }
 
 /** What is listened to, one stream for each session, opened again whenever it ends. */
 export function createListenings(attach: Attach, reopening: Reopening): Listenings {
-  const current = new Map<string, Loop>();
+  /** Of one session there may be several: until the newest listens, the one before goes on. */
+  const loops = new Set<Loop>();
+
+  function of(sessionKey: string): readonly Loop[] {
+    return [...loops].filter((loop) => loop.sessionKey === sessionKey);
+  }
 
   function start(request: ListenRequest): Loop {
     const closing = new AbortController();
@@ -37,67 +43,59 @@ export function createListenings(attach: Attach, reopening: Reopening): Listenin
     if (request.signal.aborted) stop();
     else request.signal.addEventListener("abort", stop, { once: true });
     const first = new Promise<Listening>((resolve, reject) => {
-      keepOpen(createOpener(request, closing, resolve, reject), closing.signal, reopening)
+      keepOpen(createOpener(attach, request, closing.signal, { resolve, reject }), closing.signal, reopening)
         .finally(() => {
           request.signal.removeEventListener("abort", stop);
           reject(new PortcullisError("cancelled"));
-          if (current.get(request.sessionKey) === loop) current.delete(request.sessionKey);
+          loops.delete(loop);
         })
         .catch(() => {});
     });
-    const loop: Loop = { first, closing };
+    const loop: Loop = { sessionKey: request.sessionKey, first, closing };
+    loops.add(loop);
     return loop;
-  }
-
-  /** Until it was open once, a failure is the caller's to know; then it is the loop's to mend. */
-  function createOpener(
-    request: ListenRequest,
-    { signal }: AbortController,
-    resolve: (listening: Listening) => void,
-    reject: (error: PortcullisError) => void,
-  ): () => Promise<StreamEnd> {
-    const wanted = { ...request, lists: [] };
-    let wasOpen = false;
-    const onOpen = (listening: Listening) => {
-      wasOpen = true;
-      resolve(listening);
-    };
-    return async () => {
-      const isFirst = !wasOpen;
-      try {
-        const end = await attach(wanted, signal, onOpen);
-        // What was refused from the start is not asked for again.
-        if (wasOpen) return isFirst && end === "unsupported" ? "done" : end;
-        throw new PortcullisError("upstream_unavailable", { reason: "its stream ended at once" });
-      } catch (error) {
-        if (wasOpen) throw error;
-        reject(toPortcullisError(error));
-        return "done";
-      }
-    };
   }
 
   return {
     async listen(request) {
-      const { sessionKey } = request;
-      const before = current.get(sessionKey);
-      const loop = start(request);
-      current.set(sessionKey, loop);
-      try {
-        const listening = await loop.first;
-        before?.closing.abort();
-        return listening;
-      } catch (error) {
-        const isBeforeAlive = before !== undefined && !before.closing.signal.aborted;
-        if (isBeforeAlive && !current.has(sessionKey)) current.set(sessionKey, before);
-        throw error;
-      }
+      const before = of(request.sessionKey);
+      const listening = await start(request).first;
+      end(before);
+      return listening;
     },
-    release(sessionKey) {
-      current.get(sessionKey)?.closing.abort();
-    },
-    close() {
-      for (const { closing } of current.values()) closing.abort();
-    },
+    release: (sessionKey) => end(of(sessionKey)),
+    close: () => end(loops),
+  };
+}
+
+function end(loops: Iterable<Loop>): void {
+  for (const { closing } of loops) closing.abort();
+}
+
+/** Until it was open once, a failure is the caller's to know; then it is the loop's to mend. */
+function createOpener(
+  attach: Attach,
+  request: ListenRequest,
+  signal: AbortSignal,
+  first: { resolve(listening: Listening): void; reject(error: PortcullisError): void },
+): () => Promise<StreamEnd> {
+  const wanted = { ...request, lists: [] };
+  let wasOpen = false;
+  const onOpen = (listening: Listening) => {
+    wasOpen = true;
+    first.resolve(listening);
+  };
+  return async () => {
+    const isFirst = !wasOpen;
+    try {
+      const end = await attach(wanted, signal, onOpen);
+      // What was refused from the start is not asked for again.
+      if (wasOpen) return isFirst && end === "unsupported" ? "done" : end;
+      throw new PortcullisError("upstream_unavailable", { reason: "its stream ended at once" });
+    } catch (error) {
+      if (wasOpen) throw error;
+      first.reject(toPortcullisError(error));
+      return "done";
+    }
   };
 }

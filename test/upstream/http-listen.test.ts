@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import type { ListenRequest, UpstreamRequest } from "../../src/domain.ts";
 import { abortSignalOf } from "../../src/lib/cancellation.ts";
@@ -90,6 +91,23 @@ test("a second listening takes the place of the first: what is wanted no longer 
   expect(server.seen.filter(({ verb }) => verb === "GET")).toHaveLength(1);
   const subscribes = server.seen.filter(({ method }) => method === "resources/subscribe");
   expect(subscribes).toHaveLength(3);
+});
+
+test("one that cannot begin leaves the listening before it in place, and both end with their session", async () => {
+  const server = await serveStateful();
+  const upstream = httpUpstream(server.url, QUICK);
+  const heard: string[] = [];
+  await upstream.listen(listening(["a:1"], { onNotification: (_, params) => heard.push(params) }));
+  await expect(upstream.listen(listening(["down:1"]))).rejects.toMatchObject({
+    code: "upstream_unavailable",
+  });
+  await server.update("a:1");
+  await expect.poll(() => heard).toEqual(['{"uri":"a:1"}']);
+  await upstream.release("ann");
+  const opened = () => server.seen.filter(({ method }) => method === "initialize").length;
+  const before = opened();
+  await sleep(100);
+  expect([opened(), server.sessions.size]).toEqual([before, 1]);
 });
 
 test("listening ends with its signal: nothing stays subscribed and the stream is closed", async () => {

@@ -118,6 +118,7 @@ export async function serveStateful() {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const message = chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString());
     seen.push({ verb: request.method ?? "", method: message?.method ?? "", message, request, response });
+    if (message?.params?.uri?.startsWith("down:")) return void response.writeHead(503).end();
     const id = request.headers["mcp-session-id"];
     const known = typeof id === "string" ? sessions.get(id)?.transport : undefined;
     if (id !== undefined && known === undefined) return void response.writeHead(404).end();
