@@ -82,9 +82,9 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       const initialized = notificationText("notifications/initialized");
       const { headers } = session;
       const status = await link.post({ method: "POST", headers, access: opener, body: initialized });
-      if (status < 200 || status > 299)
-        throw new PortcullisError("upstream_unavailable", { reason: "initialized was refused" });
-      return session;
+      if (status >= 200 && status <= 299) return session;
+      if (session.id !== "") await link.post({ method: "DELETE", headers, access: opener });
+      throw new PortcullisError("upstream_unavailable", { reason: "initialized was refused" });
     } finally {
       scope.close();
     }

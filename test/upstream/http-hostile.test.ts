@@ -337,6 +337,23 @@ test("each owner has a session of its own, opened once, ended on release", async
   expect(await sessionOf("ann")).not.toBe(ann);
 });
 
+test("a session that its server opens and then will not begin is ended, however often that is tried", async () => {
+  const open = new Set<unknown>();
+  const { url } = await serveRaw(({ method, headers }, response, body) => {
+    if (method === "DELETE") open.delete(headers["mcp-session-id"]);
+    const message = body === "" ? {} : JSON.parse(body);
+    if (message.method !== "initialize") return void response.writeHead(503).end();
+    open.add(`session-${message.id}`);
+    response.setHeader("mcp-session-id", `session-${message.id}`);
+    const result = { protocolVersion: "2025-06-18", capabilities: {}, serverInfo: {} };
+    json(response, { jsonrpc: "2.0", id: message.id, result });
+  });
+  const upstream = httpUpstream(url, { era: "legacy" });
+  for (let tries = 0; tries < 3; tries += 1)
+    await expect(upstream.identify(signal)).rejects.toMatchObject({ code: "upstream_unavailable" });
+  expect([...open]).toEqual([]);
+});
+
 test("sessions are capped: the least recently used one is ended", async () => {
   const { url, seen } = await serveLegacy((response, { id }) => json(response, okay(id)));
   const upstream = httpUpstream(url, { limits: { sessions: 2 } });
