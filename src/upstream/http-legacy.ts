@@ -120,9 +120,9 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       () => open(request),
       async (session) => {
         const outcome = await askIn(session, request, scope);
-        if (!isLost(session, outcome)) return outcome;
-        await lose(request.sessionKey, session);
-        return undefined;
+        const isOver = isLost(session, outcome);
+        if (isOver || isDoubtful(session, outcome)) await lose(request.sessionKey, session);
+        return isOver ? undefined : outcome;
       },
     );
     if (outcome?.answer !== undefined) return outcome.answer;
@@ -202,6 +202,8 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     async identify(credential) {
       const scope = createScope(null, options.openMs);
       try {
+        const known = await sessions.known(GATEWAY_SESSION);
+        if (known?.id === "") await sessions.forget(GATEWAY_SESSION, known);
         const opener = { clientInfo: null, credential, decisionId: "" };
         return await sessions.with(
           { sessionKey: GATEWAY_SESSION, credential },
@@ -233,4 +235,9 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
  */
 function isLost(session: Session, { status, code }: Outcome): boolean {
   return session.id !== "" && (status === 404 || (status === 400 && code === -32000));
+}
+
+/** A server without sessions never says that it is another one now: it refuses what it agreed to before. */
+function isDoubtful(session: Session, { status }: Outcome): boolean {
+  return session.id === "" && status === 400;
 }

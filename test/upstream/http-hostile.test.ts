@@ -315,6 +315,43 @@ test("a server that always forgets its sessions gets a call twice, and no more",
   expect(calls).toBe(2);
 });
 
+/** Keeps no sessions; `now` is what is deployed, and who speaks another version is refused as the official SDK does it. */
+async function serveStateless(now: { version: string; capabilities: object; isDown?: boolean }) {
+  return serveRaw(({ headers }, response, body) => {
+    const { id, method } = JSON.parse(body);
+    if (now.isDown) return void response.socket?.destroy();
+    if (id === undefined) return void response.writeHead(202).end();
+    const { version: protocolVersion, capabilities } = now;
+    const isAgreed = method === "initialize" || headers["mcp-protocol-version"] === protocolVersion;
+    const error = { code: -32000, message: "Bad Request: Unsupported protocol version" };
+    if (!isAgreed) return json(response, { jsonrpc: "2.0", id: null, error }, 400);
+    const result = { protocolVersion, capabilities, serverInfo: {}, content: [] };
+    json(response, { jsonrpc: "2.0", id, result });
+  });
+}
+
+test("a server without sessions that another took the place of is asked anew who it is", async () => {
+  const now = { version: "2025-11-25", capabilities: { tools: {} }, isDown: false };
+  const upstream = httpUpstream((await serveStateless(now)).url, { era: "legacy" });
+  expect(await upstream.identify(signal)).toMatchObject({ capabilities: { tools: {} } });
+  now.isDown = true;
+  await expect(upstream.request(calling("any", {}))).rejects.toMatchObject({ code: "upstream_unavailable" });
+  Object.assign(now, { capabilities: { prompts: {} }, isDown: false });
+  expect(await upstream.identify(signal)).toMatchObject({ capabilities: { prompts: {} } });
+});
+
+test("a server without sessions that refuses what it agreed to before is asked anew, and its refusal is passed on", async () => {
+  const now = { version: "2025-11-25", capabilities: {} };
+  const upstream = httpUpstream((await serveStateless(now)).url, { era: "legacy" });
+  const asked = [asking("tools/list", {}, { sessionKey: GATEWAY_SESSION }), calling("any", {})];
+  const answers = () => Promise.all(asked.map(async (one) => (await upstream.request(one)).kind));
+  expect(await answers()).toEqual(["result", "result"]);
+  now.version = "2025-06-18";
+  expect(await answers()).toEqual(["error", "error"]);
+  expect(await answers()).toEqual(["result", "result"]);
+  expect(await upstream.identify(signal)).toMatchObject({ protocolVersion: "2025-06-18" });
+});
+
 test("each owner has a session of its own, opened once, ended on release", async () => {
   const { url, seen } = await serveLegacy((response, { id, headers }) =>
     json(response, okay(id, `,"session":"${headers["mcp-session-id"]}"`)),
