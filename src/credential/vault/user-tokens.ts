@@ -184,8 +184,9 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     return sessionOf(key, principal, decisionId);
   }
 
-  /** Never rejects: the token ends by itself, in minutes. */
+  /** Once. Never rejects: the token ends by itself, in minutes. */
   async function end(session: Session): Promise<void> {
+    if (session.over) return;
     session.over = true;
     if (session.granted.accessor === "" || clock() >= session.expires) return;
     await manager.revokeToken(session.granted.accessor, session.context).catch((thrown: unknown) => {
