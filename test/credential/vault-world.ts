@@ -5,7 +5,8 @@ import {
   createCredentials,
   type SourceConfig,
 } from "../../src/credential/credentials.ts";
-import type { VaultConfig } from "../../src/credential/vault/vault.ts";
+import { createSigner } from "../../src/credential/signer.ts";
+import { openVault, type Vault, type VaultConfig } from "../../src/credential/vault/vault.ts";
 import type { LeaseEntry } from "../../src/domain.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { silentLog } from "../../src/lib/log.ts";
@@ -278,6 +279,15 @@ const SOURCES: Readonly<Record<string, SourceConfig>> = {
     inject: {},
   },
 };
+
+/** A world's server alone, without the leases that the room keeps of it. */
+export async function aVault({ config }: Pick<VaultWorld, "config">): Promise<Vault> {
+  const signer = await createSigner(signingKey);
+  const parts = { issuer: PUBLIC_URL, signer, clock: systemClock, random: () => 0, log: silentLog };
+  const vault = await openVault(config, parts);
+  onTestFinished(() => vault.close());
+  return vault;
+}
 
 /** The credential room over a world; what it says of leases is kept. */
 export async function aVaultStage(

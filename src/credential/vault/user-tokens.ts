@@ -1,6 +1,6 @@
 import type { Principal } from "../../domain.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { toPortcullisError } from "../../lib/errors.ts";
+import { PortcullisError, toPortcullisError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Secret } from "../../lib/secret.ts";
 import type { VaultCall, VaultClient } from "./client.ts";
@@ -36,7 +36,7 @@ export interface UserTokens {
    * @throws PortcullisError `vault_login_refused` when Vault does not take the user
    */
   use<T>(principal: Principal, decisionId: string, work: (user: UserToken) => Promise<T>): Promise<T>;
-  /** Ends every token, and with it what hangs on it. */
+  /** Ends every token, and with it what hangs on it; nobody is logged in for any more. */
   close(): Promise<void>;
 }
 
@@ -73,6 +73,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   const { client, manager, clock, log, timeoutMs } = options;
   /** By principal and run; a login under way is shared. */
   const sessions = new Map<string, Promise<Session>>();
+  let closed = false;
 
   async function logIn(principal: Principal, decisionId: string): Promise<Session> {
     const variables = variablesOf(principal, "", options.plainIssuer);
@@ -152,6 +153,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   }
 
   function sessionOf(key: string, principal: Principal, decisionId: string): Promise<Session> {
+    if (closed) throw new PortcullisError("shutting_down");
     let found = sessions.get(key);
     if (found === undefined) {
       const login = logIn(principal, decisionId);
@@ -217,6 +219,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
       }
     },
     async close() {
+      closed = true;
       const all = await Promise.allSettled(sessions.values());
       sessions.clear();
       await Promise.all(all.map((one) => (one.status === "fulfilled" ? end(one.value) : undefined)));
