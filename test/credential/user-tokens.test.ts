@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import { endsByItself, type MintedLease } from "../../src/credential/source.ts";
+import type { VaultWork } from "../../src/credential/vault/vault.ts";
 import { event } from "../upstream/servers.ts";
 import { decision, principalOf } from "./support.ts";
 import { aVault, aVaultStage, aVaultWorld, type VaultWorld } from "./vault-world.ts";
@@ -12,6 +13,10 @@ beforeAll(async () => {
 const order = { ...decision, discard() {} };
 const user = (index: number) => principalOf({ subject: `user-${index}` });
 const nothing: MintedLease = { expires: 0, headers: new Map(), sha256: null, revoke: endsByItself };
+const lookedUp = async ({ client, call }: VaultWork) => {
+  await client.read("auth/token/lookup-self", call);
+  return nothing;
+};
 
 test("a token is ended once: with the last that hung on it, and not again at shutdown", async () => {
   const { credentials, events } = await aVaultStage(world);
@@ -41,4 +46,27 @@ test("nobody who still waits at shutdown is logged in for: nobody would end the 
   await closing;
   expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(8);
   expect(await world.tokens()).toEqual({ users: 0, own: 0 });
+});
+
+test("a token is not ended under who begins to work with it, whenever its last holder lets go", async () => {
+  const vault = await aVault(world);
+  for (let turns = 0; turns < 12; turns += 1) {
+    let letGo = async () => {};
+    await vault.obtain(user(turns), order, async ({ user }) => {
+      letGo = user.hold(() => {});
+      return nothing;
+    });
+    let works = 0;
+    const asked = vault.obtain(user(turns), order, async (given) => {
+      works += 1;
+      await ended;
+      return lookedUp(given);
+    });
+    const ended = (async () => {
+      for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+      await letGo();
+    })();
+    await asked;
+    expect([turns, works]).toEqual([turns, 1]);
+  }
 });

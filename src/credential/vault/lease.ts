@@ -5,7 +5,7 @@ import { Secret } from "../../lib/secret.ts";
 import type { SecretFields } from "../injection.ts";
 import { type CredentialRequest, endsByItself, latestEnd, type MintedLease } from "../source.ts";
 import type { VaultAnswer } from "./client.ts";
-import type { UserToken } from "./user-tokens.ts";
+import type { UserToken } from "./user-token.ts";
 import type { VaultWork } from "./vault.ts";
 
 /** The parts of a secret that are text; nothing else can be injected. */

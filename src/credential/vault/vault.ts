@@ -10,7 +10,8 @@ import { GRACE_MS, withDeadline } from "./late.ts";
 import { type AppRoleLogin, appRoleLogin, type JwtLogin, jwtLogin } from "./login.ts";
 import { createManager, type Manager, type ManagerLogin } from "./manager.ts";
 import { type Variables, variablesOf } from "./path.ts";
-import { createUserTokens, type UserToken } from "./user-tokens.ts";
+import type { UserToken } from "./user-token.ts";
+import { createUserTokens } from "./user-tokens.ts";
 
 /** How long `close` waits for the ends of tokens; those left then end by themselves, in minutes. */
 const CLOSE_MS = 5_000;
