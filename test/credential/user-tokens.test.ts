@@ -70,3 +70,22 @@ test("a token is not ended under who begins to work with it, whenever its last h
     expect([turns, works]).toEqual([turns, 1]);
   }
 });
+
+test("what was obtained with a token that had been ended by then is obtained anew", async () => {
+  const vault = await aVault(world);
+  const { promise: released, resolve: release } = event();
+  const tokens: unknown[] = [];
+  const slow = vault.obtain(principalOf(), order, async (given) => {
+    tokens.push(given.user.token);
+    const minted = await lookedUp(given);
+    await released;
+    given.user.hold(() => {});
+    return minted;
+  });
+  await expect.poll(() => tokens).toHaveLength(1);
+  await world.endUserTokens();
+  await vault.obtain(principalOf(), order, lookedUp);
+  release();
+  await slow;
+  expect(tokens).toHaveLength(2);
+});

@@ -155,12 +155,7 @@ test("a role that Vault does not have", async () => {
 test("a token that somebody ended is replaced once, and its leases are let go of", async () => {
   const { credentials, entries } = await aVaultStage(world);
   const first = await credentials.obtain(reader, ann, decision);
-  const { body } = await world.bao.ask("LIST", "auth/token/accessors");
-  for (const accessor of body.data.keys) {
-    const { body: found } = await world.bao.ask("POST", "auth/token/lookup-accessor", { accessor });
-    if (found?.data.display_name.startsWith("jwt-gw"))
-      await world.bao.set("auth/token/revoke-accessor", { accessor });
-  }
+  await world.endUserTokens();
   await credentials.obtain({ source: "search" }, ann, decision);
   expect(entries.map(({ event, reason }) => [event, reason])).toContainEqual([
     "revoked",

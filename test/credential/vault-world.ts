@@ -33,6 +33,8 @@ export interface VaultWorld {
   leases(prefix?: string): Promise<readonly string[]>;
   /** How many service tokens are alive: users', and the gateway's own. */
   tokens(): Promise<{ readonly users: number; readonly own: number }>;
+  /** Somebody ends every user's token. */
+  endUserTokens(): Promise<void>;
   /** Roles in PostgreSQL that Vault made. */
   roles(): Promise<readonly string[]>;
   /** Of them, those that could still log in. */
@@ -67,22 +69,29 @@ export async function aVaultWorld({ durable = false, tokenTtl = "2m" } = {}): Pr
     const found = keys.map((one) => (one.endsWith("/") ? list(prefix + one) : [prefix + one]));
     return (await Promise.all(found)).flat();
   };
+  const tokens = async () => {
+    const { body } = await bao.ask("LIST", "auth/token/accessors");
+    return Promise.all(
+      (body.data.keys as string[]).map(async (accessor) => {
+        const found = await bao.ask("POST", "auth/token/lookup-accessor", { accessor });
+        return { accessor, name: String(found.body?.data?.display_name ?? "") };
+      }),
+    );
+  };
+  const isUser = (name: string) => name.startsWith("jwt-gw");
   return {
     bao,
     postgres,
     config,
     leases: (prefix = "database/creds/") => list(prefix),
     tokens: async () => {
-      const { body } = await bao.ask("LIST", "auth/token/accessors");
-      const found = (body.data.keys as string[]).map((accessor) =>
-        bao.ask("POST", "auth/token/lookup-accessor", { accessor }),
-      );
-      const names = (await Promise.all(found)).map((one) => String(one.body?.data?.display_name ?? ""));
-      const [users, own] = [
-        names.filter((name) => name.startsWith("jwt-gw")),
-        names.filter((name) => name === "approle"),
-      ];
+      const names = (await tokens()).map(({ name }) => name);
+      const [users, own] = [names.filter(isUser), names.filter((name) => name === "approle")];
       return { users: users.length, own: own.length };
+    },
+    async endUserTokens() {
+      for (const { accessor, name } of await tokens())
+        if (isUser(name)) await bao.set("auth/token/revoke-accessor", { accessor });
     },
     async close() {
       await bao.close();

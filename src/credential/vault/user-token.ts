@@ -1,5 +1,5 @@
 import type { Clock } from "../../lib/clock.ts";
-import { toPortcullisError } from "../../lib/errors.ts";
+import { PortcullisError, toPortcullisError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Secret } from "../../lib/secret.ts";
 import { dropTimer, MAX_DELAY_MS } from "../../lib/timers.ts";
@@ -22,6 +22,7 @@ export interface UserToken {
   /**
    * Something hangs on it, until the returned function says that it is gone: the last one ends the token. `onDead` is
    * called when the token was ended early, and what hung on it with it.
+   * @throws PortcullisError `vault_denied` where that has happened already
    */
   hold(onDead: () => void): () => Promise<void>;
 }
@@ -69,6 +70,8 @@ export function holdToken(granted: Granted, given: Given): HeldToken {
   let busy = 0;
   /** What hangs on it, to be told when it is dead. */
   const holders = new Set<() => void>();
+  /** Ended early by somebody else. */
+  let dead = false;
   let ending: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;
 
@@ -125,6 +128,7 @@ export function holdToken(granted: Granted, given: Given): HeldToken {
   }
 
   function hold(onDead: () => void): () => Promise<void> {
+    if (dead) throw new PortcullisError("vault_denied", { reason: "the user's token was ended" });
     holders.add(onDead);
     return async () => {
       const held = holders.delete(onDead);
@@ -150,6 +154,7 @@ export function holdToken(granted: Granted, given: Given): HeldToken {
     },
     isAlive: () => isAlive(client, call),
     died() {
+      dead = true;
       void over(async () => {});
       for (const tell of [...holders]) tell();
     },
