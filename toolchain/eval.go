@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/util"
 )
 
 type solution struct {
@@ -21,7 +25,8 @@ func eval(req request) (any, []problem) {
 	if failed(problems) {
 		return nil, problems
 	}
-	if req.Query == "" {
+	whole := req.Query == ""
+	if whole {
 		req.Query = fmt.Sprintf(`{"grants": %s, "limits": %s, "denials": %s, "holds": %s}`,
 			c.document("grant"), c.document("limit"), c.document("deny"), c.requirements())
 	}
@@ -43,14 +48,60 @@ func eval(req request) (any, []problem) {
 		for _, e := range r.Expressions {
 			s.Value = sane(e.Value) // of the last expression
 		}
+		if answer, ok := s.Value.(map[string]any); ok && whole {
+			c.withhold(answer, req.Input)
+		}
 		solutions = append(solutions, s)
 	}
 	return map[string]any{"report": map[string]any{"results": solutions, "output": printed.String()}}, problems
 }
 
+// requirements is an object: each that the layer defines, and whether it holds.
 func (c *contract) requirements() string {
-	if len(c.holds) == 0 {
-		return "{}"
+	asked := []string{}
+	for _, name := range util.KeysSorted(c.holds) {
+		asked = append(asked, fmt.Sprintf("%[1]s: object.get(data.authz.holds, %[1]s, false)", ast.String(name).String()))
 	}
-	return "data.authz.holds"
+	return "{" + strings.Join(asked, ", ") + "}"
+}
+
+// withhold: without an argument that it reads no requirement holds at the gateway, whatever its rule says.
+func (c *contract) withhold(answer map[string]any, input any) {
+	c.checkReads()
+	c.checkMetadata()
+	holds, lacking := answer["holds"].(map[string]any), map[string]any{}
+	for _, r := range c.facts.Requirements {
+		pointers := []string{}
+		for _, path := range r.ArgumentsRead {
+			if !slices.Contains(r.Optional, path[0]) && !has(input, append([]string{"arguments"}, path...)) {
+				pointers = append(pointers, pointer(path))
+			}
+		}
+		if len(pointers) > 0 {
+			holds[r.Name], lacking[r.Name] = false, pointers
+		}
+	}
+	answer["missing"] = lacking
+}
+
+func has(value any, path []string) bool {
+	for _, key := range path {
+		object, _ := value.(map[string]any)
+		member, ok := object[key]
+		if !ok {
+			return false
+		}
+		value = member
+	}
+	return true
+}
+
+// pointer is a JSON Pointer (RFC 6901).
+func pointer(path []string) string {
+	escaped := strings.NewReplacer("~", "~0", "/", "~1")
+	var b strings.Builder
+	for _, key := range path {
+		b.WriteString("/" + escaped.Replace(key))
+	}
+	return b.String()
 }

@@ -106,10 +106,11 @@ function targetOf(
       : names.includes(given)
         ? view?.own(given, own)
         : undefined;
-  if (found === undefined)
-    throw unfit(
-      `nothing is pinned as ${given} on "${server}": ${didYouMean(given, names) || `write ${own === undefined ? "upstream:name" : "the upstream's name"}`}`,
-    );
+  if (found === undefined) {
+    const form = own === undefined ? "write upstream:name" : "write the upstream's name";
+    const instead = names.length === 0 ? "portcullis pin --all pins what the upstreams announce" : form;
+    throw unfit(`nothing is pinned as ${given} on "${server}": ${didYouMean(given, names) || instead}`);
+  }
   const { upstream, name, labels, announced } = found;
   return { upstream, kind, name, labels, announced };
 }

@@ -94,8 +94,9 @@ function solutions(results: EvalReport["results"]): string {
     .join("");
 }
 
-/** Grants, limits, denials, and which requirements hold. */
-function capability({ grants, limits, denials, holds }: JsonObject): string {
+/** Grants, limits, denials, and which requirements hold; of one that does not, the arguments without which it cannot. */
+function capability({ grants, limits, denials, holds, missing }: JsonObject): string {
+  const lacking = isJsonObject(missing) ? missing : {};
   return [
     ...list(denials).map((reason) => row("deny", String(reason))),
     ...list(grants).map((grant) =>
@@ -103,9 +104,13 @@ function capability({ grants, limits, denials, holds }: JsonObject): string {
     ),
     ...list(limits).map((limit) => (isJsonObject(limit) ? `  limit  ${detail(limit).trimStart()}` : "")),
     ...Object.entries(isJsonObject(holds) ? holds : {}).map(([name, held]) =>
-      held === true ? row("holds", name) : "",
+      held === true ? row("holds", name) : row("unmet", name + without(list(lacking[name]))),
     ),
   ].join("");
+}
+
+function without(pointers: readonly Json[]): string {
+  return pointers.length === 0 ? "" : `  cannot be told without ${pointers.join(", ")}`;
 }
 
 function row(kind: string, text: string): string {

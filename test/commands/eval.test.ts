@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { pinFileText } from "../../src/catalog/pin-file.ts";
 import { type EvalOptions, evaluate } from "../../src/commands/eval.ts";
 import { fmt } from "../../src/commands/fmt.ts";
 import { company, POLICY } from "./company.ts";
@@ -16,6 +17,7 @@ test("a user's capability for a target, layer by layer", async () => {
   expect(await run(COMPANY, { user: "cho", target: "desk:close_ticket" })).toEqual({
     code: 0,
     out: `platform
+  unmet  account_not_blocked  cannot be told without /iban
   holds  fresh_login
 acme
   grant  acme's contractors close tickets
@@ -57,8 +59,30 @@ test("what holds is told for the arguments that are given", async () => {
   const held = await run(COMPANY, { ...asked, args: '{"iban": "DE02120300000000202051"}' });
   expect(held.out).toContain("  holds  account_not_blocked\n");
   const blocked = await run(COMPANY, { ...asked, args: '{"iban": "DE89370400440532013000"}' });
-  expect(blocked.out).not.toContain("account_not_blocked\n  holds");
-  expect(blocked.out).not.toContain("holds  account_not_blocked");
+  expect(blocked.out).toContain("  unmet  account_not_blocked\n");
+});
+
+test("a requirement that is true of an absent argument does not hold without it, as at the gateway", async () => {
+  const folder = company({
+    "policies/more.rego": `package authz
+
+# METADATA
+# title: an open account
+holds.open if not input.arguments.iban == "closed"
+
+# METADATA
+# title: a short note, or none
+# custom:
+#   optional: [note]
+holds.brief if not input.arguments.note == "long"
+
+limit contains {"requires": ["open", "brief"]}
+`,
+  });
+  const asked = { user: "ann", target: "crm:refund" };
+  const { out } = await run(folder, asked);
+  expect(out).toContain("  holds  brief\n  unmet  open  cannot be told without /iban\n");
+  expect((await run(folder, { ...asked, args: '{"iban": "x"}' })).out).toContain("  holds  open\n");
 });
 
 test("a query answers with its value, of one tenant's layer alone where asked", async () => {
@@ -108,6 +132,14 @@ test.each<[Partial<EvalOptions>, string]>([
 ])("eval %j is refused", async (options, reason) => {
   const refusal = expect.objectContaining({ reason: expect.stringContaining(reason) });
   await expect(run(company(), options)).rejects.toEqual(refusal);
+});
+
+test("where nothing is pinned yet, eval says how it gets pinned", async () => {
+  const folder = company({ "pins.json": pinFileText([]) });
+  await expect(run(folder, { user: "ann", target: "crm:refund" })).rejects.toMatchObject({
+    reason:
+      'nothing is pinned as crm:refund on "support": portcullis pin --all pins what the upstreams announce',
+  });
 });
 
 test("fmt names what formatting changes, and changes it when told to", async () => {

@@ -114,9 +114,10 @@ test("eval gives the capability of an input, at a clock of one's choice", async 
     grants: [],
     limits: [{ arguments: { amount: { maximum: 10000 } } }],
     denials: ["contractors do not handle money"],
-    holds: { fresh_login: true },
+    holds: { account_not_blocked: false, fresh_login: true },
+    missing: { account_not_blocked: ["/iban"] },
   });
-  expect(await at(2000n)).toMatchObject({ holds: {} });
+  expect(await at(2000n)).toMatchObject({ holds: { fresh_login: false } });
 });
 
 test("eval answers any query, with what it printed and what it bound", async () => {
