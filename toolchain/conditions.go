@@ -53,6 +53,7 @@ var empty = map[string]string{"string": `%s == ""`, "number": "%s == 0", "array"
 func (c *contract) checkPresence(e *ast.Expr, negated bool) {
 	ref, ok := bare(e)
 	if !ok {
+		c.checkWritten(e, negated)
 		return
 	}
 	kind := ""
@@ -67,6 +68,25 @@ func (c *contract) checkPresence(e *ast.Expr, negated bool) {
 		c.add(refuse(e.Location, "condition_never", fmt.Sprintf("%v is always there, so that its `not` never holds", ref), fmt.Sprintf(empty[kind], ref)))
 	default:
 		c.add(warn(e.Location, "condition_always", fmt.Sprintf("%v is always there, so that this always holds", ref), fmt.Sprintf(nonempty[kind], ref)))
+	}
+}
+
+// checkWritten finds a condition that is nothing but a value which is written out: `if {}` and `if "admin"` hold for everybody.
+func (c *contract) checkWritten(e *ast.Expr, negated bool) {
+	t, ok := e.Terms.(*ast.Term)
+	if !ok {
+		return
+	}
+	switch t.Value.(type) {
+	case ast.Null, ast.Number, ast.String, *ast.Array, ast.Object, ast.Set, *ast.ArrayComprehension, *ast.ObjectComprehension, *ast.SetComprehension:
+	default:
+		return
+	}
+	instead := `if "support" in input.principal.roles`
+	if negated {
+		c.add(refuse(e.Location, "condition_never", "a value that is written out is always there, so that its `not` never holds", instead))
+	} else {
+		c.add(warn(e.Location, "condition_always", "a value that is written out is always there, so that this always holds", instead))
 	}
 }
 

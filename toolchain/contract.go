@@ -95,10 +95,14 @@ func foreign(module *ast.Module) (problems []problem) {
 		problems = append(problems, refuse(module.Package.Location, "package_reserved",
 			"the package portcullis is the gateway's own", "package authz, or a package of your own name"))
 	}
+	instead := "pass the value to a function: f(value)"
+	if slices.ContainsFunc(module.Rules, isTestRule) {
+		instead = "tests stand in a file whose name ends in _test.rego"
+	}
 	ast.NewGenericVisitor(func(x any) bool {
 		if with, ok := x.(*ast.With); ok {
 			problems = append(problems, refuse(with.Location, "with_in_policy",
-				"`with` changes what is decided on, so it is for tests alone", "pass the value to a function: f(value)"))
+				"`with` changes what is decided on, so it is for tests alone", instead))
 		}
 		return false
 	}).Walk(module)

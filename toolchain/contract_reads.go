@@ -174,12 +174,5 @@ func upstream(rule *ast.Rule) *string {
 
 // mayLack: METADATA says that the argument may be absent.
 func (c *contract) mayLack(requirement, argument string) bool {
-	for _, rule := range c.holds[requirement] {
-		for _, a := range annotations(c.compiler, rule) {
-			if names, ok := a.Custom["optional"].([]any); ok && slices.Contains(names, any(argument)) {
-				return true
-			}
-		}
-	}
-	return false
+	return c.optionalAt(requirement, argument) != nil
 }

@@ -28,6 +28,25 @@ func (c *contract) checkShape(kind string, rule *ast.Rule) {
 		}
 	}
 	c.checkRequires(kind, l, object)
+	if kind == "limit" && l.isVoid(object) {
+		c.add(warn(rule.Location, "limit_empty", "this limit bounds no argument and requires nothing, so it limits nothing",
+			`limit contains {"arguments": {"amount": {"maximum": 100}}} if {…}`))
+	}
+}
+
+// isVoid: neither a bound nor a requirement is written in it, and none is computed.
+func (l literal) isVoid(limit ast.Object) bool {
+	return !limit.Until(func(key, value *ast.Term) bool {
+		switch v := l.of(value).Value.(type) {
+		case ast.Object:
+			return v.Len() > 0
+		case *ast.Array:
+			return v.Len() > 0
+		case ast.Set:
+			return v.Len() > 0
+		}
+		return !l.of(key).Equal(ast.StringTerm("must_exist"))
+	})
 }
 
 // notLiteral: a grant that comes from data or a function may name a credential.
@@ -97,7 +116,10 @@ func (c *contract) checkRequired() {
 
 func (c *contract) checkDenials() {
 	for _, rule := range c.rules["deny"] {
-		switch (literal{rule}).of(rule.Head.Key).Value.(type) {
+		l := literal{rule}
+		switch reason := l.of(rule.Head.Key); reason.Value.(type) {
+		case ast.String:
+			c.checkValue(l, "authz.deny", reason, text)
 		case *ast.Array, ast.Object, ast.Set, ast.Number, ast.Boolean, ast.Null:
 			c.add(refuse(rule.Location, "rule_shape", "authz.deny holds reasons, which are text", `deny contains "contractors do not handle money" if {…}`))
 		}

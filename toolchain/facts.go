@@ -53,6 +53,7 @@ func (c *contract) checkMetadata() {
 				c.custom(r, a)
 			}
 		}
+		c.checkOptional(r)
 		if !titled {
 			c.add(warn(c.holds[r.Name][0].Location, "requirement_untitled",
 				fmt.Sprintf("holds.%s has no title: a caller who does not meet it is told its name alone", r.Name),
@@ -112,14 +113,42 @@ func (r *requirement) takeOptional(value any, bad func(message, hint string)) {
 	names, ok := value.([]any)
 	for _, n := range names {
 		name, isText := n.(string)
-		ok = ok && isText
-		r.Optional = append(r.Optional, name)
+		if ok = ok && isText; isText {
+			r.Optional = append(r.Optional, name)
+		}
 	}
 	if !ok {
 		bad("custom.optional is a list of argument names", "optional: [iban]")
 	}
 	slices.Sort(r.Optional)
 	r.Optional = slices.Compact(r.Optional)
+}
+
+// checkOptional warns of a name that the requirement does not read: the argument that was meant must still be present.
+func (c *contract) checkOptional(r *requirement) {
+	read := []string{}
+	for _, path := range r.ArgumentsRead {
+		read = append(read, path[0])
+	}
+	read = slices.Compact(read)
+	for _, name := range r.Optional {
+		if !slices.Contains(read, name) {
+			c.add(warn(c.optionalAt(r.Name, name), "metadata_unknown",
+				fmt.Sprintf("custom.optional: holds.%s reads no argument %q", r.Name, name), meant(name, slices.Clone(read))))
+		}
+	}
+}
+
+// optionalAt is the METADATA that names the argument.
+func (c *contract) optionalAt(requirement, argument string) *ast.Location {
+	for _, rule := range c.holds[requirement] {
+		for _, a := range annotations(c.compiler, rule) {
+			if names, ok := a.Custom["optional"].([]any); ok && slices.Contains(names, any(argument)) {
+				return a.Location
+			}
+		}
+	}
+	return nil
 }
 
 // fits: a whole number of seconds, or text.

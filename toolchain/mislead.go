@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/tester"
 	"github.com/open-policy-agent/opa/v1/util"
 )
 
@@ -46,9 +48,9 @@ func (s sources) vacuous() []problem {
 }
 
 // misleading finds what tests read and nothing defines (`not data.authz.denny` would pass), what is there in any case
-// (`data.authz.deny`, also where it is empty), and what they give to an input that has no such field.
+// (`data.authz.deny`, also where it is empty), what they give to an input that has no such field, and what never runs.
 func (s sources) misleading(compiler *ast.Compiler) []problem {
-	problems := s.unknownData(compiler, s.tests)
+	problems := append(s.unknownData(compiler, s.tests), s.unrun(compiler)...)
 	for _, file := range util.KeysSorted(s.tests) {
 		given := mocked(compiler.Modules[file])
 		for _, rule := range compiler.Modules[file].Rules {
@@ -108,4 +110,46 @@ func (s sources) strange(p path, at, value *ast.Term) (problems []problem) {
 		}
 	})
 	return problems
+}
+
+// unrun warns of a condition among the tests that is no test by its name and that no test reads: its author takes it for one.
+func (s sources) unrun(compiler *ast.Compiler) (problems []problem) {
+	told := s.readByTests(compiler)
+	for _, file := range util.KeysSorted(s.tests) {
+		module := s.tests[file]
+		for _, rule := range module.Rules {
+			document := documentOf(module, rule)
+			if rule.Default || isTestRule(rule) || len(rule.Head.Args) > 0 || rule.Head.RuleKind() != ast.SingleValue ||
+				!rule.Head.Value.Equal(ast.BooleanTerm(true)) || slices.ContainsFunc(told, func(ref ast.Ref) bool {
+				return ref.HasPrefix(document) || document.HasPrefix(ref)
+			}) {
+				continue
+			}
+			told = append(told, document)
+			problems = append(problems, warn(rule.Location, "rule_unasked",
+				fmt.Sprintf("nothing asks for %s, and by its name it is no test", written(document)), "tests are called test_…, or todo_test_… while they are skipped"))
+		}
+	}
+	return problems
+}
+
+// readByTests are the documents that tests read, or more of data than one.
+func (s sources) readByTests(compiler *ast.Compiler) (refs []ast.Ref) {
+	for file := range s.tests {
+		for _, rule := range compiler.Modules[file].Rules {
+			ast.WalkRefs(rule, func(ref ast.Ref) bool {
+				if ref[0].Equal(ast.DefaultRootDocument) {
+					refs = append(refs, ref.ConstantPrefix())
+				}
+				return false
+			})
+		}
+	}
+	return refs
+}
+
+// isTestRule: by its name the tester runs it, or skips it.
+func isTestRule(rule *ast.Rule) bool {
+	name, _ := rule.Head.Ref()[0].Value.(ast.Var)
+	return strings.HasPrefix(string(name), tester.TestPrefix) || strings.HasPrefix(string(name), tester.SkipTestPrefix)
 }

@@ -72,14 +72,25 @@ func fromOPA(err error) []problem {
 		list = ast.Errors{one}
 	}
 	problems := make([]problem, 0, len(list))
-	for at, e := range list {
-		// The scanner says what it is, and the parser then that it is nothing.
-		if at > 0 && e.Message == "illegal token" && e.Location.Equal(list[at-1].Location) {
-			continue
-		}
+	for _, e := range list {
 		problems = append(problems, fromError(e))
 	}
-	return problems
+	return once(problems)
+}
+
+// once: the scanner and each parser that was at work tell one mistake of syntax, each in words of its own. One that comes
+// with advice is told, else the first.
+func once(problems []problem) (told []problem) {
+	for _, p := range problems {
+		same := slices.IndexFunc(told, func(q problem) bool { return q.Code == ast.ParseErr && p.Code == q.Code && p.Row == q.Row })
+		switch {
+		case same < 0:
+			told = append(told, p)
+		case told[same].Hint == "" && p.Hint != "":
+			told[same] = p
+		}
+	}
+	return told
 }
 
 func fromError(e *ast.Error) problem {

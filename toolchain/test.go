@@ -64,7 +64,7 @@ func test(req request) (any, []problem) {
 	if err != nil {
 		return nil, fromOPA(err)
 	}
-	report := map[string]any{"tests": cases, "coverage": nil}
+	report := map[string]any{"tests": cases, "coverage": nil, "warnings": arrange(problems)}
 	if covered != nil {
 		report["coverage"] = coverage(covered.Report(s.policies))
 	}

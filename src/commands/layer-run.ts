@@ -49,7 +49,7 @@ export async function runLayer(
     const problems = tested.problems.map((one) => placed(one, directory));
     return { ...NOTHING, name, directory, problems };
   }
-  const { tests, coverage } = tested.report;
+  const { tests, coverage, warnings } = tested.report;
   const { agreed, differing, alone } = await tryTests(sources, tests, toolchain, now);
   const differs = new Set(differing.map(({ test }) => keyOf(test)));
   const of = (outcome: TestCase["outcome"]) =>
@@ -66,7 +66,7 @@ export async function runLayer(
     differed: differing.length,
     agreed,
     alone: alone.length,
-    warnings: aloneFor(alone, directory),
+    warnings: [...warnings.map((one) => placed(one, directory)), ...aloneFor(alone, directory)],
     percent: tests.length === 0 ? null : (coverage?.percent ?? null),
     uncovered: Object.entries(coverage?.files ?? {})
       .filter(([, { notCovered }]) => notCovered.length > 0)

@@ -133,6 +133,7 @@ export interface Coverage {
 export interface TestReport {
   readonly tests: readonly TestCase[];
   readonly coverage: Coverage | null;
+  readonly warnings: readonly Problem[];
 }
 
 /** Tests in a module of the kind that serves. */

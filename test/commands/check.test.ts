@@ -53,8 +53,8 @@ portcullis.yaml:12:1: unknown_key: unknown key "polices"
     "Rego that does not parse",
     policy("grant contains {", "grant contains }"),
     `policies/authz.rego:3:16: rego_parse_error: unexpected } token
-policies/authz.rego:3:16: rego_parse_error: unexpected } token: expected rule key term (e.g., grant contains <VALUE> { ... })
-2 errors
+    it closes nothing, or what should stand before it is missing
+1 error
 `,
   ],
   [

@@ -119,6 +119,19 @@ ok: 3 passed
   });
 });
 
+test("a rule that was meant for a test and never runs is told where the tests are", async () => {
+  const misnamed = "tets_nobody if count(authz.grant) == 0 with input as asks([])";
+  const folder = company({ "policies/authz_test.rego": `${TESTS}\n${misnamed}\n` });
+  const { code, out } = await run(folder);
+  expect(code).toBe(0);
+  expect(out).toContain(
+    `policies/authz_test.rego:12:1: warning: rule_unasked: nothing asks for authz_test.tets_nobody, and by its name it is no test
+    tests are called test_…, or todo_test_… while they are skipped
+ok: 1 passed
+`,
+  );
+});
+
 test("a failing case prints what was wanted and what came out", async () => {
   const wrong = CASE.replace("amount: 5}}\nwant", "amount: 500}}\nwant");
   const { code, out } = await run(company({ "cases/small.yaml": wrong }));

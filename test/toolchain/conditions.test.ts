@@ -95,6 +95,17 @@ test.each([
   expect(await told(grant(field))).toMatchObject([{ severity: "warning", code: "condition_always", hint }]);
 });
 
+test.each([
+  ["{}", grant("{}").replace("{ {} }", "{}")],
+  ["a role that is asked of nobody", grant('"lead"')],
+  ["what was found, also when that is nothing", grant("[r | some r in input.principal.roles]")],
+])("a condition that is written out always holds, and is warned of: %s", async (_, policy) => {
+  const hint = expect.stringContaining("input.principal.roles");
+  expect(await told(policy)).toMatchObject([{ severity: "warning", code: "condition_always", row: 2, hint }]);
+  const negated = deny('not "lead"');
+  expect(await told(negated)).toMatchObject([{ severity: "error", code: "condition_never", row: 2 }]);
+});
+
 test("a loop that any other member satisfies is warned of", async () => {
   expect(await told(grant(`input.principal.roles[_] != "guest"`))).toMatchObject([
     {
@@ -195,6 +206,33 @@ blocked contains "mallory"`;
     const refusal = { severity: "error", code, file: "a_test.rego", row: 3 };
     expect(await toolchain.test(test_(source))).toMatchObject({ ok: false, problems: [refusal] });
     expect((await toolchain.check(test_(source))).problems).toMatchObject([refusal]);
+  });
+
+  test("a condition that is no test by its name, and that no test reads, is warned of", async () => {
+    const source = `package authz_test
+import data.authz
+tets_nobody if count(authz.grant) == 0
+test_lead if count(authz.grant) == 1 with input as lead
+lead := {"principal": {"roles": ["a"]}}
+is_lead(roles) if "a" in roles
+contractor if "b" in input.principal.roles
+test_other if contractor with input as {"principal": {"roles": ["b"]}}
+todo_test_later if contractor
+test_cases[name] if some name in ["a"]`;
+    const warning = {
+      severity: "warning",
+      code: "rule_unasked",
+      file: "a_test.rego",
+      row: 3,
+      message: "nothing asks for authz_test.tets_nobody, and by its name it is no test",
+    };
+    const tested = await toolchain.test(test_(source));
+    expect(tested.ok && tested.report.warnings).toMatchObject([warning]);
+    expect((await toolchain.check(test_(source))).problems).toMatchObject([warning]);
+    const other = `package other_test\ntest_x if data.authz_test[input.server]`;
+    const { files, ...rest } = test_(source);
+    const dynamic = { ...rest, files: { ...files, "b_test.rego": other } };
+    expect(await toolchain.test(dynamic)).toMatchObject({ ok: true, report: { warnings: [] } });
   });
 
   test("a data-driven test that came to no case fails", async () => {

@@ -64,6 +64,7 @@ accepted("a map or list may be read by a computed key", [
 ]);
 
 refused("`with` is for tests", [
+  [`test_x if p with input.server as 1\np if input.server`, "with_in_policy", "2:13", "ends in _test.rego"],
   [grant("p with input.server as 1", "p if input.server"), "with_in_policy", "2:39", "f(value)"],
   [grant("p with input.arguments as {}", "p if input.server"), "with_in_policy", "2:39", "f(value)"],
   [grant("p with data.x as 1", "p if data.x"), "with_in_policy", "2:39", "f(value)"],
@@ -402,7 +403,52 @@ refused("rules of the contract have their shape", [
   [`holds.a if input.server == "a" else := false`, "rule_shape", "2:1", "holds.fresh_login if"],
   [`holds.a(x) if x == input.server`, "rule_shape", "2:1", "holds.fresh_login if"],
   [`deny.a contains "x" if input.server == "a"`, "rule_shape", "2:1", "deny contains"],
+  [`deny contains "" if input.server == "a"`, "value_invalid", "2:15", ""],
 ]);
+
+test.each(["{}", '{"arguments": {}}', '{"requires": [], "must_exist": true}'])(
+  "a limit that limits nothing is warned of, at its place: %s",
+  async (limit) => {
+    const policy = `limit contains ${limit} if input.server == "a"`;
+    expect(await problemsOf(policy)).toMatchObject([
+      { severity: "warning", code: "limit_empty", row: 2, col: 1, hint: expect.stringContaining("maximum") },
+    ]);
+  },
+);
+accepted("a limit whose parts are computed may limit something", [
+  `limit contains {"arguments": {"a": {}}} if input.server == "a"`,
+  `limit contains {"arguments": {name: {"maximum": 3} | some name in ["a", "b"]}}`,
+  `limit contains {"requires": input.tenant.blocked_ibans}`,
+]);
+
+test.each([
+  ['holds.y if input.arguments.iban == "x"', "did you mean iban?"],
+  ["holds.y if input.principal.auth_time > 0", ""],
+])("what METADATA lets be absent is an argument that the requirement reads: %s", async (rule, hint) => {
+  const metadata = "# METADATA\n# title: y\n# custom:\n#   optional: [ibna]\n";
+  const told = {
+    severity: "warning",
+    code: "metadata_unknown",
+    message: 'custom.optional: holds.y reads no argument "ibna"',
+    row: 2,
+  };
+  const [problem, ...more] = await problemsOf(metadata + rule);
+  expect({ ...problem, hint: problem?.hint ?? "" }).toMatchObject({ ...told, hint });
+  expect(more).toEqual([]);
+});
+
+test.each([
+  ['grant contains {\n"reason": "x"\n"rank": 1}', "4:1", "a comma or a closing bracket is missing"],
+  ['deny["x"] { input.server == "x" }', "2:1", "if stands before the body: deny contains"],
+  ['deny contains "x" if {\ninput.server == "x"\ndeny contains "y"', "4:6", "the body with a }"],
+  ['deny contains "x" if input.server == "x', "2:38", "a quote is missing"],
+  ['deny contains "x" if input.server == "x" and input.server == "y"', "2:42", "behind a ;"],
+  ["deny contains 'x' if input.server == \"x\"", "2:15", "double quotes"],
+  ['# METADATA\n# title: a: b\nholds.x if input.server == "x"', "3:1", "stands in quotes"],
+])("one mistake of syntax is told once, with what to write: %s", async (policy, at, hint) => {
+  const problems = (await problemsOf(policy)).map((one) => ({ ...one, at: `${one.row}:${one.col}` }));
+  expect(problems).toMatchObject([{ code: "rego_parse_error", at, hint: expect.stringContaining(hint) }]);
+});
 
 const BUILTINS: Record<string, string> = {
   'replace("a", input.server, "b")': "strings.replace_n",
