@@ -8,12 +8,16 @@ import {
 import type { AddressInfo, Socket } from "node:net";
 import type { Express } from "express";
 import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { maxOpenFiles } from "../lib/open-files.ts";
 import { errorText } from "../lib/rpc.ts";
 import { clientIpOf } from "./client-ip.ts";
+import { watchConnections } from "./connections.ts";
 import { checkUnambiguous } from "./headers.ts";
 import { type McpOptions, type McpRoute, record } from "./mcp.ts";
 
 export interface ListenLimits {
+  /** Connections that are open at once; default: as many as leave half of the process's files to itself, at most 10,000. */
+  readonly connections?: number | undefined;
   /** The longest wait for a request's head. */
   readonly header_ms: number;
   /** The longest wait for its body after that. */
@@ -34,9 +38,7 @@ export async function listen(
   host: string,
   port: number,
 ): Promise<Listening> {
-  const { header_ms, body_ms } = options.limits;
-  /** Connections that have asked nothing yet: Node calls them neither idle nor busy, and would wait for them. */
-  const unasked = new Set<Socket>();
+  const { connections: max = defaultConnections(), header_ms, body_ms } = options.limits;
   const server = createServer(
     {
       headersTimeout: header_ms,
@@ -47,7 +49,7 @@ export async function listen(
       requireHostHeader: false,
     },
     (request, response) => {
-      unasked.delete(request.socket);
+      connections.asked(request.socket, response);
       response.on("timeout", cutStalled);
       if (mcp.handle(request, response)) return;
       const misframed = faultOf(request);
@@ -63,10 +65,7 @@ export async function listen(
       .catch((err: unknown) => options.log.error({ err }, "a refusal failed"));
   };
   server.timeout = header_ms + body_ms;
-  server.on("connection", (socket: Socket) => {
-    unasked.add(socket);
-    socket.once("close", () => unasked.delete(socket));
-  });
+  const connections = watchConnections(server, max, options.log);
   server.on("checkExpectation", (request, response) => {
     refuse(request, response, new PortcullisError("header_malformed", { reason: "Expect" }));
   });
@@ -88,10 +87,14 @@ export async function listen(
     port: (server.address() as AddressInfo).port,
     close(deadlineMs) {
       mcp.drain();
-      for (const socket of unasked) socket.destroy();
+      connections.endUnasked();
       return closeWithin(server, deadlineMs);
     },
   };
+}
+
+function defaultConnections(): number {
+  return Math.min(10_000, Math.ceil(maxOpenFiles() / 2));
 }
 
 function listening(server: Server, host: string, port: number): Promise<void> {

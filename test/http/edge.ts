@@ -13,7 +13,7 @@ export interface Edge extends Http {
   handle: (exchange: Exchange) => Promise<void>;
 }
 
-export const LIMITS = { body: 10_000, depth: 64, header_ms: 5000, body_ms: 5000 };
+export const LIMITS = { connections: 1000, body: 10_000, depth: 64, header_ms: 5000, body_ms: 5000 };
 
 export function createEdge(options: Partial<HttpOptions> = {}): Edge {
   const handled: Exchange[] = [];

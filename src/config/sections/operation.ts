@@ -31,6 +31,11 @@ export const limits = z
   .strictObject({
     body: size.prefault("1Mi").describe("The largest request body."),
     depth: z.int().min(8).max(512).default(64).describe("The deepest JSON."),
+    connections: count
+      .optional()
+      .describe(
+        "Connections that are open at once; those that ask nothing make way. Default: 10,000, or half of the files that the process may have open.",
+      ),
     header_ms: milliseconds.default(10_000).describe("The longest wait for a request's headers."),
     body_ms: milliseconds.default(30_000).describe("The longest wait for a request's body."),
     sessions: count.default(1000).describe("Open legacy sessions."),
