@@ -37,6 +37,8 @@ interface Keeping {
 interface Life {
   readonly expires: number;
   readonly endsAt: number;
+  /** For how long its source gave it. */
+  readonly lasts: number;
   readonly usableUntil: number;
   /** Infinity: it is not renewed. */
   readonly renewAt: number;
@@ -56,10 +58,11 @@ export function keepAlive(minted: Given & Pick<MintedLease, "renew">, keeping: K
   let timer: NodeJS.Timeout | undefined;
 
   function lifeOf({ expires, endsAt = expires }: Given, isRenewable: boolean): Life {
-    const left = expires - clock();
+    const now = clock();
+    const left = expires - now;
     const usableUntil = expires - Math.min(MARGIN_MS, left / MARGIN_SHARE);
-    const renewAt = isRenewable ? clock() + left * (RENEW_AT - random() * JITTER) : Infinity;
-    return { expires, endsAt, usableUntil, renewAt };
+    const renewAt = isRenewable ? now + left * (RENEW_AT - random() * JITTER) : Infinity;
+    return { expires, endsAt, lasts: endsAt - now, usableUntil, renewAt };
   }
 
   function isWanted(): boolean {
@@ -71,7 +74,7 @@ export function keepAlive(minted: Given & Pick<MintedLease, "renew">, keeping: K
     dropTimer(timer);
     const { expires, renewAt } = life;
     if (expires === Number.POSITIVE_INFINITY) return;
-    const due = isWanted() ? Math.min(renewAt, expires) : expires;
+    const due = isWanted() && !renewing ? Math.min(renewAt, expires) : expires;
     timer = setTimeout(tick, Math.min(Math.max(due - clock(), 1), MAX_DELAY_MS)).unref();
   }
 
@@ -81,13 +84,15 @@ export function keepAlive(minted: Given & Pick<MintedLease, "renew">, keeping: K
   }
 
   function renewIfDue(): void {
-    if (renewing || stopped) return;
-    if (isWanted() && clock() >= life.renewAt) void renew();
-    else wake();
+    if (stopped) return;
+    if (isWanted() && !renewing && clock() >= life.renewAt) void renew();
+    wake();
   }
 
   async function renew(): Promise<void> {
     renewing = true;
+    // An answer that is late or lost tells nothing: its source may have let it live on all the same.
+    life = { ...life, endsAt: Math.max(life.endsAt, clock() + life.lasts) };
     try {
       const renewed = await minted.renew?.();
       if (stopped) return;

@@ -211,6 +211,33 @@ test("a lease that Vault ended early is not renewed for ever, but replaced", asy
   expect(await credentials.obtain(brief, ann, decision)).not.toBe(lease);
 });
 
+test("a lease ends with its run while Vault is asked to renew it, and what Vault then made of it is revoked", async () => {
+  const { promise: released, resolve: release } = event();
+  const address = await front((path) => (path.includes("leases/renew") ? released : 0));
+  const { credentials, events } = await aVaultStage({
+    config: { ...world.config, address, timeoutMs: 60_000 },
+  });
+  const run = { id: "r", expires: Math.ceil(Date.now() / 1000) + 4 };
+  const lease = await credentials.obtain(reader, principalOf({ run }), decision);
+  lease.hold?.();
+  await expect.poll(() => lease.ended?.aborted).toBe(true);
+  expect(Date.now() - run.expires * 1000).toBeLessThan(10_000);
+  await expect.poll(events).toEqual(["minted", "revoked"]);
+  release();
+  expect(await world.leases("database/creds/acme.reader/")).toEqual([]);
+});
+
+test("a lease whose renewal was never answered may live on at Vault: it is revoked, and not taken for over", async () => {
+  const address = await front((path) => (path.includes("leases/renew") ? -1 : 0));
+  const { credentials, events } = await aVaultStage({ config: { ...world.config, address } });
+  // It hangs on a token that lives on.
+  await credentials.obtain(reader, ann, decision);
+  await credentials.obtain({ source: "tickets", role: "brief", ttl: 3 }, ann, decision);
+  await expect.poll(events).toContain("revoked");
+  expect(events()).not.toContain("dropped");
+  expect(await world.leases("database/creds/acme.brief/")).toEqual([]);
+});
+
 test("a slow mount: the deadline is kept, the late role revoked, and the other tenant notices nothing", async () => {
   const { promise: released, resolve: release } = event();
   const address = await front((path) => (path.includes("creds/acme") ? released : 0));
