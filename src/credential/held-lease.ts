@@ -2,7 +2,7 @@ import type { Lease, LeaseEntry } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
 import { toPortcullisError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import { type Insisting, insist } from "./insist.ts";
+import { insist } from "./insist.ts";
 import { keepAlive } from "./kept-alive.ts";
 import type { MintedLease } from "./source.ts";
 
@@ -33,14 +33,14 @@ export interface HeldLease {
   end(reason: string): Promise<void>;
   /** Lets go of it; it is revoked when the last call that works with it is done. */
   retire(reason: string): void;
-  /** No further attempts. */
-  abandon(): void;
 }
 
 interface Given extends LifeParts {
   readonly scope: LeaseScope;
   /** For which it was minted. */
   readonly decision: string;
+  /** No further attempts are made to revoke it. */
+  isGivenUp(): boolean;
   /** Called once, when it must not be handed out any more. */
   onEnd(): void;
   /** Called once, when nothing more is to be done for it. */
@@ -54,7 +54,6 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   /** Why it is ended when nobody holds it any more. */
   let retired: string | null = null;
   let ending: Promise<void> | null = null;
-  let revoking: Insisting | undefined;
   const kept = keepAlive(minted, {
     clock,
     random,
@@ -87,8 +86,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   function end(reason: string): Promise<void> {
     if (ending !== null) return ending;
     letGo();
-    revoking = insist((isFirst) => revoke(reason, isFirst));
-    ending = revoking.first;
+    ending = insist((isFirst) => revoke(reason, isFirst), given.isGivenUp);
     return ending;
   }
 
@@ -159,6 +157,5 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
         given.onEnd();
       }
     },
-    abandon: () => revoking?.stop(),
   };
 }

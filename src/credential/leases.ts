@@ -72,6 +72,7 @@ export function createLeaseCache(options: LeaseCacheOptions): LeaseCache {
   const alive = new Set<HeldLease>();
   const minting = new Map<string, Minting>();
   let closed = false;
+  let givenUp = false;
 
   function find({ tenant, key }: LeaseAsk): Lease | null {
     const found = held.find(tenant, key);
@@ -86,6 +87,7 @@ export function createLeaseCache(options: LeaseCacheOptions): LeaseCache {
       ...options,
       scope,
       decision,
+      isGivenUp: () => givenUp,
       onEnd: () => held.drop(tenant, key, one),
       onOver: () => void alive.delete(one),
     });
@@ -177,7 +179,7 @@ export function createLeaseCache(options: LeaseCacheOptions): LeaseCache {
         revokeWhere(() => true, "the gateway shuts down"),
         CLOSE_MS,
       );
-      for (const one of alive) one.abandon();
+      givenUp = true;
     },
   };
 }

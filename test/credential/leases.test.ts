@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import type { LeaseScope } from "../../src/credential/held-lease.ts";
 import { createLeaseCache, type LeaseCacheOptions } from "../../src/credential/leases.ts";
 import type { MintedLease } from "../../src/credential/source.ts";
@@ -7,6 +7,7 @@ import type { LeaseEntry } from "../../src/domain.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { timerLists } from "../timer-lists.ts";
+import { event } from "../upstream/servers.ts";
 import { handClock } from "./support.ts";
 
 /** The lease cache over a source that keeps account of what it gave and what was given back. */
@@ -162,6 +163,25 @@ test("close revokes every lease, also one that arrives late", async () => {
   await closing;
   await refused;
   expect(revoked.sort()).toEqual(["lease-1", "lease-2"]);
+});
+
+test("once it is closed nothing is tried again: neither what was under way nor what arrives after that", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { leases, mint } = world();
+  const answers: ((error: Error) => void)[] = [];
+  const revoke = vi.fn(() => new Promise<never>((_, reject) => answers.push(reject)));
+  const { promise: late, resolve: arrive } = event();
+  await leases.obtain("a", async () => ({ ...(await mint()), revoke }));
+  leases.obtain("b", () => late.then(async () => ({ ...(await mint()), revoke }))).catch(() => {});
+  const closing = leases.close();
+  await vi.advanceTimersByTimeAsync(10_000);
+  await closing;
+  arrive();
+  await vi.waitFor(() => expect(revoke).toHaveBeenCalledTimes(2));
+  for (const reject of answers) reject(new Error("its server is away"));
+  await vi.advanceTimersByTimeAsync(50_000);
+  expect(revoke).toHaveBeenCalledTimes(2);
 });
 
 test("a revocation that fails is noted without its cause, which may show the secret", async () => {
