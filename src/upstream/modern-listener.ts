@@ -96,6 +96,7 @@ class Subscription {
     if (message.kind === "response") this.#answer(message);
     else if (message.kind !== "notification") link.onDropped("a message on a subscription's stream");
     else if (message.method === "notifications/subscriptions/acknowledged") this.#acknowledge(message.params);
+    else if (message.method === "notifications/progress") link.onDropped("progress of no request");
     else if (!this.#pass(message.method, message.params)) link.onDropped("what is of another subscription");
   }
 

@@ -255,3 +255,30 @@ test.each(["null", "[]", '{"notifications":null}'])(
     expect([...refused.keys()]).toEqual(["a:1"]);
   },
 );
+
+test("a subscription's stream says nothing of how any request gets on: its listener's own could be named", async () => {
+  const { url } = await serveRaw((_, response, body) => {
+    const { id, method, params } = JSON.parse(body);
+    if (method === "server/discover") {
+      const result = { supportedVersions: ["2026-07-28"], capabilities: { resources: { subscribe: true } } };
+      response.setHeader("content-type", "application/json");
+      return void response.end(JSON.stringify({ jsonrpc: "2.0", id, result }));
+    }
+    const _meta = { "io.modelcontextprotocol/subscriptionId": id };
+    const { notifications } = params;
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    for (const [method, params] of [
+      ["subscriptions/acknowledged", { _meta, notifications }],
+      ["progress", { progressToken: 1, progress: 1 }],
+      ["progress", { _meta, progressToken: 1, progress: 1 }],
+      ["resources/updated", { _meta, uri: "a:1" }],
+    ])
+      response.write(
+        `data: ${JSON.stringify({ jsonrpc: "2.0", method: `notifications/${method}`, params })}\n\n`,
+      );
+  });
+  const heard: string[] = [];
+  await httpUpstream(url).listen(listening(["a:1"], { onNotification: (method) => void heard.push(method) }));
+  await expect.poll(() => heard).toContain("notifications/resources/updated");
+  expect(heard).toEqual(["notifications/resources/updated"]);
+});
