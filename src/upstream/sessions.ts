@@ -152,9 +152,12 @@ export function createSessions({ crowd, idleMs, clock, shared, end }: SessionsOp
     },
     known: async (sessionKey) => held.get(sessionKey)?.ready ?? shared?.known(sessionKey),
     async forget(sessionKey, session) {
-      const one = held.get(sessionKey);
-      if (one?.ready === session) remove(sessionKey, one);
       session.over.abort();
+      const one = held.get(sessionKey);
+      if (one?.ready === session) {
+        remove(sessionKey, one);
+        await shared?.leave(sessionKey, session);
+      }
       await shared?.lose(sessionKey, session);
     },
     release,

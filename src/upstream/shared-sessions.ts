@@ -33,7 +33,7 @@ export interface SharedSessions {
   leave(sessionKey: string, session: Session): Promise<boolean>;
   /** This replica stops. true: others may go on with it. */
   pass(sessionKey: string, session: Session): Promise<boolean>;
-  /** Forgets it. */
+  /** Forgets it, whoever has it. */
   lose(sessionKey: string, session: Session): Promise<void>;
   /** Forgets and returns whichever the key has. */
   take(sessionKey: string): Promise<Session | undefined>;
@@ -116,7 +116,6 @@ export function createSharedSessions(options: SharedSessionsOptions): SharedSess
     },
     async lose(sessionKey, session) {
       if (await holds(sessionKey, session)) await forget(sessionKey);
-      await leave(sessionKey);
     },
     async take(sessionKey) {
       const known = await stored(sessionKey);

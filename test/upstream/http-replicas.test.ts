@@ -6,7 +6,7 @@ import { createSeal } from "../../src/lib/seal.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { serveStateful } from "./legacy-server.ts";
-import { calling, closeAll, httpUpstream } from "./servers.ts";
+import { calling, closeAll, httpUpstream, serveRaw } from "./servers.ts";
 
 afterEach(closeAll);
 const seal = createSeal(new Secret("k".repeat(32)));
@@ -50,6 +50,37 @@ test("a session that was lost is forgotten by all, and opened once more", async 
   server.forgetAll();
   for (const upstream of [a, b, a]) await upstream.request(calling("echo", {}));
   expect(new Set(sessionsOf(server).slice(-2)).size).toBe(1);
+});
+
+test("a call that learns late of a lost session takes nothing from the one that took its place", async () => {
+  const late: (() => void)[] = [];
+  const opened: string[] = [];
+  const { url } = await serveRaw(({ method, headers }, response, body) => {
+    if (method !== "POST") return void response.writeHead(405).end();
+    const message = JSON.parse(body);
+    const refuse = () => void response.writeHead(404).end();
+    if (message.method === "initialize") response.setHeader("mcp-session-id", `${opened.push("")}`);
+    else if (message.id === undefined) return void response.writeHead(202).end();
+    else if (headers["mcp-session-id"] === "2" && late.push(refuse)) return;
+    const result = { protocolVersion: "2025-06-18", capabilities: {}, serverInfo: {}, content: [] };
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ jsonrpc: "2.0", id: message.id, result }));
+  });
+  const store = createMemoryStore({ clock: systemClock });
+  const sets = new Set<string>();
+  const join: SharedStore["join"] = (set, ...more) => {
+    sets.add(set);
+    return store.join(set, ...more);
+  };
+  const upstream = httpUpstream(url, { era: "legacy", shared: { store: { ...store, join }, seal } });
+  const calls = [1, 2].map(() => upstream.request(calling("any", {})));
+  await expect.poll(() => late.length).toBe(2);
+  late[0]?.();
+  await calls[0];
+  late[1]?.();
+  await calls[1];
+  expect(opened).toHaveLength(3);
+  for (const set of sets) expect(await store.members(set)).toHaveLength(1);
 });
 
 test("the owner's end is the session's, whichever replica hears of it; a replica's end is not", async () => {
