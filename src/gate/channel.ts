@@ -95,10 +95,11 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
     release();
   }
 
-  /** A lease may be renewed while it is held. */
+  /** A lease may be renewed while it is held, and revoked: however soon, its source is left a moment. */
   async function untilOver(lease: Lease): Promise<void> {
-    for (let left = FIRST_MS; left > 0 && !signal.aborted; left = lease.expires - rooms.clock())
-      await pause(Math.max(FIRST_MS, lease.expires - rooms.clock()), signal);
+    const over = lease.ended === undefined ? signal : AbortSignal.any([signal, lease.ended]);
+    await pause(FIRST_MS, signal);
+    while (!over.aborted && lease.expires > rooms.clock()) await pause(lease.expires - rooms.clock(), over);
   }
 
   run().catch((err: unknown) => rooms.log.error({ err, upstream }, "an upstream is not heard any more"));

@@ -21,6 +21,8 @@ interface Asked {
   readonly now?: string;
   readonly ownsSessions?: boolean;
   readonly logLevel?: string;
+  /** Of the leases in the order in which they are given; the last one goes on. */
+  readonly ends?: readonly AbortSignal[];
 }
 
 /** What one legacy client hears of `crm`, and what of it `crm` is listened to for. */
@@ -28,6 +30,7 @@ async function heardOf({ closed = [], sources = {}, now = "crm", ...asked }: Ask
   const listening: ListenRequest[] = [];
   const told: string[] = [];
   const released: string[] = [];
+  const ends = [...(asked.ends ?? [])];
   let leases = 0;
   const target = (kind: string, name: string, upstream = "crm") => ({ upstream, kind, name });
   const capabilityOf = ({ kind, name }: { kind: string; name: string }) => {
@@ -68,7 +71,9 @@ async function heardOf({ closed = [], sources = {}, now = "crm", ...asked }: Ask
     clock: () => 0,
     catalog: { view: () => view },
     capabilities: { of: (_: unknown, __: unknown, targets: never[]) => targets.map(capabilityOf) },
-    credentials: { obtain: async () => ({ expires: Infinity, headers: new Map(), hold }) },
+    credentials: {
+      obtain: async () => ({ expires: Infinity, headers: new Map(), hold, ended: ends.shift() }),
+    },
     upstreams: new Map([["crm", upstream]]),
     tasks: { find: async () => asked.task },
     onChange: () => () => {},
@@ -126,6 +131,17 @@ test("a server that may not be heard of itself is asked for no log, and nobody a
     [["doc://1"], undefined, undefined],
   ]);
   expect((await heardOf({ closed: ["server"] })).listening).toEqual([]);
+});
+
+test("who listens with a lease that is revoked soon does so with another one", async () => {
+  const revoked = new AbortController();
+  const { feed, listening, leases } = await heardOf({ logLevel: "error", ends: [revoked.signal] });
+  expect(listening).toHaveLength(1);
+  revoked.abort();
+  await expect.poll(() => listening.length, { timeout: 5000 }).toBe(2);
+  expect(listening[1]?.lease).not.toBe(listening[0]?.lease);
+  expect(leases()).toBe(1);
+  feed.close();
 });
 
 test.each([true, false])(
