@@ -6,15 +6,15 @@ import type { JsonObject } from "../lib/json.ts";
 import type { Log } from "../lib/log.ts";
 import type { Secret } from "../lib/secret.ts";
 import type { Crowd } from "./crowd.ts";
-import { announcesLogging, initializeParams, knownCapabilities, legacyIdentity } from "./era.ts";
-import { type Access, NOTHING, type Outcome, statusError } from "./http-call.ts";
+import { NOTHING, type Outcome, statusError } from "./http-call.ts";
 import { LegacyCall } from "./legacy-call.ts";
 import { createLegacyListener } from "./legacy-listener.ts";
 import type { Link } from "./link.ts";
 import type { Attach } from "./listening.ts";
-import { notificationText, requestText } from "./message.ts";
+import { notificationText } from "./message.ts";
+import { createOwnRequests, isLost } from "./own-requests.ts";
 import { createScope, type Scope } from "./scope.ts";
-import { createSession, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { createSessions } from "./sessions.ts";
 import type { SharedSessions } from "./shared-sessions.ts";
 import { createStandalone, type Standalone } from "./standalone.ts";
@@ -47,17 +47,13 @@ export interface LegacyEra {
   close(): Promise<void>;
 }
 
-export type Opener = Pick<
-  UpstreamRequest,
-  "clientInfo" | "clientCapabilities" | "credential" | "lease" | "decisionId"
->;
-
 /** After the last call that could be asked something, a session's stream stays open for the next one. */
 const LINGER_MS = 30_000;
 
 /** MCP up to 2025-11-25 over Streamable HTTP: one upstream session for each key. */
 export function createLegacyEra(options: LegacyOptions): LegacyEra {
-  const { link, content, shared } = options;
+  const { link, shared } = options;
+  const own = createOwnRequests(options);
   const standalones = new WeakMap<Session, Standalone>();
   const sessions = createSessions({
     crowd: options.crowd,
@@ -69,27 +65,6 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     },
   });
 
-  async function open(opener: Opener): Promise<Session> {
-    const id = link.nextId();
-    const { clientInfo, clientCapabilities, decisionId } = opener;
-    const params = initializeParams(clientInfo ?? options.clientInfo, knownCapabilities(clientCapabilities));
-    const body = requestText(id, "initialize", params);
-    const scope = createScope(null, options.openMs);
-    try {
-      const outcome = await link.call({ id, body, headers: content, access: opener, decisionId }, scope);
-      if (outcome.answer === undefined) throw statusError(outcome);
-      const session = createSession(outcome.session, legacyIdentity(outcome.answer), content);
-      const initialized = notificationText("notifications/initialized");
-      const { headers } = session;
-      const status = await link.post({ method: "POST", headers, access: opener, body: initialized });
-      if (status >= 200 && status <= 299) return session;
-      if (session.id !== "") await link.post({ method: "DELETE", headers, access: opener });
-      throw new PortcullisError("upstream_unavailable", { reason: "initialized was refused" });
-    } finally {
-      scope.close();
-    }
-  }
-
   function standaloneOf(sessionKey: string, session: Session): Standalone {
     const known = standalones.get(session);
     if (known !== undefined) return known;
@@ -99,7 +74,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
       backoff: options.reconnect,
       // A server sends to one of its client's streams alone: between calls it is left to the other replicas.
       lingerMs: shared === undefined ? LINGER_MS : 0,
-      isAlive: (access) => isAlive(session, access),
+      isAlive: (access) => own.isAlive(session, access),
       onLost: () => void lose(sessionKey, session).catch(() => {}),
       log: options.log,
       clock: options.clock,
@@ -117,7 +92,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
     const outcome = await sessions.with(
       request,
       scope,
-      () => open(request),
+      () => own.open(request),
       async (session) => {
         const outcome = await askIn(session, request, scope);
         const isOver = isLost(session, outcome);
@@ -133,68 +108,31 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
 
   function askIn(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
     const isPlain = request.logLevel === undefined && request.isAskable !== true;
-    return isPlain ? converse(session, request, scope) : askAttended(session, request, scope);
+    return isPlain ? converse(link, session, request, scope) : askAttended(session, request, scope);
   }
 
   /** With what has to stand beside the request: the log level that it wants, the stream on which it may be asked. */
   async function askAttended(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
     const { logLevel, isAskable, sessionKey } = request;
     if (logLevel !== undefined) {
-      const outcome = await setLogLevel(session, logLevel, request, scope);
+      const outcome = await own.setLogLevel(session, logLevel, request, scope);
       if (outcome !== undefined && isLost(session, outcome)) return outcome;
     }
-    if (isAskable !== true || session.id === "") return converse(session, request, scope);
+    if (isAskable !== true || session.id === "") return converse(link, session, request, scope);
     const { opened, leave } = standaloneOf(sessionKey, session).join({ access: request });
     try {
       await scope.race(opened);
-      return await converse(session, request, scope);
+      return await converse(link, session, request, scope);
     } finally {
       leave();
     }
   }
 
-  async function converse(session: Session, request: UpstreamRequest, scope: Scope): Promise<Outcome> {
-    const call = new LegacyCall(link, session, request, scope);
-    try {
-      return await link.call(call, scope);
-    } finally {
-      call.close();
-    }
-  }
-
-  /** A request of the leg's own. */
-  function tell(session: Session, method: string, params: JsonObject, access: Access, scope: Scope) {
-    const id = link.nextId();
-    const body = requestText(id, method, params);
-    return link.call({ id, body, headers: session.headers, access, decisionId: "" }, scope);
-  }
-
-  /** Undefined where there is nothing to tell. A refusal is the server's affair: it sends what it likes. */
-  async function setLogLevel(session: Session, level: string, access: Access, scope: Scope) {
-    if (session.logLevel === level || !announcesLogging(session.identity)) return undefined;
-    const outcome = await tell(session, "logging/setLevel", { level }, access, scope);
-    if (outcome.answer?.kind === "result") session.logLevel = level;
-    return outcome;
-  }
-
-  async function isAlive(session: Session, access: Access): Promise<boolean> {
-    const scope = createScope(session.over.signal, options.openMs);
-    try {
-      return !isLost(session, await tell(session, "ping", {}, access, scope));
-    } catch {
-      return true;
-    } finally {
-      scope.close();
-    }
-  }
-
   const attach = createLegacyListener({
     openMs: options.openMs,
-    with: (wanted, scope, use) => sessions.with(wanted, scope, () => open(wanted), use),
+    own,
+    with: (wanted, scope, use) => sessions.with(wanted, scope, () => own.open(wanted), use),
     standaloneOf,
-    setLogLevel,
-    tell,
-    isLost,
     lose,
   });
 
@@ -208,7 +146,7 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
         return await sessions.with(
           { sessionKey: GATEWAY_SESSION, credential },
           scope,
-          () => open(opener),
+          () => own.open(opener),
           async ({ identity }) => identity,
         );
       } finally {
@@ -229,12 +167,18 @@ export function createLegacyEra(options: LegacyOptions): LegacyEra {
   };
 }
 
-/**
- * The server refused the request for its session, so it did not run. 404 by the specification; the official SDK's
- * servers also answer 400 with -32000 ahead of any handler.
- */
-function isLost(session: Session, { status, code }: Outcome): boolean {
-  return session.id !== "" && (status === 404 || (status === 400 && code === -32000));
+async function converse(
+  link: Link,
+  session: Session,
+  request: UpstreamRequest,
+  scope: Scope,
+): Promise<Outcome> {
+  const call = new LegacyCall(link, session, request, scope);
+  try {
+    return await link.call(call, scope);
+  } finally {
+    call.close();
+  }
 }
 
 /** A server without sessions never says that it is another one now: it refuses what it agreed to before. */

@@ -1,6 +1,6 @@
-import type { JsonObject } from "../lib/json.ts";
-import { type Access, type Outcome, statusError } from "./http-call.ts";
+import { statusError } from "./http-call.ts";
 import type { Attach, Wanted } from "./listening.ts";
+import { isLost, type OwnRequests } from "./own-requests.ts";
 import { createScope, type Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
 import type { Standalone } from "./standalone.ts";
@@ -10,17 +10,15 @@ import { aborted } from "./watch.ts";
 export interface LegacyListenerOptions {
   /** For opening the session and all that follows until it listens, milliseconds. */
   readonly openMs: number;
+  readonly own: Pick<OwnRequests, "ask" | "setLogLevel">;
   with<T>(wanted: Wanted, scope: Scope, use: (session: Session) => Promise<T>): Promise<T>;
   standaloneOf(sessionKey: string, session: Session): Standalone;
-  setLogLevel(session: Session, level: string, access: Access, scope: Scope): Promise<Outcome | undefined>;
-  tell(session: Session, method: string, params: JsonObject, access: Access, scope: Scope): Promise<Outcome>;
-  isLost(session: Session, outcome: Outcome): boolean;
   lose(sessionKey: string, session: Session): Promise<void>;
 }
 
 /** Listens in an upstream session: its GET stream, its subscriptions, its log level; until the session is over. */
 export function createLegacyListener(options: LegacyListenerOptions): Attach {
-  const { openMs, standaloneOf, setLogLevel, tell, isLost, lose } = options;
+  const { openMs, own, standaloneOf, lose } = options;
   const known = new WeakMap<Session, Subscriptions>();
 
   function subscriptionsOf(session: Session): Subscriptions {
@@ -33,7 +31,7 @@ export function createLegacyListener(options: LegacyListenerOptions): Attach {
     if (session.over.signal.aborted) return undefined;
     const scope = createScope(session.over.signal, openMs);
     try {
-      const outcome = await tell(session, method, { uri }, wanted, scope);
+      const outcome = await own.ask(session, method, { uri }, wanted, scope);
       if (isLost(session, outcome)) await lose(wanted.sessionKey, session);
       if (outcome.answer === undefined) throw statusError(outcome);
       return outcome.answer;
@@ -60,7 +58,7 @@ export function createLegacyListener(options: LegacyListenerOptions): Attach {
     });
     try {
       await scope.race(opened);
-      if (logLevel !== undefined) await setLogLevel(session, logLevel, wanted, scope);
+      if (logLevel !== undefined) await own.setLogLevel(session, logLevel, wanted, scope);
       const refused = await scope.race(subscriptions.want(wanted, subscribe));
       scope.close();
       if (session.over.signal.aborted) return false;
