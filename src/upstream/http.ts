@@ -7,7 +7,7 @@ import type {
   UpstreamRequest,
 } from "../domain.ts";
 import type { Clock } from "../lib/clock.ts";
-import { PortcullisError, toPortcullisError } from "../lib/errors.ts";
+import { toPortcullisError } from "../lib/errors.ts";
 import { GATEWAY_SESSION } from "../lib/gateway-session.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type Log, withFields } from "../lib/log.ts";
@@ -20,6 +20,7 @@ import { createLegacyEra } from "./http-legacy.ts";
 import { createModernEra } from "./http-modern.ts";
 import { createLink } from "./link.ts";
 import { createListenings } from "./listening.ts";
+import { createNegotiation } from "./negotiation.ts";
 import { createScope } from "./scope.ts";
 import { createSharedSessions, type SharedSessions } from "./shared-sessions.ts";
 import { type Backoff, createWatch, type StreamEnd } from "./watch.ts";
@@ -86,7 +87,7 @@ const NO_CREDENTIAL: ReadonlyMap<string, Secret> = new Map();
 
 /** An upstream over Streamable HTTP. Connections are kept; redirects are never followed, calls never retried. */
 export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
-  const { name, clientInfo, clock, era, credential = async () => NO_CREDENTIAL } = options;
+  const { name, clientInfo, clock, credential = async () => NO_CREDENTIAL } = options;
   const { share = (max: number) => max } = options;
   const timeouts = { ...TIMEOUTS, ...options.timeouts };
   const limits = { ...LIMITS, ...options.limits };
@@ -101,6 +102,14 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     streams: limits.sessions,
     clock,
   });
+  const negotiation = createNegotiation({
+    era: options.era,
+    credential,
+    probe: (own) => modern.probe(own),
+    identify: (own) => legacy.identify(own),
+    log,
+  });
+  const { identified, forget } = negotiation;
   const reopening = { backoff: reconnect, log, clock };
   const watch = createWatch(follow, reopening);
   const listenings = createListenings(
@@ -136,13 +145,6 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     clock,
     onSessionLost: forget,
   });
-  let identity: UpstreamIdentity | undefined;
-  let negotiating: Promise<UpstreamIdentity> | undefined;
-
-  function forget(): void {
-    identity = undefined;
-  }
-
   function sharedSessions(): SharedSessions | undefined {
     const { shared } = options;
     const kept = { upstream: name, idleMs: sessionIdleMs, content: CONTENT, log, clock };
@@ -153,26 +155,6 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     return answering === "modern" ? modern : legacy;
   }
 
-  /** Once for all who wait; remembered until there is reason to think that another server answers. */
-  async function identified(): Promise<UpstreamIdentity> {
-    if (identity !== undefined) return identity;
-    negotiating ??= negotiate().finally(() => {
-      negotiating = undefined;
-    });
-    return negotiating;
-  }
-
-  async function negotiate(): Promise<UpstreamIdentity> {
-    const own = await credential();
-    const found = era === "legacy" ? undefined : await modern.probe(own);
-    if (found === undefined && era === "modern") {
-      throw new PortcullisError("upstream_protocol", { reason: "it does not speak MCP 2026-07-28" });
-    }
-    identity = found ?? (await legacy.identify(own));
-    log.info({ era: identity.era, version: identity.protocolVersion }, "upstream answers");
-    return identity;
-  }
-
   async function asGateway(request: UpstreamRequest): Promise<UpstreamRequest> {
     return request.credential.size > 0 ? request : { ...request, credential: await credential() };
   }
@@ -181,7 +163,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions): Upstream {
     const scope = createScope(asked.signal, asked.timeoutMs);
     try {
       if (scope.error !== undefined) throw scope.error;
-      const answering = identity ?? (await scope.race(identified()));
+      const answering = negotiation.found ?? (await scope.race(identified()));
       const full = asked.sessionKey === GATEWAY_SESSION ? await scope.race(asGateway(asked)) : asked;
       const { kind, text, isError } = await sideOf(answering).ask(full, scope);
       return { kind, text, isError, era: answering.era };
