@@ -1,19 +1,9 @@
-import type { ClientAnswer, CredentialChoice, Lease, ListenRequest, Question } from "../domain.ts";
+import type { ClientAnswer, Lease, ListenRequest, Question } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import { dropTimer, MAX_DELAY_MS } from "../lib/timers.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import type { Rooms } from "./rooms.ts";
-
-/** What one upstream is listened to for, on behalf of one client. */
-export interface Tuning {
-  /** Equal where nothing has to be told anew. */
-  readonly key: string;
-  /** As the upstream knows them. */
-  readonly uris: readonly string[];
-  readonly logLevel: string | undefined;
-  readonly asks: boolean;
-  readonly credential: CredentialChoice | null;
-}
+import type { Tuning } from "./tuning.ts";
 
 /** An upstream that is listened to, until `close`. */
 export interface Channel {

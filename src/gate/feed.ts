@@ -1,26 +1,15 @@
-import type { CatalogView } from "../catalog/view.ts";
-import type {
-  CallDecision,
-  ClientAnswer,
-  CredentialChoice,
-  Era,
-  Listed,
-  ListedKind,
-  Question,
-} from "../domain.ts";
-import { canonicalJson, digest, isJsonObject } from "../lib/json.ts";
-import { ALL_HOLD } from "../policy/requirements.ts";
+import type { ClientAnswer, Era, Listed, Question } from "../domain.ts";
 import { taskIdOf } from "../protocol/tasks.ts";
-import { type Channel, openChannel, type Tuning } from "./channel.ts";
-import { capabilityOf, type Deciding, decide, decideUnder } from "./decision.ts";
+import { type Channel, openChannel } from "./channel.ts";
+import { capabilityOf } from "./decision.ts";
 import { heard } from "./hear.ts";
 import { type Hearer, hearing } from "./hearer.ts";
 import { canBeAsked } from "./interaction.ts";
-import { listedDefinition, usableOf } from "./list.ts";
 import { principalKeyOf } from "./principal.ts";
-import { readable } from "./resources.ts";
 import type { Rooms } from "./rooms.ts";
+import { createShownLists } from "./shown-lists.ts";
 import { makerOf, toolOf } from "./task-store.ts";
+import { type Tuning, tuningOf } from "./tuning.ts";
 
 /** What a client wants to hear outside of its requests. */
 export interface Wants {
@@ -52,52 +41,36 @@ export interface FeedOptions {
 }
 
 const NOTHING: Wants = { lists: new Set(), uris: new Set(), logLevel: undefined };
-const KINDS: Readonly<Record<Listed, readonly ListedKind[]>> = {
-  tools: ["tool"],
-  resources: ["resource", "template"],
-  prompts: ["prompt"],
-};
 
 export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOptions): Feed {
   const channels = new Map<string, Channel>();
   let wants = NOTHING;
-  /** Each list as this client could last have read it. */
-  const shown = new Map<Listed, string>();
+  const lists = createShownLists(rooms, hearer, era, (what) =>
+    deliver(`notifications/${what}/list_changed`, "{}"),
+  );
   const stopWatching = rooms.onChange(hearer.server, changed);
   let closed = false;
   /** What is looked up before it may be told is told in the order in which it came. */
   let lookedUp: Promise<void> = Promise.resolve();
 
   function changed(): void {
-    tellLists();
+    lists.tell();
     void tune();
-  }
-
-  function tellLists(): void {
-    for (const what of wants.lists) {
-      const now = listOf(what);
-      if (now !== shown.get(what)) deliver(`notifications/${what}/list_changed`, "{}");
-      shown.set(what, now);
-    }
-  }
-
-  /** What a list says to this client: it is told of a change only where its own list changed. */
-  function listOf(what: Listed): string {
-    const deciding = hearing(rooms, hearer);
-    const view = rooms.catalog.view(hearer.server);
-    return digest(
-      KINDS[what].flatMap((kind) =>
-        usableOf(kind, deciding, rooms, view).map((usable) => listedDefinition(usable, era)),
-      ),
-    );
   }
 
   /** Listens to each upstream for what this client may hear of it, and to no other. */
   async function tune(): Promise<void> {
     const view = rooms.catalog.view(hearer.server);
-    const deciding = hearing(rooms, hearer);
+    const tuner = {
+      deciding: hearing(rooms, hearer),
+      view,
+      era,
+      uris: wants.uris,
+      logLevel: wants.logLevel,
+      canBeAsked: ask !== undefined && canBeAsked(hearer.clientCapabilities),
+    };
     for (const upstream of new Set([...channels.keys(), ...view.upstreams.keys()]))
-      replace(upstream, tuningOf(upstream, view, deciding));
+      replace(upstream, tuningOf(tuner, rooms, upstream));
     await Promise.all([...channels.values()].map(({ tried }) => tried));
   }
 
@@ -120,41 +93,6 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
     channels.set(upstream, channel);
     // The new one takes the place of the last at the upstream without a gap.
     if (before !== undefined) void channel.tried.then(() => before.close());
-  }
-
-  function tuningOf(upstream: string, view: CatalogView, deciding: Deciding): Tuning | undefined {
-    if (!view.upstreams.has(upstream)) return undefined;
-    const server = decide(deciding, rooms, [{ target: view.own(upstream, "server"), arguments: {} }]);
-    const isOpen = server.effect === "allow";
-    const logLevel = isOpen ? wants.logLevel : undefined;
-    const asks = isOpen && ask !== undefined && canBeAsked(hearer.clientCapabilities);
-    const { uris, credential } = listenedTo(upstream, view, deciding, credentialOf(server));
-    const follows = isOpen && era === "legacy" && hasLegacyTasks(view, upstream);
-    if (uris.length === 0 && logLevel === undefined && !asks && !follows) return undefined;
-    // Under another revision it listens with another lease.
-    const under =
-      credential === null ? "" : canonicalJson([{ ...credential }, { ...deciding.policy.revision }]);
-    return { key: digest([uris, logLevel ?? "", asks, follows, under]), uris, logLevel, asks, credential };
-  }
-
-  /** One credential listens: what only another one may hear of is left out. */
-  function listenedTo(
-    upstream: string,
-    view: CatalogView,
-    deciding: Deciding,
-    first: CredentialChoice | null,
-  ): Pick<Tuning, "uris" | "credential"> {
-    let credential = first;
-    const uris = [...wants.uris].flatMap((exposed) => {
-      const address = view.resource(exposed);
-      if (address?.upstream !== upstream || !readable(deciding, rooms, view, exposed)) return [];
-      const own = credentialOf(decideUnder(deciding, rooms, address.matches, () => ALL_HOLD));
-      credential ??= own;
-      return own === null || canonicalJson({ ...own }) === canonicalJson({ ...credential })
-        ? [address.uri]
-        : [];
-    });
-    return { uris, credential };
   }
 
   function receive(upstream: string, method: string, params: string): void {
@@ -202,12 +140,12 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
   return {
     want(next) {
       wants = next;
-      for (const what of next.lists) if (!shown.has(what)) shown.set(what, listOf(what));
+      lists.watch(next.lists);
       return closed ? Promise.resolve() : tune();
     },
     settle() {
       try {
-        tellLists();
+        lists.tell();
       } catch (err) {
         rooms.log.warn({ err }, "a change was not noticed");
       }
@@ -225,13 +163,4 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
             .catch((err: unknown) => rooms.log.warn({ err }, "an upstream session was not ended"));
     },
   };
-}
-
-function hasLegacyTasks(view: CatalogView, upstream: string): boolean {
-  const identity = view.upstreams.get(upstream);
-  return identity?.era === "legacy" && isJsonObject(identity.capabilities.tasks);
-}
-
-function credentialOf(decision: CallDecision): CredentialChoice | null {
-  return decision.effect === "allow" ? decision.grant.credential : null;
 }
