@@ -1,7 +1,8 @@
 import type { UpstreamAnswer, UpstreamIdentity, UpstreamRequest } from "../domain.ts";
 import { PortcullisError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
-import type { Ask, Connection } from "./connection.ts";
+import type { Ask } from "./asks.ts";
+import type { Connection } from "./connection.ts";
 import {
   announcedLists,
   type EraChoice,
