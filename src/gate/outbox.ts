@@ -41,13 +41,14 @@ export interface StreamOf {
   readonly stream: string;
 }
 
+/** A stream that is being written here, whoever reads it. */
 interface Writing {
   readonly session: string;
-  readonly followers: Set<() => void>;
-  /** Its connection was lost. */
-  alone: boolean;
-  readonly over: Promise<void>;
-  follow(onNews: () => void): () => void;
+  /** There is more to read. */
+  tell(): void;
+  /** Resolves when it is whole, or the signal aborts; until then is told of what there is more. */
+  follow(onNews: () => void, signal: AbortSignal): Promise<void>;
+  done(): void;
 }
 
 export function createOutboxes(
@@ -65,67 +66,30 @@ export function createOutboxes(
 
   async function followHere({ session, stream }: StreamOf, onNews: () => void, signal: AbortSignal) {
     const writing = writings.get(stream);
-    if (writing?.session !== session) return;
-    const leave = writing.follow(onNews);
-    await Promise.race([writing.over, aborted(signal)]);
-    leave();
-  }
-
-  function begin({ session, stream }: StreamOf, exchange: Exchange): () => void {
-    const followers = new Set<() => void>();
-    let ending: NodeJS.Timeout | undefined;
-    let end = () => {};
-    const over = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    const linger = () => {
-      clearTimeout(ending);
-      // Whose answer is whole has nothing to linger for.
-      if (!writing.alone || followers.size > 0 || writings.get(stream) !== writing) return;
-      ending = setTimeout(() => exchange.cancel(), LINGER_MS).unref();
-    };
-    const writing: Writing = {
-      session,
-      followers,
-      alone: false,
-      over,
-      follow(onNews) {
-        clearTimeout(ending);
-        followers.add(onNews);
-        return () => {
-          followers.delete(onNews);
-          linger();
-        };
-      },
-    };
-    exchange.outlive(() => {
-      writing.alone = true;
-      linger();
-    });
-    writings.set(stream, writing);
-    return () => {
-      writings.delete(stream);
-      clearTimeout(ending);
-      end();
-    };
+    if (writing?.session === session) await writing.follow(onNews, signal);
   }
 
   return {
     open(session, request, exchange) {
-      let stream: string | undefined;
-      let done = () => {};
+      let stream = "";
+      let writing: Writing | undefined;
       return {
         async remember(text) {
-          if (stream === undefined) {
+          if (writing === undefined) {
             stream = streamName(replicas.node, newId(), request);
-            done = begin({ session, stream }, exchange);
+            writing = beginWriting(session, exchange);
+            writings.set(stream, writing);
           }
           if (text.length > LONGEST) return undefined;
           const id = await events.append(session, stream, text);
-          for (const onNews of writings.get(stream)?.followers ?? []) onNews();
+          writing.tell();
           return id;
         },
-        done: () => done(),
+        done() {
+          if (writing === undefined) return;
+          writings.delete(stream);
+          writing.done();
+        },
       };
     },
     async follow(at, onNews, signal) {
@@ -135,6 +99,48 @@ export function createOutboxes(
     },
     get size() {
       return writings.size;
+    },
+  };
+}
+
+/** The work lingers while nobody reads what it writes, and then is over. */
+function beginWriting(session: string, exchange: Exchange): Writing {
+  const followers = new Set<() => void>();
+  let isAlone = false;
+  let isWhole = false;
+  let ending: NodeJS.Timeout | undefined;
+  let end = () => {};
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+
+  function linger(): void {
+    clearTimeout(ending);
+    // Whose answer is whole has nothing to linger for.
+    if (!isAlone || isWhole || followers.size > 0) return;
+    ending = setTimeout(() => exchange.cancel(), LINGER_MS).unref();
+  }
+
+  exchange.outlive(() => {
+    isAlone = true;
+    linger();
+  });
+  return {
+    session,
+    tell() {
+      for (const onNews of followers) onNews();
+    },
+    async follow(onNews, signal) {
+      clearTimeout(ending);
+      followers.add(onNews);
+      await Promise.race([over, aborted(signal)]);
+      followers.delete(onNews);
+      linger();
+    },
+    done() {
+      isWhole = true;
+      clearTimeout(ending);
+      end();
     },
   };
 }
