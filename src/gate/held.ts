@@ -6,6 +6,13 @@ import type { Conversation, Listener } from "./conversation.ts";
 import { holderOf } from "./principal.ts";
 import { STATE_MS, type Turn, turnFromJson, turnToJson } from "./turn.ts";
 
+/** Where a call waits, and what its client says to it. */
+interface Place {
+  readonly node: string;
+  readonly call: string;
+  readonly responses: JsonObject;
+}
+
 /** Calls that wait for their client's next request, which may arrive at any replica. */
 export interface Held {
   readonly node: string;
@@ -16,7 +23,7 @@ export interface Held {
    */
   keep(id: string, principalKey: string, conversation: Conversation): void;
   /** Goes on with a call, wherever it is held. Never rejects. */
-  resume(at: { node: string; call: string; responses: JsonObject }, listener: Listener): Promise<Turn>;
+  resume(at: Place, listener: Listener): Promise<Turn>;
   /** Ends those held here whose principal matches. */
   drop(matches: (principalKey: string) => boolean): void;
   readonly size: number;
@@ -86,30 +93,6 @@ export function createHeld(
     return turnToJson(await go(call, responses, { notify, signal }));
   });
 
-  async function goThere(
-    { node, ...request }: { node: string; call: string; responses: JsonObject },
-    { signal, notify }: Listener,
-  ): Promise<Turn> {
-    const onEvent = ({ method, params }: JsonObject) => notify(String(method), String(params));
-    try {
-      return turnFromJson(
-        await replicas.ask(node, "resume", request, { signal, timeoutMs: STATE_MS, onEvent }),
-      );
-    } catch (thrown) {
-      const error = toPortcullisError(thrown);
-      const isGone = error.code === "store_unavailable" && (await isStoreThere());
-      return { kind: "failure", error: isGone ? lostCall() : error };
-    }
-  }
-
-  /** Then it is the other replica that is gone, and its calls with it. */
-  function isStoreThere(): Promise<boolean> {
-    return replicas.tell(replicas.node, "nothing", {}).then(
-      () => true,
-      () => false,
-    );
-  }
-
   return {
     node: replicas.node,
     keep(id, principalKey, conversation) {
@@ -123,7 +106,7 @@ export function createHeld(
       entries.set(id, { principalKey, holder, conversation, isHeard: false, until: clock() + STATE_MS });
     },
     resume: (at, listener) =>
-      at.node === replicas.node ? go(at.call, at.responses, listener) : goThere(at, listener),
+      at.node === replicas.node ? go(at.call, at.responses, listener) : resumeThere(replicas, at, listener),
     drop: (matches) => endWhere(({ principalKey }) => matches(principalKey)),
     get size() {
       return entries.size;
@@ -133,6 +116,31 @@ export function createHeld(
       endWhere(() => true);
     },
   };
+}
+
+async function resumeThere(
+  replicas: Pick<Replicas, "node" | "ask" | "tell">,
+  { node, ...request }: Place,
+  { signal, notify }: Listener,
+): Promise<Turn> {
+  const onEvent = ({ method, params }: JsonObject) => notify(String(method), String(params));
+  try {
+    return turnFromJson(
+      await replicas.ask(node, "resume", request, { signal, timeoutMs: STATE_MS, onEvent }),
+    );
+  } catch (thrown) {
+    const error = toPortcullisError(thrown);
+    const isGone = error.code === "store_unavailable" && (await isStoreThere(replicas));
+    return { kind: "failure", error: isGone ? lostCall() : error };
+  }
+}
+
+/** Then it is the other replica that is gone, and its calls with it. */
+function isStoreThere(replicas: Pick<Replicas, "node" | "tell">): Promise<boolean> {
+  return replicas.tell(replicas.node, "nothing", {}).then(
+    () => true,
+    () => false,
+  );
 }
 
 function full(): PortcullisError {
