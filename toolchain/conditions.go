@@ -19,7 +19,7 @@ func (c *contract) checkConditions() {
 			c.checkEqualities(rule)
 			c.checkLookups(rule)
 			conditions(rule, func(e *ast.Expr, negated bool) {
-				c.checkPresence(e, negated)
+				c.checkPresence(rule, e, negated)
 				c.checkKinds(rule, e)
 				c.checkCall(rule, e)
 			})
@@ -50,24 +50,15 @@ var nonempty = map[string]string{"string": `%s != ""`, "number": "%s > 0", "arra
 var empty = map[string]string{"string": `%s == ""`, "number": "%s == 0", "array": "count(%s) == 0", "set": "count(%s) == 0", "object": "%s == {}", "null": "%s == null"}
 
 // checkPresence finds a condition that is nothing but a value which is always there: undefined and false alone do not hold.
-func (c *contract) checkPresence(e *ast.Expr, negated bool) {
-	ref, ok := bare(e)
-	if !ok {
-		c.checkWritten(e, negated)
-		return
-	}
-	kind := ""
-	if ref[0].Equal(ast.InputRootDocument) {
-		kind = c.presentField(ref)
-	} else if isSet(c.compiler, ref) {
-		kind = "set"
-	}
+func (c *contract) checkPresence(rule *ast.Rule, e *ast.Expr, negated bool) {
+	what, kind := c.present(rule, e)
 	switch {
 	case kind == "":
+		c.checkWritten(e, negated)
 	case negated:
-		c.add(refuse(e.Location, "condition_never", fmt.Sprintf("%v is always there, so that its `not` never holds", ref), fmt.Sprintf(empty[kind], ref)))
+		c.add(refuse(e.Location, "condition_never", what+" is always there, so that its `not` never holds", fmt.Sprintf(empty[kind], what)))
 	default:
-		c.add(warn(e.Location, "condition_always", fmt.Sprintf("%v is always there, so that this always holds", ref), fmt.Sprintf(nonempty[kind], ref)))
+		c.add(warn(e.Location, "condition_always", what+" is always there, so that this always holds", fmt.Sprintf(nonempty[kind], what)))
 	}
 }
 
@@ -78,7 +69,7 @@ func (c *contract) checkWritten(e *ast.Expr, negated bool) {
 		return
 	}
 	switch t.Value.(type) {
-	case ast.Null, ast.Number, ast.String, *ast.Array, ast.Object, ast.Set, *ast.ArrayComprehension, *ast.ObjectComprehension, *ast.SetComprehension:
+	case ast.Null, ast.Number, ast.String, *ast.Array, ast.Object, ast.Set:
 	default:
 		return
 	}
@@ -88,6 +79,44 @@ func (c *contract) checkWritten(e *ast.Expr, negated bool) {
 	} else {
 		c.add(warn(e.Location, "condition_always", "a value that is written out is always there, so that this always holds", instead))
 	}
+}
+
+// present is a value that is there whoever asks and never false, as it may be written, and its kind.
+func (c *contract) present(rule *ast.Rule, e *ast.Expr) (what, kind string) {
+	if e.IsCall() {
+		name := e.Operator().String()
+		if kind := always[name]; kind != "" && len(e.Operands()) == ast.BuiltinMap[name].Decl.Arity() {
+			return sourceOf(e), kind
+		}
+		return "", ""
+	}
+	t, ok := e.Terms.(*ast.Term)
+	if !ok {
+		return "", ""
+	}
+	switch v := (literal{rule}).of(t).Value.(type) {
+	case *ast.ArrayComprehension:
+		return sourceOf(e), "array"
+	case *ast.SetComprehension:
+		return sourceOf(e), "set"
+	case *ast.ObjectComprehension:
+		return sourceOf(e), "object"
+	case ast.Ref:
+		if v[0].Equal(ast.InputRootDocument) {
+			return v.String(), c.presentField(v)
+		}
+		return v.String(), gathered(c.compiler, v)
+	}
+	return "", ""
+}
+
+// always are the builtins that give a value for whatever they are meant for, none of which is false: 0 is as good as 1.
+var always = map[string]string{"and": "set", "array.concat": "array", "count": "number", "intersection": "set", "object.keys": "set",
+	"or": "set", "union": "set"}
+
+// sourceOf is an expression as it was written.
+func sourceOf(e *ast.Expr) string {
+	return strings.TrimPrefix(string(e.Location.Text), "not ")
 }
 
 // presentField is the kind of a field of the input that every valid input has, and that is never false.
@@ -118,10 +147,18 @@ func (c *contract) presentField(ref ast.Ref) string {
 	return util.KeysSorted(kinds)[0]
 }
 
-// isSet: the ref is to a set that rules make, which is there also when it is empty.
-func isSet(compiler *ast.Compiler, ref ast.Ref) bool {
+// gathered is the kind of what rules make member by member, which is there also when it is empty.
+func gathered(compiler *ast.Compiler, ref ast.Ref) string {
 	rules := compiler.GetRulesExact(ref)
-	return len(rules) > 0 && rules[0].Head.RuleKind() == ast.MultiValue && len(rules[0].Ref()) == len(ref)
+	switch {
+	case len(rules) == 0:
+		return ""
+	case len(rules[0].Ref()) > len(ref):
+		return "object"
+	case rules[0].Head.RuleKind() == ast.MultiValue:
+		return "set"
+	}
+	return ""
 }
 
 // checkEqualities finds alternatives that were written below each other, where all lines have to hold.
@@ -135,16 +172,37 @@ func (c *contract) checkEqualities(rule *ast.Rule) {
 		if !ast.IsScalar(value.Value) {
 			at, value = value, at
 		}
-		ref, ok := at.Value.(ast.Ref)
-		if !ok || !ref.IsGround() || !ast.IsScalar(value.Value) {
+		if !single(at) || !ast.IsScalar(value.Value) {
 			continue
 		}
-		if other := told[ref.String()]; other != nil && !other.Equal(value) {
-			c.add(refuse(e.Location, "condition_never", fmt.Sprintf("%v is never both %v and %v: all lines of a rule have to hold", ref, other, value),
-				fmt.Sprintf("either: two rules of one name, or %v in {%v, %v}", ref, other, value)))
+		if other := told[at.String()]; other != nil && !other.Equal(value) {
+			what := writtenAs(c.compiler, at)
+			c.add(refuse(e.Location, "condition_never", fmt.Sprintf("%s is never both %v and %v: all lines of a rule have to hold", what, other, value),
+				fmt.Sprintf("either: two rules of one name, or %s in {%v, %v}", what, other, value)))
 		}
-		told[ref.String()] = value
+		told[at.String()] = value
 	}
+}
+
+// single: it has one value at a time.
+func single(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.Var:
+		return !v.IsWildcard()
+	case ast.Ref:
+		return v.IsGround()
+	}
+	return false
+}
+
+// writtenAs is a term with the name that its author gave it.
+func writtenAs(compiler *ast.Compiler, t *ast.Term) string {
+	if v, ok := t.Value.(ast.Var); ok {
+		if name, ok := compiler.RewrittenVars[v]; ok {
+			return string(name)
+		}
+	}
+	return t.String()
 }
 
 // checkInequalities warns of `roles[_] != "guest"`, which holds as soon as there is any other role.
@@ -186,7 +244,7 @@ func (c *contract) checkCall(rule *ast.Rule, e *ast.Expr) {
 	}
 	operands := make([]*ast.Term, arity)
 	for i := range operands {
-		operands[i] = settled(literal{rule}, name, e.Operand(i))
+		operands[i] = c.settled(literal{rule}, name, e.Operand(i))
 		if !ast.IsConstant(operands[i].Value) {
 			return
 		}
@@ -201,19 +259,35 @@ func (c *contract) checkCall(rule *ast.Rule, e *ast.Expr) {
 }
 
 // settled is an operand with what is written out put in. Of a moment and what says how to read it, the moment may be any.
-func settled(l literal, name string, t *ast.Term) *ast.Term {
-	t = l.of(t)
+func (c *contract) settled(l literal, name string, t *ast.Term) *ast.Term {
+	t = c.constant(l.of(t))
 	array, ok := t.Value.(*ast.Array)
 	if !ok || !strings.HasPrefix(name, "time.") {
 		return t
 	}
 	terms := make([]*ast.Term, array.Len())
 	for i := range terms {
-		if terms[i] = l.of(array.Elem(i)); i == 0 && !ast.IsConstant(terms[i].Value) {
+		if terms[i] = c.constant(l.of(array.Elem(i))); i == 0 && !ast.IsConstant(terms[i].Value) {
 			terms[i] = ast.IntNumberTerm(0)
 		}
 	}
 	return ast.ArrayTerm(terms...)
+}
+
+// constant is what a rule such as `zone := "Europe/Berlin"` names.
+func (c *contract) constant(t *ast.Term) *ast.Term {
+	ref, ok := t.Value.(ast.Ref)
+	if !ok {
+		return t
+	}
+	rules := c.compiler.GetRulesExact(ref)
+	if len(rules) != 1 || rules[0].Else != nil || len(rules[0].Head.Args) > 0 || !rules[0].Body.Equal(ast.NewBody(ast.NewExpr(ast.BooleanTerm(true)))) {
+		return t
+	}
+	if value := rules[0].Head.Value; value != nil && len(rules[0].Ref()) == len(ref) && ast.IsConstant(value.Value) {
+		return value
+	}
+	return t
 }
 
 // undefinedCall evaluates, and says why there is no value.

@@ -33,13 +33,23 @@ func (c *contract) checkKinds(rule *ast.Rule, e *ast.Expr) {
 		c.checkElements(rule, e, a, b)
 		return
 	}
-	if !comparisons[name] || ast.IsConstant(a.Value) && ast.IsConstant(b.Value) {
+	if !comparisons[name] || ast.IsConstant(a.Value) && ast.IsConstant(b.Value) || c.asksWhetherSet(rule, a, b) {
 		return
 	}
 	one, other := c.kindsOf(rule, a), c.kindsOf(rule, b)
 	if apart(one, other) {
 		c.add(refuse(e.Location, "value_type", fmt.Sprintf("%v is compared with %v, so that the answer is always the same", one, other), ""))
 	}
+}
+
+// asksWhetherSet: data changes without the rule, and what is null there is not set.
+func (c *contract) asksWhetherSet(rule *ast.Rule, operands ...*ast.Term) bool {
+	return slices.ContainsFunc(operands, func(t *ast.Term) bool { return literal{rule}.of(t).Value.Compare(ast.NullValue) == 0 }) &&
+		slices.ContainsFunc(operands, func(t *ast.Term) bool {
+			ref, ok := literal{rule}.of(t).Value.(ast.Ref)
+			_, isDatum := c.datum(ref)
+			return ok && isDatum
+		})
 }
 
 // checkElements: `in` looks through the values of an object, not through its keys.
@@ -89,6 +99,9 @@ func (c *contract) kindsOf(rule *ast.Rule, t *ast.Term) kindSet {
 		return kindsIn(c.resultOf(rule, v))
 	case ast.Ref:
 		if document, ok := c.datum(v); ok {
+			if document == nil {
+				return nil
+			}
 			return kindSet{jsonKind(document): true}
 		}
 	}

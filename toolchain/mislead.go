@@ -55,9 +55,11 @@ func (s sources) misleading(compiler *ast.Compiler) []problem {
 		given := mocked(compiler.Modules[file])
 		for _, rule := range compiler.Modules[file].Rules {
 			conditions(rule, func(e *ast.Expr, negated bool) {
-				if ref, ok := bare(e); ok && isSet(compiler, ref) && !negated && !slices.ContainsFunc(given, func(g ast.Ref) bool { return ref.HasPrefix(g) }) {
-					problems = append(problems, refuse(e.Location, "condition_always",
-						fmt.Sprintf("%v is there also when it is empty, so that this always holds", ref), fmt.Sprintf(nonempty["set"], ref)))
+				if ref, ok := bare(e); ok && !negated && !slices.ContainsFunc(given, func(g ast.Ref) bool { return ref.HasPrefix(g) }) {
+					if kind := gathered(compiler, ref); kind != "" {
+						problems = append(problems, refuse(e.Location, "condition_always",
+							fmt.Sprintf("%v is there also when it is empty, so that this always holds", ref), fmt.Sprintf(nonempty[kind], ref)))
+					}
 				}
 				for _, with := range e.With {
 					problems = append(problems, s.misgiven(with)...)

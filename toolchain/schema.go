@@ -26,29 +26,6 @@ type verdict struct {
 	names    []string // of unknown: what there is
 }
 
-// typed adapts a schema to OPA's type checker, which takes `properties` for all there is: where more is allowed, it
-// is told of none.
-func typed(schema any) any {
-	switch s := schema.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(s))
-		for key, value := range s {
-			out[key] = typed(value)
-		}
-		if more, ok := s["additionalProperties"]; ok && more != false {
-			delete(out, "properties")
-		}
-		return out
-	case []any:
-		out := make([]any, len(s))
-		for i, value := range s {
-			out[i] = typed(value)
-		}
-		return out
-	}
-	return schema
-}
-
 // classify walks a path down the schema.
 func classify(root any, p path) verdict {
 	return descend(root, root, p, 0)

@@ -31,6 +31,20 @@ test.each([
   ],
   ["alternatives below each other", deny(`input.server == "a"; input.server == "b"`), NEVER, `in {"a", "b"}`],
   ["the other way round", deny(`"a" == input.server; "b" == input.server`), NEVER, `in {"a", "b"}`],
+  ["of a member", deny(`some r in input.principal.roles; r == "a"; r == "b"`), NEVER, `r in {"a", "b"}`],
+  ["of an argument", `both(x) if { x == "a"; x == "b" }\n${grant("both(input.server)")}`, NEVER, "x in"],
+  [
+    "a helper's object",
+    `${grant("not quota")}\nquota[name] := 3 if some name in ["a"]`,
+    NEVER,
+    "data.authz.quota == {}",
+  ],
+  [
+    "a list that is made, also of nothing",
+    deny(`not [r | some r in input.principal.roles; r == "a"]`),
+    NEVER,
+    "count([r |",
+  ],
   [
     "a date that is none",
     deny(`time.now_ns() > time.parse_rfc3339_ns("2026-06-31T00:00:00Z")`),
@@ -46,6 +60,12 @@ test.each([
   [
     "a time zone that is none",
     deny(`time.clock([time.now_ns(), "Europe/Berln"])[0] > 18`),
+    UNDEFINED,
+    "Europe/Berlin",
+  ],
+  [
+    "a time zone that has a name",
+    `${deny("time.clock([time.now_ns(), zone])[0] > 18")}\nzone := "Europe/Berln"`,
     UNDEFINED,
     "Europe/Berlin",
   ],
@@ -91,6 +111,12 @@ test.each([
   ["input.principal.run", "input.principal.run != null"],
   ["input.principal.roles", "count(input.principal.roles) > 0"],
   ["input.principal.auth_time", "input.principal.auth_time > 0"],
+  [
+    '{r | some r in input.principal.roles} & {"a"}',
+    'count({r | some r in input.principal.roles} & {"a"}) > 0',
+  ],
+  ["count(input.principal.roles)", "count(input.principal.roles) > 0"],
+  ["own := [r | some r in input.principal.roles]; own", "count(own) > 0"],
 ])("a condition that always holds is warned of: %s", async (field, hint) => {
   expect(await told(grant(field))).toMatchObject([{ severity: "warning", code: "condition_always", hint }]);
 });
@@ -131,6 +157,13 @@ test.each<[string, JsonObject?]>([
   [deny("input.principal.subject in object.keys(data.blocked)"), { blocked: { mallory: true } }],
   [deny("data.blocked[input.principal.subject]"), { blocked: { mallory: true } }],
   [deny("data.on"), { on: true }],
+  [deny("data.until != null; time.now_ns() < data.until"), { until: null }],
+  [deny("data.until != null; time.now_ns() < data.until"), { until: 5 }],
+  [`limit contains {"arguments": {"a": {"maximum": data.most}}} if data.most != null`, { most: null }],
+  [deny(`some a in input.principal.roles; some b in input.principal.roles; a == "x"; b == "y"`)],
+  [deny(`input.principal.roles[_] == "x"; input.principal.roles[_] == "y"`)],
+  [grant("to_number(input.principal.subject); time.parse_rfc3339_ns(input.principal.client)")],
+  [`${deny("not tier")}\ntier := 3 if input.server == "x"`],
   [
     deny(
       `time.clock([time.now_ns(), "Europe/Berlin"])[0] > 18; time.now_ns() > time.parse_rfc3339_ns("2026-06-30T00:00:00Z")`,
@@ -140,6 +173,32 @@ test.each<[string, JsonObject?]>([
   [`limit contains {"arguments": {"a": {"enum": {x | some x in input.tenant.blocked_ibans}}}}`],
 ])("what depends on who asks is taken: %s", async (policy, data) => {
   expect(await told(policy, data)).toEqual([]);
+});
+
+test.each<[string, JsonObject]>([
+  [deny("input.tenant.x != null"), { type: ["string", "null"] }],
+  [deny("input.tenant.x == null"), { type: ["null", "object"], properties: { a: {} } }],
+  [deny(`input.tenant.x == "all"`), { type: ["boolean", "string"] }],
+  [deny(`input.tenant.x == "all"; not "a" in input.tenant.x`), { type: ["array", "string"] }],
+  [
+    `limit contains {"arguments": {"a": {"maximum": input.tenant.x}}} if is_number(input.tenant.x)`,
+    { type: ["string", "number"] },
+  ],
+  [deny("input.tenant.x > 3"), { type: ["string", "number"], anyOf: [{ minimum: 1 }, { minLength: 1 }] }],
+  [deny(`input.tenant.x != "a"`), { allOf: [{ type: "string" }, { minLength: 1 }] }],
+])("what a schema lets be one thing or another is compared with either: %s", async (policy, x) => {
+  const schema = { type: "object", properties: { x }, required: ["x"] };
+  const files = { "authz.rego": `package authz\n${policy}` };
+  const { problems } = await toolchain.check({ files, data: {}, tenantSchema: schema });
+  expect(problems.filter(({ code }) => code !== "nothing_granted")).toEqual([]);
+});
+
+test("what none of a field's types can be is refused", async () => {
+  const schema = { type: "object", properties: { x: { type: ["string", "boolean"] } }, required: ["x"] };
+  const files = { "authz.rego": `package authz\n${deny("input.tenant.x > 3")}` };
+  const { problems } = await toolchain.check({ files, data: {}, tenantSchema: schema });
+  const [found] = problems.filter(({ code }) => code !== "nothing_granted");
+  expect(found).toMatchObject({ code: "value_type", message: expect.stringContaining("boolean or string") });
 });
 
 test("a member of a list is not looked up by name, and is told once", async () => {
