@@ -195,11 +195,15 @@ func single(t *ast.Term) bool {
 	return false
 }
 
-// writtenAs is a term with the name that its author gave it.
+// writtenAs is a variable, or what is looked up in it, with the name that its author gave it.
 func writtenAs(compiler *ast.Compiler, t *ast.Term) string {
-	if v, ok := t.Value.(ast.Var); ok {
+	head, rest := t, ast.Ref{}
+	if ref, ok := t.Value.(ast.Ref); ok {
+		head, rest = ref[0], ref[1:]
+	}
+	if v, ok := head.Value.(ast.Var); ok {
 		if name, ok := compiler.RewrittenVars[v]; ok {
-			return string(name)
+			return append(ast.Ref{ast.NewTerm(name)}, rest...).String()
 		}
 	}
 	return t.String()

@@ -32,6 +32,7 @@ test.each([
   ["alternatives below each other", deny(`input.server == "a"; input.server == "b"`), NEVER, `in {"a", "b"}`],
   ["the other way round", deny(`"a" == input.server; "b" == input.server`), NEVER, `in {"a", "b"}`],
   ["of a member", deny(`some r in input.principal.roles; r == "a"; r == "b"`), NEVER, `r in {"a", "b"}`],
+  ["of a part", deny(`p := split(input.server, "/"); p[0] == "a"; p[0] == "b"`), NEVER, `p[0] in {"a", "b"}`],
   ["of an argument", `both(x) if { x == "a"; x == "b" }\n${grant("both(input.server)")}`, NEVER, "x in"],
   [
     "a helper's object",
