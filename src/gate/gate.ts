@@ -74,8 +74,11 @@ export function createGate(rooms: Rooms): Gate {
     } catch (thrown) {
       await refuse(exchange, seen, toPortcullisError(thrown), rooms);
     } finally {
-      // A client that takes its answer slowly, or not at all, keeps it here: that is of its share.
-      exchange.whenOver(() => load.leave(slot));
+      const leave = () => load.leave(slot);
+      // A client that takes its answer slowly, or not at all, keeps it here: that is of its share. Nobody has none, so that
+      // all places could be theirs who take no refusal.
+      if (slot.who === null) leave();
+      else exchange.whenOver(leave);
     }
   }
 

@@ -4,6 +4,7 @@ import { createGate } from "../../src/gate/gate.ts";
 import { beginLife } from "../../src/gate/life.ts";
 import type { Rooms } from "../../src/gate/rooms.ts";
 import { Cancellation } from "../../src/lib/cancellation.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
 import { plainPrincipal } from "../../src/lib/principal.ts";
 import { timerLists } from "../timer-lists.ts";
 
@@ -60,4 +61,28 @@ test("a request that is over holds no place, and waits no more for the end of it
   for (let at = 0; at < 3; at += 1) await gate.handle(exchange as unknown as Exchange);
   expect(told).toEqual(Array(3).fill("session_required"));
   expect(waiting).toBe(0);
+});
+
+test("who has no token holds no place, however slowly the refusal is taken", async () => {
+  const gate = createGate({
+    identity: {
+      authenticate: async () => Promise.reject(new PortcullisError("token_missing")),
+    },
+    refusals: { refuse: async () => {} },
+    limits: { page: 1, inFlight: 1, perTenant: 1, perUser: 1 },
+    metrics: { decided() {} },
+    clock: Date.now,
+  } as unknown as Rooms);
+  const told: string[] = [];
+  const json = (_: number, text: string) => void told.push(JSON.parse(text).error.data.code);
+  const exchange = {
+    server: "main",
+    verb: "DELETE",
+    clientIp: "",
+    header() {},
+    whenOver() {},
+    reply: { json },
+  };
+  for (let at = 0; at < 3; at += 1) await gate.handle(exchange as unknown as Exchange);
+  expect(told).toEqual(Array(3).fill("token_missing"));
 });
