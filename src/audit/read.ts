@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { JsonObject } from "../lib/json.ts";
 import type { DecisionRecord, LineRecord, LogRecord } from "./line.ts";
 import { track } from "./recover.ts";
-import { damaged, listSegments, type Segment, scan } from "./segments.ts";
+import { damaged, type Fault, listSegments, type Segment, scan } from "./segments.ts";
 
 /**
  * The decisions, outcomes, leases and operators' acts of a log directory in the order of seq; the log may be in use.
@@ -67,7 +67,7 @@ async function segmentsFrom(path: string, from: number): Promise<readonly Segmen
 
 async function* recordsOf(segment: Segment): AsyncGenerator<LineRecord> {
   for await (const found of scan(segment)) {
-    if (found.kind === "fault") throw damaged(segment, found.offset, found.reason);
+    if (found.kind === "fault") throw damaged(segment, found);
     if (found.kind !== "record") return;
     yield found.record;
   }
@@ -85,7 +85,7 @@ export type Verification =
       /** Ids of allowed decisions without an outcome. */
       readonly open: readonly string[];
     }
-  | { readonly ok: false; readonly file: string; readonly offset: number; readonly reason: string };
+  | ({ readonly ok: false; readonly file: string } & Fault);
 
 /** Checks every line of every segment. */
 export async function verifyLog(path: string): Promise<Verification> {
@@ -95,22 +95,29 @@ export async function verifyLog(path: string): Promise<Verification> {
   let seq = first;
   let torn = 0;
   for (const segment of segments) {
-    const fault = (offset: number, reason: string): Verification => ({
+    const fault = ({ row, offset, reason }: Fault): Verification => ({
       ok: false,
       file: basename(segment.path),
+      row,
       offset,
       reason,
     });
-    if (segment.first !== seq) return fault(0, `seq ${seq} expected`);
+    if (segment.first !== seq)
+      return fault({
+        row: 1,
+        offset: 0,
+        reason: `record ${segment.first} stands where record ${seq} belongs`,
+      });
     for await (const found of scan(segment)) {
-      if (found.kind === "fault") return fault(found.offset, found.reason);
+      if (found.kind === "fault") return fault(found);
       if (found.kind === "record") {
         track(open, found.record);
         seq += 1;
       } else if (segment === segments.at(-1)) {
         torn = found.bytes;
       } else {
-        return fault(found.offset, "the segment ends within a line");
+        const reason = "the segment ends within a line";
+        return fault({ row: seq - segment.first + 1, offset: found.offset, reason });
       }
     }
   }

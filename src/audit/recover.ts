@@ -61,7 +61,7 @@ async function readLast(segment: Segment) {
   let seq = segment.first;
   let torn: { readonly offset: number; readonly bytes: number } | null = null;
   for await (const found of scan(segment)) {
-    if (found.kind === "fault") throw damaged(segment, found.offset, found.reason);
+    if (found.kind === "fault") throw damaged(segment, found);
     if (found.kind === "torn") {
       torn = found;
     } else {
@@ -79,8 +79,13 @@ async function checkOrder(segments: readonly Segment[]): Promise<void> {
     const segment = segments[index - 1];
     if (segment === undefined) continue;
     const { bytes, offset } = await lastLine(segment);
-    const record = recordIn(bytes);
-    if (record?.seq !== next.first - 1) throw damaged(segment, offset, `seq ${next.first - 1} expected last`);
+    const last = next.first - 1;
+    if (recordIn(bytes)?.seq !== last)
+      throw damaged(segment, {
+        row: last - segment.first + 1,
+        offset,
+        reason: `record ${last} is not its last line`,
+      });
   }
 }
 

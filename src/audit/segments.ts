@@ -59,24 +59,37 @@ export type Found =
   | { readonly kind: "record"; readonly record: LineRecord }
   /** The file ends within a line: it was never acknowledged. */
   | { readonly kind: "torn"; readonly offset: number; readonly bytes: number }
-  | { readonly kind: "fault"; readonly offset: number; readonly reason: string };
+  | ({ readonly kind: "fault" } & Fault);
+
+/** Where a segment is not as it was written, and what is wrong there. */
+export interface Fault {
+  /** Of the line, from 1. */
+  readonly row: number;
+  /** Where it begins, in bytes. */
+  readonly offset: number;
+  readonly reason: string;
+}
 
 /** Every record of a segment, each line's checksum and seq checked; ends with the first `torn` or `fault`. */
 export async function* scan(segment: Segment): AsyncGenerator<Found> {
   let seq = segment.first;
   for await (const { bytes, offset, whole } of linesOf(segment.path)) {
+    const row = seq - segment.first + 1;
     if (!whole) {
       // One byte behind a good line is its newline, altered: that line may have been acknowledged.
       const altered = isIntact(bytes.subarray(0, -1));
       yield altered
-        ? { kind: "fault", offset, reason: "the last line's end was altered" }
+        ? { kind: "fault", row, offset, reason: "the last line's end was altered" }
         : { kind: "torn", offset, bytes: bytes.length };
       return;
     }
     const record = recordIn(bytes);
     if (record === null || record.seq !== seq) {
-      const reason = record === null ? "the line does not match its checksum" : `seq ${seq} expected`;
-      yield { kind: "fault", offset, reason };
+      const reason =
+        record === null
+          ? "the line does not match its checksum"
+          : `record ${record.seq} stands where record ${seq} belongs`;
+      yield { kind: "fault", row, offset, reason };
       return;
     }
     yield { kind: "record", record };
@@ -84,9 +97,14 @@ export async function* scan(segment: Segment): AsyncGenerator<Found> {
   }
 }
 
-/** Refuses the log, naming file and byte. */
-export function damaged(segment: Segment, offset: number, reason: string): PortcullisError {
+/** Refuses the log, naming file, line and byte. */
+export function damaged(segment: Segment, fault: Fault): PortcullisError {
   return new PortcullisError("audit_unavailable", {
-    reason: `the decision log is damaged: ${basename(segment.path)}: byte ${offset}: ${reason}`,
+    reason: `the decision log is damaged: ${placed(basename(segment.path), fault)}`,
   });
+}
+
+/** `000000000001.jsonl:12: byte 16647: …` */
+export function placed(file: string, { row, offset, reason }: Fault): string {
+  return `${file}:${row}: byte ${offset}: ${reason}`;
 }

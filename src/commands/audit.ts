@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import type { DecisionRecord, LogRecord } from "../audit/line.ts";
 import { type Decided, readDecided, readLog, type Verification, verifyLog } from "../audit/read.ts";
-import { listSegments } from "../audit/segments.ts";
+import { listSegments, placed } from "../audit/segments.ts";
+import { whyUnread } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { loadOrTell } from "./load.ts";
@@ -25,12 +26,10 @@ export async function audit(options: AuditOptions, around: Surroundings): Promis
   }
   const path = await folderOf(options, around);
   if (path === null) return 2;
-  const segments = await listSegments(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
-  if (segments.length === 0) {
-    around.stderr.write(`portcullis: there is no decision log in ${path}\n`);
+  const found = await listSegments(path).catch((error: NodeJS.ErrnoException) => error);
+  if (!Array.isArray(found) || found.length === 0) {
+    const why = Array.isArray(found) || found.code === "ENOENT" ? "" : `: ${whyUnread(found)}`;
+    around.stderr.write(`portcullis: there is no decision log in ${path}${why}\n`);
     return 2;
   }
   return id === undefined ? verify(path, options, around) : show(path, id, options, around);
@@ -49,9 +48,10 @@ async function verify(path: string, options: AuditOptions, { stdout }: Surroundi
 }
 
 function told(checked: Verification): string {
-  if (!checked.ok) return `damaged: ${checked.file}: byte ${checked.offset}: ${checked.reason}\n`;
+  if (!checked.ok) return `damaged: ${placed(checked.file, checked)}\n`;
   const { segments, first, last, torn, open } = checked;
-  const lines = [`whole: ${count(segments, "segment")}, records ${first} to ${last}`];
+  const records = last < first ? "no records" : `records ${first} to ${last}`;
+  const lines = [`whole: ${count(segments, "segment")}, ${records}`];
   if (open.length > 0) lines.push(`without an outcome: ${open.join(", ")}`);
   if (torn > 0)
     lines.push(`unfinished: ${count(torn, "byte")} at the end, as a write leaves that was cut off`);
@@ -146,6 +146,11 @@ function requirementsIn(requirements: DecisionRecord["requirements"]): string {
     .join(", ");
 }
 
+/** The tool's own error comes with an answer; any other status is the gateway's word. */
+function cameOf({ status, is_error }: Extract<LogRecord, { phase: "outcome" }>): string {
+  return status === "ok" && is_error ? "ok, an error of the tool" : status;
+}
+
 /** What came of it. */
 function followedRow(record: LogRecord): readonly string[] {
   const head = [`#${record.seq}`, record.time];
@@ -155,7 +160,7 @@ function followedRow(record: LogRecord): readonly string[] {
     case "lease":
       return [...head, "lease", printable(`${record.event}: ${record.source} ${record.role}`.trimEnd())];
     case "outcome":
-      return [...head, "outcome", `${record.status}${record.is_error ? ", an error of the tool" : ""}`];
+      return [...head, "outcome", cameOf(record)];
     case "operator":
       return [...head, "operator", record.action];
   }

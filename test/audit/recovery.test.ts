@@ -65,9 +65,9 @@ test("a bad line in the middle refuses start, naming file and byte", async () =>
   alter(file, (bytes) => bytes.fill("X", at + 100, at + 101));
   await expect(openLog(path)).rejects.toMatchObject({
     code: "audit_unavailable",
-    reason: `the decision log is damaged: 000000000001.jsonl: byte ${at}: the line does not match its checksum`,
+    reason: `the decision log is damaged: 000000000001.jsonl:4: byte ${at}: the line does not match its checksum`,
   });
-  expect(await verifyLog(path)).toMatchObject({ ok: false, file: "000000000001.jsonl", offset: at });
+  expect(await verifyLog(path)).toMatchObject({ ok: false, file: "000000000001.jsonl", row: 4, offset: at });
   await expect(records(path)).rejects.toMatchObject({ code: "audit_unavailable" });
 });
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { audit } from "../../src/commands/audit.ts";
 import { evaluate } from "../../src/commands/eval.ts";
+import type { JsonObject } from "../../src/lib/json.ts";
 import { surroundings } from "../commands/world.ts";
 import { type Spy, serveSpy, text } from "./upstreams.ts";
 import { callTool, type Decision, openWorld, until, type World } from "./world.ts";
@@ -19,7 +20,14 @@ holds.polite if input.arguments.text != "no"
 let spy: Spy;
 let world: World;
 beforeAll(async () => {
-  spy = await serveSpy({ call: () => text("done") });
+  const answers: Record<string, JsonObject> = { own: { ...text("no"), isError: true } };
+  spy = await serveSpy({
+    call: ({ params, response }) => {
+      const said = String((params.arguments as JsonObject).text);
+      if (said === "broken") return void response.destroy();
+      return answers[said] ?? text("done");
+    },
+  });
   world = await openWorld({
     config: {
       upstreams: { spy: { url: spy.url, era: "legacy" } },
@@ -31,9 +39,11 @@ beforeAll(async () => {
     ["ann", "yes"],
     ["ann", "no"],
     ["bob", "yes"],
+    ["ann", "own"],
+    ["ann", "broken"],
   ] as const)
     await callTool(world.url("main"), "echo", { text: said }, { token: await world.token(user, "main") });
-  await until("an outcome", async () => (await world.outcomes()).length > 0);
+  await until("the outcomes", async () => (await world.outcomes()).length > 2);
 });
 afterAll(async () => {
   await world.close();
@@ -67,6 +77,15 @@ test("one call is shown with who asked, why it was decided so, and what came of 
   expect(hidden.out).toMatch(/^reasons +leads are too busy$/m);
 });
 
+test("what came of a call is the tool's own error, or the gateway's code, and not both", async () => {
+  const cameOf = async (said: string) => {
+    const one = (await world.decisions()).find(({ arguments: given }) => given?.text === said);
+    return /^#\d+ +\S+Z +outcome +(.*)$/m.exec((await run(["show", one?.id ?? ""])).out)?.[1];
+  };
+  expect(await cameOf("own")).toBe("ok, an error of the tool");
+  expect(await cameOf("broken")).toBe("upstream_unavailable");
+});
+
 test("what a recorded decision was made on is what eval decides again", async () => {
   const { id } = await callOf("ann", "requirement_not_met");
   const { input } = JSON.parse((await run(["show", id], { json: true })).out);
@@ -74,10 +93,10 @@ test("what a recorded decision was made on is what eval decides again", async ()
   const options = { config: "portcullis.yaml", input: "-", arguments: [] };
   expect({ code: await evaluate(options, around), err: printed.err }).toEqual({ code: 0, err: "" });
   expect(printed.out).toContain("support echoes");
-  expect(printed.out).not.toContain("holds  polite");
+  expect(printed.out).toContain("unmet  polite\n");
 });
 
-test("verify finds the line that was altered, taken out or moved, and names file and byte", async () => {
+test("verify finds the line that was altered, taken out or moved, and names file, line and byte", async () => {
   const whole = await run(["verify"]);
   expect(whole).toMatchObject({
     code: 0,
@@ -93,14 +112,23 @@ test("verify finds the line that was altered, taken out or moved, and names file
   const byte = Buffer.byteLength(first) + 1;
   const damages: readonly (readonly [string, readonly string[]])[] = [
     ["the line does not match its checksum", [first, second.replace('"time":"2', '"time":"1'), ...others]],
-    ["seq 2 expected", [first, ...others]],
-    ["seq 2 expected", [first, others[0] ?? "", second, ...others.slice(1)]],
+    ["record 3 stands where record 2 belongs", [first, ...others]],
+    ["record 3 stands where record 2 belongs", [first, others[0] ?? "", second, ...others.slice(1)]],
   ];
   for (const [reason, damaged] of damages) {
     await writeFile(file, damaged.join("\n"));
-    const out = `damaged: 000000000001.jsonl: byte ${byte}: ${reason}\n`;
+    const out = `damaged: 000000000001.jsonl:2: byte ${byte}: ${reason}\n`;
     expect(await run(["verify"], { log: "copy" })).toEqual({ code: 1, out, err: "" });
   }
+  await writeFile(join(copy, "000000000900.jsonl"), "");
+  await writeFile(file, lines.join("\n"));
+  const gap = await run(["verify"], { log: "copy" });
+  expect(gap.out).toMatch(
+    /^damaged: 000000000900.jsonl:1: byte 0: record 900 stands where record \d+ belongs\n$/,
+  );
+  await rm(join(copy, "000000000900.jsonl"));
+  await writeFile(file, "");
+  expect((await run(["verify"], { log: "copy" })).out).toBe("whole: 1 segment, no records\n");
   await writeFile(file, `${lines.join("\n")}{"v":1,`);
   const torn = await run(["verify"], { log: "copy" });
   expect(torn.out).toMatch(/\nunfinished: 7 bytes at the end, as a write leaves that was cut off\n$/);
@@ -113,6 +141,11 @@ test("a folder without a log is not taken for a whole one, nor an unknown id for
   expect({ code, err }).toEqual({
     code: 2,
     err: `portcullis: there is no decision log in ${join(world.directory, "nowhere")}\n`,
+  });
+  expect(await run(["verify"], { log: "portcullis.yaml" })).toEqual({
+    code: 2,
+    out: "",
+    err: `portcullis: there is no decision log in ${join(world.directory, "portcullis.yaml")}: not a directory\n`,
   });
   expect(await run(["show", "nobody"])).toMatchObject({ code: 1, out: "" });
   for (const args of [[], ["show"], ["verify", "more"], ["alter", "it"]])
