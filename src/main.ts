@@ -134,7 +134,10 @@ command("accounts", "list, unlink ACCOUNT, or shred: the accounts that a tenant'
   .option("--yes", "shred without being asked")
   .action(runs(async () => (await import("./commands/accounts.ts")).accounts));
 
-command("audit", "verify: whether the decision log is whole; show ID: all that it says of one decision")
+command(
+  "audit",
+  "verify: whether the decision log is whole; show ID (or its number): all that it says of one decision",
+)
   .argument("<verb>")
   .argument("[id]")
   .option("--log <folder>", "a log elsewhere, such as a copy; no configuration is needed then")

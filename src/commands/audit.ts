@@ -14,7 +14,7 @@ export interface AuditOptions extends CommonOptions {
   readonly log?: string;
 }
 
-const USAGE = "portcullis: audit verify [--log FOLDER], or audit show ID [--log FOLDER]\n";
+const USAGE = "portcullis: audit verify [--log FOLDER], or audit show ID|NUMBER [--log FOLDER]\n";
 
 /** `portcullis audit`: whether a decision log is whole, and all that it says of one decision. It may be in use. */
 export async function audit(options: AuditOptions, around: Surroundings): Promise<ExitCode> {
@@ -58,7 +58,7 @@ function told(checked: Verification): string {
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** 1: no decision has this id. */
+/** 1: there is no such decision. */
 async function show(
   path: string,
   id: string,
@@ -67,11 +67,12 @@ async function show(
 ): Promise<ExitCode> {
   const decided = await decisionOf(path, id);
   if (decided === null) {
-    around.stderr.write(`portcullis: no decision in ${path} has the id ${id}\n`);
+    around.stderr.write(`portcullis: there is no decision ${printable(id)} in ${path}\n`);
     return 1;
   }
+  const { seq, id: known } = decided.record;
   const followed: LogRecord[] = [];
-  for await (const record of readLog(path, { from: decided.record.seq, filter: (one) => belongs(one, id) }))
+  for await (const record of readLog(path, { from: seq, filter: (one) => belongs(one, known) }))
     followed.push(record);
   around.stdout.write(
     options.json
@@ -81,8 +82,14 @@ async function show(
   return 0;
 }
 
+/** By its id, or by its number, which is shorter than any id. */
 async function decisionOf(path: string, id: string): Promise<Decided | null> {
-  for await (const decided of readDecided(path)) if (decided.record.id === id) return decided;
+  const number = /^#?(\d{1,15})$/.exec(id)?.[1];
+  const seq = number === undefined ? null : Number(number);
+  for await (const decided of readDecided(path, { from: seq ?? 0 })) {
+    if (seq === null ? decided.record.id === id : decided.record.seq === seq) return decided;
+    if (seq !== null && decided.record.seq > seq) return null;
+  }
   return null;
 }
 

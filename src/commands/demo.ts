@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../demo/free-port.ts";
 import { type Guide, tour } from "../demo/tour.ts";
@@ -40,7 +40,7 @@ export async function demo({ exit, port }: DemoOptions, around: Surroundings): P
     const good = await tour(running.gateway, world.config.audit.path, guide);
     out.write(good ? "\n" : `\n${guide.bad("Something was not as it should be.")}\n`);
     if (exit) return good ? 0 : 1;
-    out.write(await farewell(running.gateway, url));
+    out.write(await farewell(running.gateway, url, relative(around.cwd, EXAMPLE)));
     await around.stopped;
     return good ? 0 : 1;
   } finally {
@@ -109,7 +109,7 @@ function wrapped(text: string): readonly string[] {
   return lines;
 }
 
-async function farewell({ token }: Pick<Gateway, "token">, url: string): Promise<string> {
+async function farewell({ token }: Pick<Gateway, "token">, url: string, config: string): Promise<string> {
   const bearer = (await token("ann", "support")).reveal();
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list", params: { _meta: META } });
   const client = JSON.stringify({ mcpServers: { support: { type: "http", url } } }, null, 2);
@@ -124,6 +124,12 @@ async function farewell({ token }: Pick<Gateway, "token">, url: string): Promise
 or give the URL to your client, and choose a sample user in the browser:
 
 ${client}
+
+or be its operator, and its auditor of what stands above:
+
+  portcullis status -c ${config}
+  portcullis audit verify -c ${config}
+  portcullis audit show NUMBER -c ${config}
 
 Up until Ctrl-C.
 `;

@@ -77,6 +77,20 @@ test("one call is shown with who asked, why it was decided so, and what came of 
   expect(hidden.out).toMatch(/^reasons +leads are too busy$/m);
 });
 
+test("a decision is found by its number as by its id, and what is none of them is not", async () => {
+  const { id, seq } = await callOf("ann", "ok");
+  const byId = await run(["show", id]);
+  expect(byId.code).toBe(0);
+  for (const number of [`${seq}`, `#${seq}`]) expect(await run(["show", number])).toEqual(byId);
+  const outcome = (await world.outcomes()).find(({ decision }) => decision === id)?.seq ?? 0;
+  for (const none of ["0", `${outcome}`, "999999"])
+    expect(await run(["show", none])).toEqual({
+      code: 1,
+      out: "",
+      err: `portcullis: there is no decision ${none} in ${join(world.directory, "log")}\n`,
+    });
+});
+
 test("what came of a call is the tool's own error, or the gateway's code, and not both", async () => {
   const cameOf = async (said: string) => {
     const one = (await world.decisions()).find(({ arguments: given }) => given?.text === said);
