@@ -44,10 +44,18 @@ const UNKNOWN = noticeView(
   "This cannot go on",
   "It was not begun in this browser, or too long ago. Ask your agent for a new link.",
 );
+const STALE = noticeView(
+  "This link leads nowhere",
+  "It is older than ten minutes, or not whole. Ask your agent for a new one.",
+);
 const FORGED = noticeView("This form is not ours", "Go back, load the page again, and send it from there.");
 const NOWHERE = noticeView("There is nothing here", "Ask your agent for a link.");
 const SUSPENDED = noticeView("This is closed for now", `${ERRORS.tenant_suspended.text} (tenant_suspended)`);
-const REFUSED = noticeView("You are not signed in", "Your sign-in failed or was refused. Try again.");
+const REFUSED = noticeView(
+  "You are not signed in",
+  "Your sign-in failed or was refused. Open the page again to try it once more.",
+);
+const ENDED = noticeView("You are not signed in", "Your sign-in has ended. Open the page again to sign in.");
 
 /** The pages under `/accounts`: for a browser whose user has signed in at their issuer. */
 export function createPages(options: PagesOptions): Pages {
@@ -73,7 +81,7 @@ export function createPages(options: PagesOptions): Pages {
 
   async function showLink({ response, last, user }: Asked): Promise<void> {
     const ticket = linking.ticket(last);
-    if (ticket === null) return send(response, 400, UNKNOWN);
+    if (ticket === null) return send(response, 400, STALE);
     if (user === null) return toSignIn(response, ticket.issuer, { page: "link", ticket: last });
     const token = forms.token(user.id);
     if (!sameUser(ticket, user)) {
@@ -86,7 +94,8 @@ export function createPages(options: PagesOptions): Pages {
 
   async function confirmLink({ request, response, last, user }: Asked): Promise<void> {
     const ticket = linking.ticket(last);
-    if (ticket === null || user === null) return send(response, 400, UNKNOWN);
+    if (ticket === null) return send(response, 400, STALE);
+    if (user === null) return send(response, 403, ENDED);
     if ((await forms.read(request, user.id)) === null) return send(response, 403, FORGED);
     if (!sameUser(ticket, user)) return send(response, 403, UNKNOWN);
     const url = await linking.begin(response, ticket);
@@ -105,7 +114,7 @@ export function createPages(options: PagesOptions): Pages {
   }
 
   async function unlink({ request, response, user }: Asked): Promise<void> {
-    if (user === null) return send(response, 403, REFUSED);
+    if (user === null) return send(response, 403, ENDED);
     const form = await forms.read(request, user.id);
     if (form === null) return send(response, 403, FORGED);
     const { tenant, issuer, subject } = user;
@@ -117,7 +126,7 @@ export function createPages(options: PagesOptions): Pages {
   }
 
   async function signOut({ request, response, user }: Asked): Promise<void> {
-    if (user === null) return send(response, 403, REFUSED);
+    if (user === null) return send(response, 403, ENDED);
     const form = await forms.read(request, user.id);
     if (form === null) return send(response, 403, FORGED);
     signIn.signOut(response);

@@ -16,7 +16,7 @@ export function createInteraction(provider: Provider, users: ReadonlyMap<string,
       return send(
         response,
         400,
-        errorPage("session_not_found", "Start again from the program that sent you here."),
+        errorPage("session_not_found", "It was begun in another browser, or too long ago."),
       );
     }
     if (request.method === "GET") return send(response, 200, await question(provider, interaction, users));

@@ -34,11 +34,11 @@ ${question.users.map(userButton).join("\n")}
 }
 
 export function errorPage(error: string, description: string): Page {
-  return page(
-    "Sign-in failed",
-    `<h1>This sign-in cannot go on</h1><p>${escaped(description)}</p><p><code>${escaped(error)}</code></p>`,
-    "'none'",
-  );
+  const body = `
+<h1>This sign-in cannot go on</h1>
+<p>Start again from the program that sent you here. If it sends you here once more, let it forget this server, and add it anew.</p>
+<p><code>${escaped(error)}</code> ${escaped(description)}</p>`;
+  return page("Sign-in failed", body, "'none'");
 }
 
 function userButton({ subject, name, tenant, roles }: SampleUser): string {

@@ -191,7 +191,8 @@ test("a ticket is too old after ten minutes", async () => {
   const world = await aFreshWorld({ clock: () => Date.now() + late });
   const { url } = await world.elicited(world.principal("ann"));
   late = 600_001;
-  expect(await aBrowser().go(url)).toMatchObject({ status: 400 });
+  const html = expect.stringContaining("older than ten minutes");
+  expect(await aBrowser().go(url)).toMatchObject({ status: 400, html });
 });
 
 test("a sign-in is worth nothing after a quarter of an hour, nor beside another of its name", async () => {
@@ -203,8 +204,13 @@ test("a sign-in is worth nothing after a quarter of an hour, nor beside another 
   const status = async (cookie: string) =>
     (await fetch(`${world.origin}/accounts`, { redirect: "manual", headers: { cookie } })).status;
   expect([await status(own), await status(`${own}; ${own}`)]).toEqual([200, 303]);
+  const list = await browser.go(`${world.origin}/accounts`);
   late = 900_001;
   expect(await status(own)).toBe(303);
+  // The page that is still open says so, and not that a sign-in was refused.
+  const html = expect.stringContaining("Your sign-in has ended");
+  for (const action of ["/accounts/sign-out", "/accounts/unlink"])
+    expect(await browser.submit(list, {}, { action })).toMatchObject({ status: 403, html });
 });
 
 test("whoever is of no tenant is not signed in", async () => {

@@ -187,6 +187,8 @@ test("a client metadata document on loopback is not fetched unless its host is a
     `${world.origin}/oauth/auth?${new URLSearchParams(query)}`,
   );
   expect(response.status).toBe(400);
-  expect(await response.text()).toContain("invalid_client");
+  const html = await response.text();
+  expect(html).toContain("invalid_client");
+  expect(html).toContain("let it forget this server");
   expect(document.fetches).toBe(0);
 });
