@@ -8,6 +8,7 @@ import {
   createToolchain,
   meantFor,
   type PolicySources,
+  type RequirementFact,
   type RuleFact,
   type Toolchain,
 } from "../policy/toolchain.ts";
@@ -89,14 +90,14 @@ async function checkPolicies(config: Config): Promise<Checked> {
     const sound = problems.every(({ severity }) => severity === "warning");
     if (sound && pins.length > 0) {
       const policies = await openPolicies(config, { build });
-      const rules = new Map(layers.map(({ layer, rules }) => [layer.name, rules]));
-      problems.push(...undeclaredArguments({ config, read, policies, pins, rules }));
+      const facts = new Map(layers.map((one) => [one.layer.name, one]));
+      problems.push(...undeclaredArguments({ config, read, policies, pins, facts }));
       policies.close();
     }
     const counts = {
       layers: layers.length,
       rules: sum(layers.map(({ rules }) => rules.filter(({ kind }) => kind !== "holds").length)),
-      requirements: sum(layers.map(({ requirements }) => requirements)),
+      requirements: sum(layers.map(({ requirements }) => requirements.length)),
       tenants: read.tenants.length,
       targets: pins.length,
     };
@@ -121,12 +122,13 @@ async function checkLayer(layer: LayerFiles, { config, read, pins, toolchain, bu
   const found = meantFor(layer.tenant === null ? "platform" : "tenant", told).map((one) =>
     placed(one, directory),
   );
-  if (!built.ok) return { layer, problems: found, rules: [] as readonly RuleFact[], requirements: 0 };
+  const nothing = { rules: [] as readonly RuleFact[], requirements: [] as readonly RequirementFact[] };
+  if (!built.ok) return { layer, problems: found, ...nothing };
   const { credentials, requirements } = built.policy.facts;
   const receiving = { layer, tenants: read.tenants };
   found.push(...credentialFindings(credentials, receiving, config).map((one) => placed(one, directory)));
   const inspected = await toolchain.inspect(sources);
-  if (!inspected.ok) return { layer, problems: found, rules: [], requirements: requirements.length };
+  if (!inspected.ok) return { layer, problems: found, ...nothing, requirements };
   const { rules: ruled, names } = inspected.report;
   const known = { config, tenants: read.tenants, pins };
   const unknown = unknownNames(names, layer, known).filter(({ message }) =>
@@ -134,7 +136,7 @@ async function checkLayer(layer: LayerFiles, { config, read, pins, toolchain, bu
   );
   found.push(...unknown.map((one) => placed(one, directory)));
   const rules = ruled.map((rule) => ({ ...rule, file: `${directory}/${rule.file}` }));
-  return { layer, problems: found, rules, requirements: requirements.length };
+  return { layer, problems: found, rules, requirements };
 }
 
 /** The same sources are built once, whoever asks. */

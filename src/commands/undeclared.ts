@@ -7,9 +7,10 @@ import { identityOf } from "../golden/identity.ts";
 import { pinnedViews } from "../golden/pinned.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { boundsSet } from "../policy/bound-set.ts";
+import { requirementsOf, type Wanted } from "../policy/requirements.ts";
 import { compileSchema } from "../policy/schema.ts";
 import type { PolicyStore } from "../policy/store.ts";
-import type { RuleFact } from "../policy/toolchain.ts";
+import type { RequirementFact, RuleFact } from "../policy/toolchain.ts";
 import type { Layers } from "./layers.ts";
 import type { Printable } from "./load.ts";
 
@@ -18,13 +19,18 @@ interface Parts {
   readonly read: Layers;
   readonly policies: Pick<PolicyStore, "current">;
   readonly pins: readonly Pin[];
-  /** By layer, their files as they are to be printed. */
-  readonly rules: ReadonlyMap<string, readonly RuleFact[]>;
+  /** By layer; files as they are to be printed. */
+  readonly facts: ReadonlyMap<string, LayerFacts>;
+}
+
+interface LayerFacts {
+  readonly rules: readonly RuleFact[];
+  readonly requirements: readonly RequirementFact[];
 }
 
 /**
- * Grants that bound an argument which the target does not declare, and are unusable there. Found by asking for the
- * sample users, and for a user of each role that a policy names.
+ * Grants that bound an argument which the target does not declare, and are unusable there; requirements that read one, and
+ * cannot be met there. Found by asking for the sample users, and for a user of each role that a policy names.
  */
 export function undeclaredArguments(parts: Parts): Printable[] {
   const views = pinnedViews(parts.config, parts.pins);
@@ -36,8 +42,13 @@ export function undeclaredArguments(parts: Parts): Printable[] {
       const targets = (views.get(server)?.targets ?? []).filter(({ kind }) => kind !== "resource");
       for (const identity of people(tenant, parts)) {
         const answers = engine.capabilities({ ...identity, server, now: 0 }, targets);
-        for (const [at, { grants }] of answers.entries())
-          for (const grant of grants) note(grant, targets[at], tenant, parts, found);
+        for (const [at, { grants, limits }] of answers.entries())
+          for (const grant of grants) {
+            const target = targets[at] as Target;
+            noteBounds(grant, target, tenant, parts, found);
+            for (const wanted of requirementsOf(grant, limits))
+              noteReads(wanted, target, tenant, parts, found);
+          }
       }
     }
   }
@@ -64,30 +75,52 @@ function rolesIn(rego: string): readonly string[] {
   return Array.from(rego.matchAll(/"([^"\\\n]+)" in input\.principal\.roles\b/g), ([, role = ""]) => role);
 }
 
-function note(
-  grant: Grant,
-  target: Target | undefined,
-  tenant: Tenant,
-  { rules, read }: Parts,
-  found: Map<string, Printable>,
-): void {
-  const schema = target && compiled(target);
-  if (target === undefined || schema === undefined) return;
+type Noted = Map<string, Printable>;
+
+function noteBounds(grant: Grant, target: Target, tenant: Tenant, parts: Parts, found: Noted): void {
+  const schema = compiled(target);
+  if (schema === undefined) return;
   const undeclared: string[] = [];
   boundsSet(grant.arguments, grant.others, schema.outline, undeclared);
   const argument = undeclared[0]?.slice(1);
   if (argument === undefined) return;
-  const layer = grant.layer === "platform" ? "platform" : tenant.id;
-  const rule = rules.get(layer)?.find(({ kind, name }) => kind === "grant" && name === grant.reason);
-  const directory = read.layers.find(({ name }) => name === layer)?.directory ?? "";
+  const rule = { kind: "grant", name: grant.reason, layer: layerOf(grant, tenant) } as const;
+  note(rule, target, { argument, so: "so this grant is unusable there" }, parts, found);
+}
+
+function noteReads(wanted: Wanted, target: Target, tenant: Tenant, parts: Parts, found: Noted): void {
+  const schema = compiled(target);
+  const rule = { kind: "holds", name: wanted.name, layer: layerOf(wanted, tenant) } as const;
+  const fact = parts.facts.get(rule.layer)?.requirements.find(({ name }) => name === wanted.name);
+  if (schema === undefined || fact === undefined) return;
+  const read = fact.argumentsRead
+    .map(([first = ""]) => first)
+    .filter((name) => !fact.optional.includes(name));
+  const argument = read.find((name) => !schema.outline.has(name));
+  if (argument === undefined) return;
+  note(rule, target, { argument, so: `which holds.${wanted.name} reads` }, parts, found);
+}
+
+function layerOf({ layer }: Pick<Grant, "layer">, tenant: Tenant): string {
+  return layer === "platform" ? "platform" : tenant.id;
+}
+
+function note(
+  { kind, name, layer }: { readonly layer: string } & Pick<RuleFact, "kind" | "name">,
+  target: Target,
+  { argument, so }: { readonly argument: string; readonly so: string },
+  { facts, read }: Parts,
+  found: Noted,
+): void {
+  const rule = facts.get(layer)?.rules.find((one) => one.kind === kind && one.name === name);
+  const directory = read.layers.find((one) => one.name === layer)?.directory ?? "";
   const declared = isJsonObject(target.inputSchema.properties)
     ? Object.keys(target.inputSchema.properties)
     : [];
-  const message = `${target.upstream}: ${target.name} has no argument "${argument}", so this grant is unusable there`;
-  found.set(JSON.stringify([layer, grant.reason, target.upstream, target.name]), {
+  found.set(JSON.stringify([layer, kind, name, target.upstream, target.name]), {
     severity: "warning",
     code: "argument_undeclared",
-    message,
+    message: `${target.upstream}: ${target.name} has no argument "${argument}", ${so}`,
     file: rule?.file ?? directory,
     row: rule?.row ?? 0,
     col: rule ? 1 : 0,

@@ -146,6 +146,29 @@ ${OK.replace("\n", ", 1 warning\n")}`,
   });
 });
 
+test("a requirement that reads an argument which the pinned definition does not declare is a warning, where it is asked", async () => {
+  const rule = (more: string) => `package authz
+
+# METADATA
+# title: an open account
+# custom:
+#   optional: [${more}]
+holds.open if {
+	not input.arguments.amuont == 3
+	input.principal.subject != "mallory"
+}
+`;
+  const limit = '\nlimit contains {"requires": ["open"]} if input.target.name == "refund"\n';
+  const out = `policies/more.rego:7:1: warning: argument_undeclared: crm: refund has no argument "amuont", which holds.open reads
+    did you mean "amount"?
+ok: `;
+  expect((await checked({ "policies/more.rego": rule("") + limit })).out).toContain(out);
+  expect((await checked({ "policies/more.rego": rule("amuont") + limit })).out).not.toContain("undeclared");
+  expect((await checked({ "policies/more.rego": rule("") })).out).not.toContain("undeclared");
+  const known = { "policies/more.rego": rule("").replace("amuont", "note") + limit };
+  expect((await checked(known)).out).not.toContain("undeclared");
+});
+
 test.each([
   ["upstream", 'input.target.upstream == "cmr"', 'upstream "cmr"', 'did you mean "crm"?'],
   ["kind", '"tol" == input.target.kind', 'kind of target "tol"', 'did you mean "tool"?'],
