@@ -24,6 +24,12 @@ interface ChannelOptions {
 const FIRST_MS = 1000;
 const LONGEST_MS = 60_000;
 
+/** What is listened to with one lease, until it is left. */
+interface Listened {
+  readonly lease: Lease;
+  leave(): void;
+}
+
 type Parts = Pick<Rooms, "upstreams" | "credentials" | "policies" | "clock" | "log">;
 
 /** Listens with a lease of the hearer's own, and with another once that is over. */
@@ -36,7 +42,7 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
     tell = resolve;
   });
 
-  async function listen(): Promise<Lease> {
+  async function listen(): Promise<Listened> {
     const lease = await rooms.credentials.obtain(tuning.credential, hearer.identity.principal, {
       decisionId: hearer.decisionId,
       upstream,
@@ -44,11 +50,20 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
       revision: hearing(rooms, hearer).policy.revision,
     });
     if (signal.aborted) throw new PortcullisError("cancelled");
-    await rooms.upstreams.get(upstream)?.listen(requestWith(lease));
-    return lease;
+    const leaving = new AbortController();
+    const either = AbortSignal.any([signal, leaving.signal]);
+    await rooms.upstreams.get(upstream)?.listen(requestWith(lease, either));
+    const done = lease.hold?.();
+    return {
+      lease,
+      leave() {
+        leaving.abort();
+        done?.();
+      },
+    };
   }
 
-  function requestWith(lease: Lease): ListenRequest {
+  function requestWith(lease: Lease, either: AbortSignal): ListenRequest {
     const { sessionKey, clientInfo, clientCapabilities, who, decisionId } = hearer;
     return {
       ...{ sessionKey, clientInfo, clientCapabilities, who, decisionId },
@@ -56,7 +71,7 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
       lease,
       uris: tuning.uris,
       ...(tuning.logLevel !== undefined && { logLevel: tuning.logLevel }),
-      signal,
+      signal: either,
       onNotification: options.receive,
       ...(tuning.asks && { onQuestion: options.ask }),
     };
@@ -64,17 +79,18 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
 
   async function run(): Promise<void> {
     let wait = FIRST_MS;
-    let release = () => {};
+    let leave = () => {};
     while (!signal.aborted) {
       try {
-        const lease = await listen();
-        const before = release;
-        release = lease.hold?.() ?? (() => {});
-        before();
+        const listened = await listen();
+        leave();
+        leave = listened.leave;
         tell();
         wait = FIRST_MS;
-        await untilOver(lease);
+        await Promise.all([untilOver(listened.lease), pause(FIRST_MS, signal)]);
       } catch (err) {
+        // With a lease that is over nobody listens on.
+        leave();
         if (wait === FIRST_MS && !signal.aborted)
           rooms.log.warn({ err, upstream }, "an upstream is not heard");
         tell();
@@ -82,14 +98,15 @@ export function openChannel(rooms: Parts, options: ChannelOptions): Channel {
         wait = Math.min(2 * wait, LONGEST_MS);
       }
     }
-    release();
+    leave();
   }
 
-  /** A lease may be renewed while it is held, and revoked: however soon, its source is left a moment. */
+  /** A lease may be renewed while it is held, and ended before it expires. */
   async function untilOver(lease: Lease): Promise<void> {
-    const over = lease.ended === undefined ? signal : AbortSignal.any([signal, lease.ended]);
-    await pause(FIRST_MS, signal);
-    while (!over.aborted && lease.expires > rooms.clock()) await pause(lease.expires - rooms.clock(), over);
+    const { ended } = lease;
+    const over = ended === undefined ? signal : AbortSignal.any([signal, ended]);
+    const left = () => lease.expires - rooms.clock();
+    while (!over.aborted && left() > 0) await pause(left(), over);
   }
 
   run().catch((err: unknown) => rooms.log.error({ err, upstream }, "an upstream is not heard any more"));

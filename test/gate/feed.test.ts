@@ -5,6 +5,7 @@ import { type FeedOptions, openFeed } from "../../src/gate/feed.ts";
 import type { Hearer } from "../../src/gate/hearer.ts";
 import type { Rooms } from "../../src/gate/rooms.ts";
 import { type TaskEntry, toolOf } from "../../src/gate/task-store.ts";
+import { PortcullisError } from "../../src/lib/errors.ts";
 import { plainPrincipal } from "../../src/lib/principal.ts";
 
 const ANN = plainPrincipal({ kind: "user", issuer: "https://idp", subject: "ann", tenant: "acme" });
@@ -21,8 +22,8 @@ interface Asked {
   readonly now?: string;
   readonly ownsSessions?: boolean;
   readonly logLevel?: string;
-  /** Of the leases in the order in which they are given; the last one goes on. */
-  readonly ends?: readonly AbortSignal[];
+  /** Leases after the first one cannot be had. */
+  readonly isRefused?: boolean;
 }
 
 /** What one legacy client hears of `crm`, and what of it `crm` is listened to for. */
@@ -30,8 +31,8 @@ async function heardOf({ closed = [], sources = {}, now = "crm", ...asked }: Ask
   const listening: ListenRequest[] = [];
   const told: string[] = [];
   const released: string[] = [];
-  const ends = [...(asked.ends ?? [])];
   let leases = 0;
+  const ends: AbortController[] = [];
   const target = (kind: string, name: string, upstream = "crm") => ({ upstream, kind, name });
   const capabilityOf = ({ kind, name }: { kind: string; name: string }) => {
     const open = !closed.includes(kind) && !closed.includes(name);
@@ -72,7 +73,12 @@ async function heardOf({ closed = [], sources = {}, now = "crm", ...asked }: Ask
     catalog: { view: () => view },
     capabilities: { of: (_: unknown, __: unknown, targets: never[]) => targets.map(capabilityOf) },
     credentials: {
-      obtain: async () => ({ expires: Infinity, headers: new Map(), hold, ended: ends.shift() }),
+      async obtain() {
+        if (asked.isRefused === true && ends.length > 0) throw new PortcullisError("credential_refused");
+        const end = new AbortController();
+        ends.push(end);
+        return { expires: Infinity, headers: new Map(), hold, ended: end.signal };
+      },
     },
     upstreams: new Map([["crm", upstream]]),
     tasks: { find: async () => asked.task },
@@ -91,7 +97,7 @@ async function heardOf({ closed = [], sources = {}, now = "crm", ...asked }: Ask
   };
   const feed = openFeed(rooms, options);
   await feed.want({ ...WANTS, uris: new Set(Object.keys(sources)), logLevel: asked.logLevel });
-  return { feed, listening, told, released, leases: () => leases };
+  return { feed, listening, told, released, leases: () => leases, ends };
 }
 
 test.each<[string, Asked, boolean]>([
@@ -133,17 +139,6 @@ test("a server that may not be heard of itself is asked for no log, and nobody a
   expect((await heardOf({ closed: ["server"] })).listening).toEqual([]);
 });
 
-test("who listens with a lease that is revoked soon does so with another one", async () => {
-  const revoked = new AbortController();
-  const { feed, listening, leases } = await heardOf({ logLevel: "error", ends: [revoked.signal] });
-  expect(listening).toHaveLength(1);
-  revoked.abort();
-  await expect.poll(() => listening.length, { timeout: 5000 }).toBe(2);
-  expect(listening[1]?.lease).not.toBe(listening[0]?.lease);
-  expect(leases()).toBe(1);
-  feed.close();
-});
-
 test.each([true, false])(
   "a client that leaves is listened for no more, and takes upstream sessions along that are its own: %s",
   async (ownsSessions) => {
@@ -155,5 +150,17 @@ test.each([true, false])(
     expect(released).toEqual(ownsSessions ? ["its own"] : []);
     listening[0]?.onNotification("notifications/message", '{"level":"error"}');
     expect(told).toEqual([]);
+  },
+);
+
+test.each([true, false])(
+  "nobody listens on with a lease that was ended early, whether another cannot be had: %s",
+  async (isRefused) => {
+    const { feed, listening, leases, ends } = await heardOf({ logLevel: "debug", isRefused });
+    ends[0]?.abort();
+    await expect.poll(() => listening[0]?.signal.aborted).toBe(true);
+    expect([listening.length, leases()]).toEqual(isRefused ? [1, 0] : [2, 1]);
+    expect(listening.at(-1)?.signal.aborted).toBe(isRefused);
+    feed.close();
   },
 );
