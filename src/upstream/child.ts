@@ -51,8 +51,12 @@ export function startChild(options: ChildOptions): Child {
   const { graceMs } = options;
   const child = spawnCommand(options);
   const forget = child.pid === undefined ? () => {} : options.orphans.hold(child.pid);
+  let isGone = false;
   const gone = new Promise<void>((resolve) => {
     const leave = (reason: string) => {
+      // What could not be started fails, and closes as well.
+      if (isGone) return;
+      isGone = true;
       signalGroup("SIGKILL");
       forget();
       resolve();

@@ -1,4 +1,6 @@
-import { resolve } from "node:path";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
 import { afterEach, expect, test } from "vitest";
@@ -6,7 +8,7 @@ import type { Lease, UpstreamRequest } from "../../src/domain.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
 import { Secret } from "../../src/lib/secret.ts";
 import type { StdioUpstreamOptions } from "../../src/upstream/stdio.ts";
-import { BASE_ENV, calling, closeAll, event, isRunning, stdioUpstream } from "./servers.ts";
+import { BASE_ENV, calling, closeAll, event, isRunning, onClose, stdioUpstream } from "./servers.ts";
 
 const HELD = [resolve(import.meta.dirname, "held-server.mjs")];
 const ANN = { tenant: "acme", user: "ann", person: "ann" };
@@ -273,6 +275,25 @@ test("no more children than allowed: the one unused for longest makes room, one 
   abort.abort();
   for (const one of busy) await expect(one).rejects.toMatchObject({ code: "cancelled" });
   expect(await pidOf(upstream, { who: BOB })).toBeGreaterThan(0);
+});
+
+test("a command that was not there for a while is no room for more children than allowed", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "portcullis-"));
+  onClose(() => rm(folder, { recursive: true }));
+  const command = join(folder, "node");
+  const upstream = held("user", { command, limits: { children: 1 } });
+  for (const who of [ANN, BOB])
+    await expect(upstream.request(calling("who", {}, { who }))).rejects.toMatchObject({ reason: "ENOENT" });
+  // What is left of those that failed is closed by then.
+  await delay(100);
+  await symlink(process.execPath, command);
+  const abort = new AbortController();
+  const busy = upstream.request(calling("hold", {}, { who: ANN, signal: abort.signal }));
+  await expect(upstream.request(calling("who", {}, { who: DEE }))).rejects.toMatchObject({
+    code: "overloaded",
+  });
+  abort.abort();
+  await expect(busy).rejects.toMatchObject({ code: "cancelled" });
 });
 
 test("a client that says something else of itself each time keeps no other user and no other tenant out", async () => {
