@@ -75,6 +75,8 @@ export function createOutboxes(
       let writing: Writing | undefined;
       return {
         async remember(text) {
+          // Nobody asks again for what was cancelled; its session may be over, and all that was kept of it gone.
+          if (exchange.signal.aborted) return undefined;
           if (writing === undefined) {
             stream = streamName(replicas.node, newId(), request);
             writing = beginWriting(session, exchange);

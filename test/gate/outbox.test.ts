@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Exchange } from "../../src/domain.ts";
 import { createOutboxes, requestOf } from "../../src/gate/outbox.ts";
+import { Cancellation } from "../../src/lib/cancellation.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -8,22 +9,22 @@ afterEach(() => void vi.useRealTimers());
 /** One answer that was begun, and how its connection is lost. */
 async function answering(request: number | string = 1) {
   let lose = () => {};
-  let cancelled = false;
+  const signal = new Cancellation();
   const exchange = {
+    signal,
     outlive(gone: () => void) {
       lose = gone;
     },
-    cancel() {
-      cancelled = true;
-    },
-  } as Exchange;
+    cancel: () => signal.abort(),
+  } as Partial<Exchange> as Exchange;
   const replicas = { node: "a", ask: async () => ({}), serve() {} };
   const kept: { stream: string; text: string }[] = [];
   const append = async (_session: string, stream: string, text: string) => `${kept.push({ stream, text })}`;
   const outboxes = createOutboxes({ append }, replicas, () => "id");
   const outbox = outboxes.open("session", request, exchange);
   await outbox.remember("{}");
-  return { outbox, outboxes, kept, lose: () => lose(), cancelled: () => cancelled };
+  const cancelled = () => signal.aborted;
+  return { outbox, outboxes, kept, lose: () => lose(), cancel: exchange.cancel, cancelled };
 }
 
 test("work whose connection is lost goes on for a while, and then ends", async () => {
@@ -64,6 +65,13 @@ test("what would push all else of its session out of what is kept is not kept", 
   expect(await outbox.remember("x".repeat(256 << 10))).toBe("2");
   expect(await outbox.remember("x".repeat((256 << 10) + 1))).toBeUndefined();
   expect(kept).toHaveLength(2);
+});
+
+test("nothing is kept of an answer that was cancelled: its session may be over", async () => {
+  const { outbox, kept, cancel } = await answering();
+  cancel();
+  expect(await outbox.remember("{}")).toBeUndefined();
+  expect(kept).toHaveLength(1);
 });
 
 test("a stream is named by what it answers, where an event's id has room for that", async () => {
