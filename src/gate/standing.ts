@@ -49,6 +49,8 @@ export async function stand(
   const stream = exchange.reply.stream();
   const life = beginLife(identity, rooms, exchange.signal);
   const work = OWN + rooms.newId();
+  // Its session may have ended since it was looked up: then it is over before it says or hears anything.
+  session.requests.begin(work, life.end);
   const name = from?.stream ?? work;
   // Until the feed is told what to hear nothing is awaited: between the two streams nothing may go unheard.
   const { before, leave: leavePlace } = rooms.streams.take(session.id, {
@@ -65,7 +67,7 @@ export async function stand(
       before.then(() => (from ? sendMissed(stream, rooms, session.id, from.last) : undefined)),
     ),
   );
-  if (from === undefined && session.version >= PRIMED_SINCE) voice.mark();
+  if (from === undefined && session.version >= PRIMED_SINCE && !life.signal.aborted) voice.mark();
   const hearer = hearerOf(session, identity, decisionId);
   const feed = openFeed(rooms, {
     hearer,
@@ -91,8 +93,7 @@ export async function stand(
     () => clearTimeout(lingering),
   ];
   try {
-    session.requests.begin(work, life.end);
-    want(feed, session);
+    if (!life.signal.aborted) want(feed, session);
     await life.over;
   } finally {
     for (const leave of leaving) leave();

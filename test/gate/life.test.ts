@@ -3,9 +3,11 @@ import type { Exchange, Identity } from "../../src/domain.ts";
 import { createGate } from "../../src/gate/gate.ts";
 import { beginLife } from "../../src/gate/life.ts";
 import type { Rooms } from "../../src/gate/rooms.ts";
+import { type Opening, stand } from "../../src/gate/standing.ts";
 import { Cancellation } from "../../src/lib/cancellation.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { plainPrincipal } from "../../src/lib/principal.ts";
+import { createInFlight } from "../../src/protocol/in-flight.ts";
 import { timerLists } from "../timer-lists.ts";
 
 test("a stream that ended leaves nothing that waits for the end of its token", () => {
@@ -85,4 +87,32 @@ test("who has no token holds no place, however slowly the refusal is taken", asy
   };
   for (let at = 0; at < 3; at += 1) await gate.handle(exchange as unknown as Exchange);
   expect(told).toEqual(Array(3).fill("token_missing"));
+});
+
+test("a stream of a session that has ended says nothing, hears nothing, and keeps nothing", async () => {
+  const did: string[] = [];
+  const note = (what: string) => () => void did.push(what);
+  const stream = { send: note("say"), end: note("end"), closed: new Promise(() => {}) };
+  const requests = createInFlight();
+  requests.abortAll();
+  const leaving = () => () => {};
+  const rooms = {
+    newId: () => "id",
+    clock: Date.now,
+    streams: { take: () => ({ before: Promise.resolve(), leave() {} }) },
+    events: { append: note("keep") },
+    sessions: { watch: leaving },
+    elicitations: { onComplete: leaving },
+    onChange: leaving,
+    catalog: { view: note("hear") },
+  } as unknown as Rooms;
+  const exchange = { reply: { stream: () => stream }, signal: new Cancellation(), outlive() {} };
+  const identity = {
+    expires: 9e9,
+    principal: plainPrincipal({ kind: "user", issuer: "https://idp", subject: "ann", tenant: "acme" }),
+  };
+  const session = { id: "s", version: "2025-11-25", server: "main", subscriptions: [], requests };
+  await stand({ exchange, identity, session } as unknown as Opening, rooms, "id", undefined);
+  expect(did).toEqual(["end"]);
+  expect(requests.size).toBe(0);
 });
