@@ -55,13 +55,8 @@ async function readLayer(
   tenantSchema: PolicySources["tenantSchema"],
 ): Promise<{ readonly layer?: LayerFiles; readonly problems: readonly Printable[] }> {
   const read = await readPolicyFiles(directory, tenant === null ? "platform" : "tenant");
-  if (!read.ok) return { problems: read.problems.map((one) => placed(withoutCall(one), directory)) };
+  if (!read.ok) return { problems: read.problems.map((one) => placed(one, directory)) };
   return { layer: { name, directory, sources: { ...read.sources, tenantSchema }, tenant }, problems: [] };
-}
-
-/** Node ends such messages with its own call and the absolute path; the problem's place says enough. */
-function withoutCall(problem: Problem): Problem {
-  return { ...problem, message: problem.message.replace(/, \w+ '.*'$/, "") };
 }
 
 /** A problem as the toolchain tells it, its file named from where it really stands. */

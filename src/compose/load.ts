@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { type ConfigResult, loadConfig } from "../config/config.ts";
+import { didYouMean } from "../config/problems.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { compileSchema } from "../policy/schema.ts";
 
@@ -18,6 +19,9 @@ export function load(
   });
 }
 
+/** The keywords by which a schema refuses a member. */
+const REST = ["additionalProperties", "unevaluatedProperties"];
+
 function validateRecord(schema: JsonObject, record: JsonObject) {
   const compiled = compileSchema(schema);
   if (!compiled.ok) return [{ path: [], message: `the tenant schema is invalid: ${compiled.fault}` }];
@@ -27,5 +31,9 @@ function validateRecord(schema: JsonObject, record: JsonObject) {
     .split("/")
     .slice(1)
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
-  return [{ path, message: failure.message }];
+  const name = path.join(".");
+  if (!REST.includes(failure.keyword)) return [{ path, message: `${name} ${failure.message}`.trimStart() }];
+  const around = path.slice(0, -1).reduce((outer, part) => outer.member(part), compiled.schema.outline);
+  const hint = didYouMean(path.at(-1) ?? "", around.names);
+  return [{ path, key: true, message: `the tenant schema has no ${name}`, hint }];
 }

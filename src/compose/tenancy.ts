@@ -1,4 +1,5 @@
 import type { Config } from "../config/config.ts";
+import type { ConfigProblem } from "../config/problems.ts";
 import { attributesOf, type Tenant } from "../config/tenants.ts";
 import type { TenantCredentials } from "../credential/credentials.ts";
 import type { Directory } from "../identity/directory.ts";
@@ -30,7 +31,7 @@ export async function openTenancy(config: Config): Promise<Tenancy> {
   for (const id of await config.tenants.ids()) {
     const loaded = await config.tenants.get(id);
     if (loaded.ok) known.set(id, loaded.value);
-    else for (const { message } of loaded.problems) throw unreadable(id, message);
+    else for (const problem of loaded.problems) throw unreadable(id, problem);
   }
 
   return {
@@ -45,6 +46,7 @@ export async function openTenancy(config: Config): Promise<Tenancy> {
   };
 }
 
-function unreadable(id: string, message: string): PortcullisError {
-  return new PortcullisError("identity_unavailable", { reason: `tenant ${id}: ${message}` });
+function unreadable(id: string, { file, row, col, message }: ConfigProblem): PortcullisError {
+  const at = row === 0 ? file : `${file}:${row}:${col}`;
+  return new PortcullisError("identity_unavailable", { reason: `tenant ${id}: ${at}: ${message}` });
 }

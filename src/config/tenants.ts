@@ -27,6 +27,7 @@ export interface Tenant {
 
 /** Tenants looked up by id, so that ten thousand cost no more than the one that asks. */
 export interface Tenants {
+  /** Of a folder also what was meant for one, by the file's name: who asks for it hears what is wrong. */
   ids(): Promise<readonly string[]>;
   /** Not ok without problems: there is no such tenant. */
   get(id: string): Promise<Validated<Tenant>>;
@@ -39,10 +40,7 @@ export interface ConfigFiles {
 }
 
 /** Checks a record against the operator's JSON Schema: what is wrong, and where in the record. */
-export type RecordValidator = (
-  schema: JsonObject,
-  record: JsonObject,
-) => readonly { path: Path; message: string }[];
+export type RecordValidator = (schema: JsonObject, record: JsonObject) => readonly Omit<Finding, "code">[];
 
 export interface TenantOptions {
   readonly tenants: DeepReadonly<ParsedConfig["tenants"]>;
@@ -56,6 +54,8 @@ export interface TenantOptions {
 }
 
 const SUFFIX = ".yaml";
+/** Others write it so: the tenant would not be known, and nobody be told. */
+const ALMOST = /^[^.].*\.ya?ml$/i;
 
 export function createTenants(options: TenantOptions): Tenants {
   const { tenants, files } = options;
@@ -68,20 +68,27 @@ export function createTenants(options: TenantOptions): Tenants {
           () => false,
         );
 
+  const ids = async (): Promise<readonly string[]> => {
+    if (tenants.kind === "inline") return Object.keys(tenants.entries);
+    const names = (await files.readDir(tenants.path)).filter((name) => ALMOST.test(name));
+    return names.map((name) => (name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name)).sort();
+  };
+  const misnamed = async (id: string): Promise<readonly ConfigProblem[]> => {
+    if (tenants.kind === "inline" || !(await ids()).includes(id)) return [];
+    const file = join(tenants.path, ALMOST.test(id) ? id : id + SUFFIX);
+    const message =
+      "a tenant's file is called ID.yaml, of lower-case letters, digits, single dashes and underscores";
+    return [{ code: "invalid_value", message, file, row: 0, col: 0, hint: "" }];
+  };
+
   return {
-    async ids() {
-      if (tenants.kind === "inline") return Object.keys(tenants.entries);
-      const names = await files.readDir(tenants.path);
-      return names
-        .filter((name) => name.endsWith(SUFFIX))
-        .map((name) => name.slice(0, -SUFFIX.length))
-        .sort();
-    },
+    ids,
     async get(id) {
       const known = found.get(id);
       if (known !== undefined) return known;
       // The id comes from a token: it must not reach outside the folder, nor fill the map.
-      if (!tenantId.safeParse(id).success || !(await exists(id))) return { ok: false, problems: [] };
+      if (!tenantId.safeParse(id).success) return { ok: false, problems: await misnamed(id) };
+      if (!(await exists(id))) return { ok: false, problems: [] };
       const loading = loadTenant(id, options);
       found.set(id, loading);
       return loading;
@@ -158,8 +165,8 @@ async function readRecord(
       ? []
       : [locate({ code: "record_invalid", path: ["id"], message: `this record is not "${id}"'s` })];
   if (reading.recordSchema !== null) {
-    for (const { path, message } of reading.validateRecord(reading.recordSchema, record)) {
-      problems.push(locate({ code: "record_invalid", path, message }));
+    for (const found of reading.validateRecord(reading.recordSchema, record)) {
+      problems.push(locate({ code: "record_invalid", ...found }));
     }
   }
   return problems.length > 0 ? { ok: false, problems } : ok({ ...record, id });

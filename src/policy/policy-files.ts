@@ -3,7 +3,7 @@ import { constants, type Dirent } from "node:fs";
 import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 import type { Layer } from "../domain.ts";
-import { messageOf, PortcullisError } from "../lib/errors.ts";
+import { PortcullisError, whyUnread } from "../lib/errors.ts";
 import { gather } from "../lib/gathered.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { parseStrict } from "../lib/strict-json.ts";
@@ -97,7 +97,7 @@ function unreadable(thrown: unknown, reading: string, content: Buffer): Read {
     const found = problem("policies_unreadable", thrown.reason, reading);
     return { ok: false, problems: [{ ...found, ...placeOfFault(content.toString()) }], again: false };
   }
-  const found = problem("policies_unreadable", messageOf(thrown), reading);
+  const found = problem("policies_unreadable", whyUnread(thrown), reading);
   return { ok: false, problems: [found], again: (thrown as NodeJS.ErrnoException).code !== undefined };
 }
 

@@ -68,7 +68,7 @@ portcullis.yaml:12:1: unknown_key: unknown key "polices"
   [
     "a folder without policies",
     config("path: ./policies", "path: ./tests"),
-    `tests: policies_unreadable: ENOENT: no such file or directory
+    `tests: policies_unreadable: no such file or directory
 1 error
 `,
   ],
@@ -136,6 +136,27 @@ policies/authz.rego:3:1: credential_not_given: no tenant is given credential sou
 ])("%s is told at its place, with what to do", async (_, files, out) => {
   expect(await checked(files)).toEqual({ code: 1, out });
 });
+
+test.each([
+  ["{most: lots}", "25: record_invalid: most must be number", ""],
+  ["{msot: 3}", "19: record_invalid: the tenant schema has no msot", '    did you mean "most"?\n'],
+  ["{deep: {n: x}}", "29: record_invalid: deep.n must be integer", ""],
+])(
+  "a tenant's record is told in the schema's words, by the name that is wrong: %s",
+  async (record, told, hint) => {
+    const schema = {
+      properties: { most: { type: "number" }, deep: { properties: { n: { type: "integer" } } } },
+      additionalProperties: false,
+    };
+    const configured = CONFIG.replace("./policies}", "./policies, tenant_schema: ./schema.json}");
+    const files = {
+      "portcullis.yaml": configured.replace("record: {}", `record: ${record}`),
+      "schema.json": JSON.stringify(schema),
+    };
+    const { code, out } = await checked(files);
+    expect({ code, out }).toEqual({ code: 1, out: `portcullis.yaml:14:${told}\n${hint}1 error\n` });
+  },
+);
 
 test("a bound on an argument that the pinned definition does not declare is a warning", async () => {
   expect(await checked(policy('"amount"', '"amuont"'))).toEqual({

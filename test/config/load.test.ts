@@ -160,6 +160,28 @@ test("of a folder of tenants only those that are asked for are read", async () =
   expect(await loaded.config.tenants.ids()).toHaveLength(10_000);
 });
 
+test("a file among the tenants that is named like none is told: nobody else would know why they are unknown", async () => {
+  const { tenants } = await load({
+    "portcullis.yaml": FOLDER,
+    "tenants/acme.yaml": "{record: {}, servers: [support]}",
+    "tenants/Globex.yaml": "{record: {}, servers: [support]}",
+    "tenants/initech.yml": "{record: {}, servers: [support]}",
+    "tenants/.acme.yaml": "",
+    "tenants/README.md": "",
+  });
+  expect(await tenants.ids()).toEqual(["Globex", "acme", "initech.yml"]);
+  for (const [id, file] of [
+    ["Globex", "Globex.yaml"],
+    ["initech.yml", "initech.yml"],
+  ] as const)
+    expect(await tenants.get(id)).toMatchObject({
+      ok: false,
+      problems: [{ code: "invalid_value", file: `${DIRECTORY}/tenants/${file}`, row: 0 }],
+    });
+  expect(await tenants.get("acme")).toMatchObject({ ok: true });
+  expect(await tenants.get("initech")).toEqual({ ok: false, problems: [] });
+});
+
 test("an id from a token names no file outside the folder", async () => {
   const files = {
     "portcullis.yaml": FOLDER,
