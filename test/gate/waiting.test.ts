@@ -11,6 +11,7 @@ import { createQuestions } from "../../src/gate/questions.ts";
 import { createStreams } from "../../src/gate/streams.ts";
 import { createTasks, makerOf } from "../../src/gate/task-store.ts";
 import { STATE_MS } from "../../src/gate/turn.ts";
+import { Cancellation } from "../../src/lib/cancellation.ts";
 import { PortcullisError } from "../../src/lib/errors.ts";
 import { randomId } from "../../src/lib/ids.ts";
 import { silentLog } from "../../src/lib/log.ts";
@@ -261,7 +262,7 @@ async function aStream() {
   const outlive: Exchange["outlive"] = (told) => {
     gone = told;
   };
-  const exchange = { cancel, outlive } as unknown as Exchange;
+  const exchange = { cancel, outlive, signal: new Cancellation() } as Partial<Exchange> as Exchange;
   const outbox = outboxes.open("s", 1, exchange);
   const id = (await outbox.remember('{"method":"x"}')) ?? "";
   return { outboxes, outbox, cancel, gone: () => gone(), stream: id.slice(0, id.lastIndexOf(".")) };
