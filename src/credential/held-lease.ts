@@ -57,6 +57,9 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
   const kept = keepAlive(minted, {
     clock,
     random,
+    onIdle() {
+      if (retired !== null) void end(retired);
+    },
     onRenewed: (requestId) => void tell("renewed", "", requestId),
     onFailure: (thrown) => warn(thrown, "a lease could not be renewed"),
     onOver: (how) => (how === "gone" ? gone() : void end("expired")),
@@ -127,13 +130,7 @@ export function holdLease(minted: MintedLease, given: Given): HeldLease {
     ...(secrets && { secrets }),
     sha256,
     ended: ended.signal,
-    hold() {
-      const done = kept.hold();
-      return () => {
-        done();
-        if (retired !== null && !kept.isHeld()) void end(retired);
-      };
-    },
+    hold: kept.hold,
     revoke() {
       minted.rejected?.();
       return end("not accepted");

@@ -26,6 +26,8 @@ interface Keeping {
   readonly clock: Clock;
   /** 0 to 1. */
   readonly random: () => number;
+  /** Nobody holds it any more. */
+  onIdle(): void;
   onRenewed(requestId: string | undefined): void;
   /** It is tried again. */
   onFailure(thrown: unknown): void;
@@ -132,8 +134,10 @@ export function keepAlive(minted: Given & Pick<MintedLease, "renew">, keeping: K
       if (holders === 1 && !used) renewIfDue();
       let held = true;
       return () => {
-        if (held) holders -= 1;
+        if (!held) return;
         held = false;
+        holders -= 1;
+        if (holders === 0) keeping.onIdle();
       };
     },
     isHeld: () => holders > 0,
