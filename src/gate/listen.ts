@@ -24,8 +24,8 @@ export async function listen(ask: Ask, rooms: Rooms): Promise<void> {
   const requested = isJsonObject(notifications) ? notifications : {};
   const honored = honoredOf(ask, rooms, requested);
   const life = beginLife(identity, rooms, ask.signal);
-  const leave = rooms.streams.listen(ask.principalKey, life.end);
   try {
+    void life.over.then(rooms.streams.listen(ask.principalKey, life.end));
     const id = rooms.decisions.newId();
     await record(rooms, ask.seen, allowed(requested, honored), id);
     const tell = (method: string, params: string) => answer.notify(method, stamped(params, message.id));
@@ -41,7 +41,6 @@ export async function listen(ask: Ask, rooms: Rooms): Promise<void> {
     const _meta = { [META.subscriptionId]: message.id, [META.serverInfo]: serverInfo };
     answer.result(JSON.stringify({ resultType: "complete", _meta }));
   } finally {
-    leave();
     life.end();
   }
 }

@@ -1,7 +1,9 @@
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { Exchange, Identity } from "../../src/domain.ts";
+import type { Ask } from "../../src/gate/ask.ts";
 import { createGate } from "../../src/gate/gate.ts";
 import { beginLife } from "../../src/gate/life.ts";
+import { listen } from "../../src/gate/listen.ts";
 import type { Rooms } from "../../src/gate/rooms.ts";
 import { type Opening, stand } from "../../src/gate/standing.ts";
 import { Cancellation } from "../../src/lib/cancellation.ts";
@@ -17,6 +19,30 @@ test("a stream that ended leaves nothing that waits for the end of its token", (
     const life = beginLife({ expires: 90_000 } as Identity, { clock: () => at }, exchange);
     exchange.abort();
     expect(life.signal.aborted).toBe(true);
+  }
+  expect(timerLists() - before).toBeLessThan(10);
+});
+
+test("a listen that finds no place waits for nothing", async () => {
+  const overloaded = () => {
+    throw new PortcullisError("overloaded");
+  };
+  const rooms = {
+    clock: () => 0,
+    streams: { listen: overloaded },
+    servers: new Map([["main", { title: "", instructions: "" }]]),
+    gatewayInfo: {},
+    catalog: { view: () => ({ upstreams: new Map() }) },
+  } as unknown as Rooms;
+  const before = timerLists();
+  for (let at = 0; at < 100; at += 1) {
+    const ask = {
+      identity: { expires: 90_000 + at },
+      message: { params: {} },
+      seen: { server: "main" },
+      signal: new Cancellation(),
+    } as unknown as Ask;
+    await expect(listen(ask, rooms)).rejects.toMatchObject({ code: "overloaded" });
   }
   expect(timerLists() - before).toBeLessThan(10);
 });
