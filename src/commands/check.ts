@@ -12,12 +12,12 @@ import {
   type RuleFact,
   type Toolchain,
 } from "../policy/toolchain.ts";
+import { argumentFindings } from "./argument-findings.ts";
 import type { CommonOptions, ExitCode, Surroundings } from "./command.ts";
 import { credentialFindings } from "./credential-findings.ts";
 import { type LayerFiles, type Layers, openPolicies, placed, readLayers } from "./layers.ts";
 import { type Printable, problemLines } from "./load.ts";
 import { count, json, paintFor } from "./print.ts";
-import { undeclaredArguments } from "./undeclared.ts";
 import { unknownNames } from "./unknown-names.ts";
 
 interface Counts {
@@ -91,7 +91,7 @@ async function checkPolicies(config: Config): Promise<Checked> {
     if (sound && pins.length > 0) {
       const policies = await openPolicies(config, { build });
       const facts = new Map(layers.map((one) => [one.layer.name, one]));
-      problems.push(...undeclaredArguments({ config, read, policies, pins, facts }));
+      problems.push(...argumentFindings({ config, read, policies, pins, facts, told: problems }));
       policies.close();
     }
     const counts = {

@@ -167,6 +167,29 @@ ${OK.replace("\n", ", 1 warning\n")}`,
   });
 });
 
+test("a grant that no arguments meet under the limits is a warning, unless somebody's do", async () => {
+  const told = (more: string, where = "") =>
+    `policies/authz.rego:3:1: warning: bound_unmeetable: crm: no arguments of refund meet this grant${more}, so it opens nothing there
+    to hide a target from somebody: deny contains "the reason" if {…}${where}`;
+  const limit = (bound: string, condition = "") =>
+    `\nlimit contains {"arguments": {"amount": ${bound}}} if {\n\tinput.target.name == "refund"${condition}\n}\n`;
+  const own = await checked({ "acme/authz.rego": OWN + limit('{"minimum": 500}') });
+  expect(own).toMatchObject({ code: 0, out: expect.stringContaining(told(" under a limit of acme")) });
+  const both = limit('{"minimum": 50}', '\n\t"support" in input.principal.roles') + limit('{"maximum": 40}');
+  expect((await checked({ "acme/authz.rego": OWN + both })).out).toContain(
+    told(" under the limits together"),
+  );
+  // Of another type than the target's own schema says.
+  const text = policy('{"maximum": 100}', '{"const": "ten"}');
+  expect((await checked(text)).out).toContain(told(""));
+  // Where the bound itself contradicts, that is told, and once.
+  const { out } = await checked(policy('{"maximum": 100}', '{"maximum": 100, "minimum": 500}'));
+  expect(out.match(/bound_unmeetable.*/g)).toEqual([expect.stringContaining("minimum 500 and maximum 100")]);
+  const some = limit('{"minimum": 500}', '\n\tnot "support" in input.principal.roles');
+  for (const more of [some, limit('{"minimum": 5}')])
+    expect((await checked({ "acme/authz.rego": OWN + more })).out).not.toContain("unmeetable");
+});
+
 test("a requirement that reads an argument which the pinned definition does not declare is a warning, where it is asked", async () => {
   const rule = (more: string) => `package authz
 
