@@ -30,12 +30,12 @@ export interface Answer {
 export function createAnswer(reply: Reply, era: Era, id: RequestId, outbox: Outbox | null): Answer {
   let open: { readonly stream: EventStream; readonly say: Say } | undefined;
 
-  function emit(text: string): Promise<void> {
+  function emit(text: string, kind?: "notification"): Promise<void> {
     if (open === undefined) {
       const stream = reply.stream();
       open = { stream, say: createSay(stream, outbox?.remember) };
     }
-    return open.say(text);
+    return open.say(text, kind);
   }
 
   function finish(text: string, status: number, headers?: Headers): number {
@@ -51,7 +51,7 @@ export function createAnswer(reply: Reply, era: Era, id: RequestId, outbox: Outb
   }
 
   return {
-    notify: (method, params) => void emit(notificationText(method, params)),
+    notify: (method, params) => void emit(notificationText(method, params), "notification"),
     request: (asked, method, params) => void emit(requestText(asked, method, params)),
     result: (result, headers) => finish(resultText(id, result), 200, headers),
     upstreamError: (error) => finish(upstreamErrorText(id, error), upstreamStatus(error, era)),

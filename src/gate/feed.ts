@@ -4,6 +4,7 @@ import { type Channel, openChannel } from "./channel.ts";
 import { capabilityOf } from "./decision.ts";
 import { heard } from "./hear.ts";
 import { type Hearer, hearing } from "./hearer.ts";
+import { createInTurn } from "./in-turn.ts";
 import { canBeAsked } from "./interaction.ts";
 import { principalKeyOf } from "./principal.ts";
 import type { Rooms } from "./rooms.ts";
@@ -51,7 +52,7 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
   const stopWatching = rooms.onChange(hearer.server, changed);
   let closed = false;
   /** What is looked up before it may be told is told in the order in which it came. */
-  let lookedUp: Promise<void> = Promise.resolve();
+  const lookedUp = createInTurn();
 
   function changed(): void {
     lists.tell();
@@ -97,24 +98,20 @@ export function openFeed(rooms: Rooms, { hearer, era, deliver, ask }: FeedOption
 
   function receive(upstream: string, method: string, params: string): void {
     if (closed) return;
-    if (method === "notifications/tasks/status" && era === "legacy") {
-      lookedUp = lookedUp.then(async () => {
-        if (await isOwnTask(upstream, params).catch(() => false)) tell(method, params);
-        else drop(upstream, method);
+    if (method !== "notifications/tasks/status" || era !== "legacy")
+      tell(upstream, method, mayHear(upstream, method, params));
+    else if (lookedUp.isFull()) tell(upstream, method, undefined);
+    else
+      lookedUp.add(params, async () => {
+        const isOwn = await isOwnTask(upstream, params).catch(() => false);
+        tell(upstream, method, isOwn ? params : undefined);
       });
-      return;
-    }
-    const passed = mayHear(upstream, method, params);
-    if (passed !== undefined) deliver(method, passed);
-    else drop(upstream, method);
   }
 
-  function tell(method: string, params: string): void {
-    if (!closed) deliver(method, params);
-  }
-
-  function drop(upstream: string, method: string): void {
-    rooms.log.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
+  function tell(upstream: string, method: string, passed: string | undefined): void {
+    if (passed === undefined)
+      rooms.log.debug({ upstream, method: method.slice(0, 64) }, "dropped a notification");
+    else if (!closed) deliver(method, passed);
   }
 
   /** Of a call that this client made and could make now. */

@@ -1,7 +1,11 @@
 import type { EventStream } from "../domain.ts";
+import { createInTurn } from "./in-turn.ts";
 
-/** Sends one message; resolves when it is with the connection. Never rejects. */
-export type Say = (text: string) => Promise<void>;
+/**
+ * Sends one message; resolves when it is with the connection. Never rejects. A notification is lost where more waits than
+ * may.
+ */
+export type Say = (text: string, kind?: "notification") => Promise<void>;
 
 /**
  * Messages go out in the order in which they were given, each once it is remembered: without an id where it cannot be.
@@ -10,17 +14,15 @@ export type Say = (text: string) => Promise<void>;
 export function createSay(
   stream: Pick<EventStream, "send">,
   remember?: (text: string) => Promise<string | undefined>,
-  first: Promise<void> = Promise.resolve(),
+  first?: Promise<void>,
 ): Say {
   const send = (text: string, id?: string) => void stream.send(text, id).catch(gone);
   if (remember === undefined) return async (text) => send(text);
-  let last = first;
-  return (text) => {
-    last = last
-      .then(() => remember(text))
-      .catch(() => undefined)
-      .then((id) => send(text, id));
-    return last;
+  const turn = createInTurn(first);
+  return (text, kind) => {
+    if (kind !== "notification" || !turn.isFull())
+      turn.add(text, async () => send(text, await remember(text).catch(() => undefined)));
+    return turn.told();
   };
 }
 

@@ -103,11 +103,11 @@ export async function stand(
 /** What a stream says, in the order in which it is said. */
 function createVoice(say: Say) {
   let last = Promise.resolve();
-  const tell = (text: string) => {
-    last = say(text);
+  const tell = (text: string, kind?: "notification") => {
+    last = say(text, kind);
   };
   return {
-    notify: (method: string, params: string) => tell(notificationText(method, params)),
+    notify: (method: string, params: string) => tell(notificationText(method, params), "notification"),
     request: (id: string, method: string, params: string) => tell(requestText(id, method, params)),
     /** A point to resume from. */
     mark: () => tell(""),

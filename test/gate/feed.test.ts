@@ -17,7 +17,7 @@ interface Asked {
   readonly closed?: readonly string[];
   /** Credential sources by a resource's URI. */
   readonly sources?: Readonly<Record<string, string>>;
-  readonly task?: TaskEntry;
+  readonly task?: TaskEntry | Promise<TaskEntry>;
   /** The upstream whose tool `run` is now. */
   readonly now?: string;
   readonly ownsSessions?: boolean;
@@ -164,3 +164,17 @@ test.each([true, false])(
     feed.close();
   },
 );
+
+test("tasks that are told of faster than they can be looked up take 4 MiB, and the rest is not told", async () => {
+  let answer: (task: TaskEntry) => void = () => {};
+  const task = new Promise<TaskEntry>((resolve) => {
+    answer = resolve;
+  });
+  const { listening, told } = await heardOf({ task });
+  const params = JSON.stringify({ taskId: "t", status: "working", statusMessage: "x".repeat(1000) });
+  for (let at = 0; at < 10_000; at += 1) listening[0]?.onNotification("notifications/tasks/status", params);
+  answer(TASK);
+  await expect.poll(() => told.length).toBeGreaterThan(3000);
+  await turn();
+  expect(told.length).toBeLessThan(4500);
+});
