@@ -76,6 +76,8 @@ export function createMcpRoute(options: McpOptions): McpRoute {
   const serving = new WeakMap<Duplex, Serving>();
   /** Connections that end with a refusal. What came with it in one packet is parsed all the same, and is no request. */
   const over = new WeakSet<Duplex>();
+  /** Connections with a request that waits until the answer before it is out. */
+  const behind = new WeakSet<Duplex>();
   let draining = false;
 
   async function serve(asked: Asked) {
@@ -152,6 +154,20 @@ export function createMcpRoute(options: McpOptions): McpRoute {
     return true;
   }
 
+  function begin(asked: Asked): void {
+    serving.set(asked.request.socket, { response: asked.response, refused: false });
+    watched(asked, serve(asked));
+  }
+
+  function watched({ request: { socket }, response }: Asked, answered: Promise<void>): void {
+    answered
+      .catch((err: unknown) => {
+        log.error({ err }, "an answer could not be sent");
+        response.destroy();
+      })
+      .finally(() => done(socket, response));
+  }
+
   function done(socket: Duplex, response: ServerResponse): void {
     if (serving.get(socket)?.response === response) serving.delete(socket);
   }
@@ -163,13 +179,15 @@ export function createMcpRoute(options: McpOptions): McpRoute {
       const match = TARGET.exec(targetOf(request));
       if (match === null) return false;
       const asked = { server: match[1] as string, request, response };
-      if (!isBehind(response)) serving.set(socket, { response, refused: false });
-      (isBehind(response) ? refuse(asked, pipelined()) : serve(asked))
-        .catch((err: unknown) => {
-          log.error({ err }, "an answer could not be sent");
-          response.destroy();
-        })
-        .finally(() => done(socket, response));
+      if (!isBehind(response)) begin(asked);
+      else if (behind.has(socket)) watched(asked, refuse(asked, pipelined()));
+      else {
+        behind.add(socket);
+        response.once("socket", () => {
+          behind.delete(socket);
+          begin(asked);
+        });
+      }
       return true;
     },
     refuse: (request, response, error) =>
@@ -190,8 +208,8 @@ export function createMcpRoute(options: McpOptions): McpRoute {
 }
 
 /**
- * The answer before it on its connection is not out. Node never tells one that waits so that its client has gone: what it
- * was counted among would have it for ever.
+ * The answer before it on its connection is not out, which over TLS it may be a moment after its client has it. Node never
+ * tells an answer that waits so that its client has gone: what it was counted among would have it for ever.
  */
 function isBehind({ socket }: ServerResponse): boolean {
   return socket === null;

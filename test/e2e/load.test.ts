@@ -120,9 +120,9 @@ test("who asks again on a connection before its answer came, and leaves, holds n
   const token = await world.token("ann", "main");
   const { port, hostname } = new URL(url);
   const socket = connect(Number(port), hostname);
-  socket.write(callBytes(url, token, "hold") + callBytes(url, token, "now"));
+  socket.write(callBytes(url, token, "hold") + callBytes(url, token, "now").repeat(2));
   const refused = async () => (await world.decisions()).some(({ code }) => code === "request_pipelined");
-  await until("the second is refused", refused);
+  await until("the third is refused", refused);
   socket.destroy();
   const now = () => callTool(url, "now", {}, { token });
   await until("the place to be free", async () => (await now()).status === 200);

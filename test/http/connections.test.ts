@@ -171,31 +171,46 @@ describe("bytes that never become a request are refused and recorded", () => {
     expect(signal.aborted).toBe(true);
   });
 
-  test("a request behind one that is still being answered is refused, and disturbs no answer", async () => {
-    const edge = createEdge();
+  /** Requests in one packet. The gate holds the first, and answers what comes later. */
+  async function together(edge: Edge, count: number) {
     const { port } = await listening(edge);
     const held = heldExchange(edge);
     const socket = await open(port);
     const everything = rest(socket);
-    socket.write(Buffer.concat([request(port, {}), request(port, {})]));
-    const { reply } = await held;
-    await expect.poll(() => edge.refused.length).toBe(1);
-    reply.json(200, '{"ok":true}');
-    expect(await everything).toMatch(/^HTTP\/1.1 200 .*"ok":true}HTTP\/1.1 400 .*"request_pipelined"/s);
-    expect(edge.refused).toEqual([expect.objectContaining({ code: "request_pipelined", server: "support" })]);
+    socket.write(Buffer.concat(Array.from({ length: count }, () => request(port, {}))));
+    const first = await held;
+    edge.handle = async ({ reply }) => reply.json(200, '{"later":true}');
+    return { socket, first, everything };
+  }
+
+  test("a request behind one that is still being answered waits for its turn", async () => {
+    const edge = createEdge();
+    const { socket, first, everything } = await together(edge, 2);
     expect(edge.handled).toHaveLength(1);
+    first.reply.json(200, '{"ok":true}');
+    await expect.poll(() => edge.handled.length).toBe(2);
+    socket.end();
+    expect(await everything).toMatch(/^HTTP\/1.1 200 .*"ok":true}HTTP\/1.1 200 .*"later":true}$/s);
+    expect(edge.refused).toEqual([]);
   });
 
-  test("who goes on asking behind it is cut", async () => {
+  test("two of them are one too many, and disturb no answer", async () => {
     const edge = createEdge();
-    const { port } = await listening(edge);
-    const held = heldExchange(edge);
-    const socket = await open(port);
-    const everything = rest(socket);
-    socket.write(Buffer.concat(Array.from({ length: 3 }, () => request(port, {}))));
-    const { signal } = await held;
+    const { first, everything } = await together(edge, 3);
+    await expect.poll(() => edge.refused.length).toBe(1);
+    first.reply.json(200, '{"ok":true}');
+    expect(await everything).toMatch(
+      /^HTTP\/1.1 200 .*"ok":true}HTTP\/1.1 200 .*"later":true}HTTP\/1.1 400 .*"request_pipelined"/s,
+    );
+    expect(edge.refused).toEqual([expect.objectContaining({ code: "request_pipelined", server: "support" })]);
+    expect(edge.handled).toHaveLength(2);
+  });
+
+  test("who goes on asking behind them is cut", async () => {
+    const edge = createEdge();
+    const { first, everything } = await together(edge, 4);
     expect(await everything).toBe("");
-    expect(signal.aborted).toBe(true);
+    expect(first.signal.aborted).toBe(true);
     expect(edge.handled).toHaveLength(1);
   });
 
