@@ -51,34 +51,36 @@ var empty = map[string]string{"string": `%s == ""`, "number": "%s == 0", "array"
 
 // checkPresence finds a condition that is nothing but a value which is always there: undefined and false alone do not hold.
 func (c *contract) checkPresence(rule *ast.Rule, e *ast.Expr, negated bool) {
-	what, kind := c.present(rule, e)
-	switch {
-	case kind == "":
-		c.checkWritten(e, negated)
-	case negated:
-		c.add(refuse(e.Location, "condition_never", what+" is always there, so that its `not` never holds", fmt.Sprintf(empty[kind], what)))
-	default:
-		c.add(warn(e.Location, "condition_always", what+" is always there, so that this always holds", fmt.Sprintf(nonempty[kind], what)))
+	if what, kind := c.present(rule, e); kind != "" {
+		instead := nonempty[kind]
+		if negated {
+			instead = empty[kind]
+		}
+		c.alwaysThere(e, negated, what, fmt.Sprintf(instead, what))
+	} else if isWritten(e) {
+		c.alwaysThere(e, negated, "a value that is written out", `if "support" in input.principal.roles`)
 	}
 }
 
-// checkWritten finds a condition that is nothing but a value which is written out: `if {}` and `if "admin"` hold for everybody.
-func (c *contract) checkWritten(e *ast.Expr, negated bool) {
+func (c *contract) alwaysThere(e *ast.Expr, negated bool, what, instead string) {
+	if negated {
+		c.add(refuse(e.Location, "condition_never", what+" is always there, so that its `not` never holds", instead))
+	} else {
+		c.add(warn(e.Location, "condition_always", what+" is always there, so that this always holds", instead))
+	}
+}
+
+// isWritten: `if {}` and `if "admin"` hold for everybody.
+func isWritten(e *ast.Expr) bool {
 	t, ok := e.Terms.(*ast.Term)
 	if !ok {
-		return
+		return false
 	}
 	switch t.Value.(type) {
 	case ast.Null, ast.Number, ast.String, *ast.Array, ast.Object, ast.Set:
-	default:
-		return
+		return true
 	}
-	instead := `if "support" in input.principal.roles`
-	if negated {
-		c.add(refuse(e.Location, "condition_never", "a value that is written out is always there, so that its `not` never holds", instead))
-	} else {
-		c.add(warn(e.Location, "condition_always", "a value that is written out is always there, so that this always holds", instead))
-	}
+	return false
 }
 
 // present is a value that is there whoever asks and never false, as it may be written, and its kind.
