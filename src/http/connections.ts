@@ -69,5 +69,5 @@ function isStillSending(answer: ServerResponse | null): boolean {
 }
 
 function isIdle(answer: ServerResponse | null): boolean {
-  return answer === null || answer.writableFinished;
+  return answer?.writableFinished === true;
 }
